@@ -1,0 +1,5 @@
+//! Call detail records.
+
+/// One call, after its end.
+#[derive(Clone, Debug)]
+pub struct CallRecord {}

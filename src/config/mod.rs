@@ -1,0 +1,230 @@
+//! TOML file to a valid [`Config`], or to findings with line and column.
+
+use crate::dialplan::Plan;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tipring_hal::PortIndex;
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[rtp]`
+    pub rtp: Rtp,
+    /// `[phone.NAME]`, in the order of names.
+    pub phones: Vec<Phone>,
+    /// `[trunk.NAME]`, in the order of names.
+    pub trunks: Vec<Trunk>,
+    /// `[card.NAME]`, in the order of names; `CardId` counts them.
+    pub cards: Vec<Card>,
+    /// `[station.NAME]`, in the order of names.
+    pub stations: Vec<Station>,
+    /// `[line.NAME]`, in the order of names.
+    pub lines: Vec<Line>,
+    /// `[control]`: path of the local control socket; `None`: no socket.
+    pub control_socket: Option<String>,
+    /// `[log]`
+    pub log: Log,
+    /// `[limits]`: calls at once.
+    pub calls_max: usize,
+    /// The dial plan: `[[route]]` and what else stands beside it.
+    pub plan: Plan,
+}
+
+/// Transport of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// UDP or TCP.
+    pub transport: crate::sip::Transport,
+    /// Where to listen.
+    pub address: SocketAddr,
+}
+
+/// `[sip]`
+#[derive(Clone, Debug)]
+pub struct Sip {
+    /// `listen = ["udp:127.0.0.1:5060", ...]`
+    pub listen: Vec<Listener>,
+    /// `domain`: realm of challenges and host of our URIs.
+    pub domain: String,
+    /// `t1`, `t2`, `t4` of RFC 3261 17.1.1.1.
+    pub t1: Duration,
+    /// See `t1`.
+    pub t2: Duration,
+    /// See `t1`.
+    pub t4: Duration,
+}
+
+/// `[rtp]`
+#[derive(Clone, Debug)]
+pub struct Rtp {
+    /// Our address in SDP.
+    pub address: IpAddr,
+    /// First port, even.
+    pub first_port: u16,
+    /// Last port, included.
+    pub last_port: u16,
+    /// `jitter-min`, `jitter-max`.
+    pub jitter: (Duration, Duration),
+}
+
+/// A digest algorithm (RFC 8760).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestAlgorithm {
+    /// SHA-256
+    Sha256,
+    /// MD5
+    Md5,
+}
+
+/// A password; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// `[phone.NAME]`: a SIP telephone that registers.
+#[derive(Clone, Debug)]
+pub struct Phone {
+    /// NAME, also the user name of its account.
+    pub name: String,
+    /// Its secret.
+    pub password: Password,
+    /// What is offered, in order.
+    pub digest: Vec<DigestAlgorithm>,
+    /// Its number; NAME when not given.
+    pub number: String,
+    /// `caller-name`
+    pub caller_name: Option<String>,
+}
+
+/// `[trunk.NAME]`: a SIP carrier or peer.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// NAME
+    pub name: String,
+    /// `to = "sip:host:port"`: where calls to it go; `None` when it only sends calls.
+    pub to: Option<(crate::sip::Transport, SocketAddr)>,
+    /// `from`: addresses that are trusted as this peer, without challenge.
+    pub from: Vec<Prefix>,
+}
+
+/// An address with a prefix length: `127.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The network.
+    pub address: IpAddr,
+    /// Bits that count.
+    pub bits: u8,
+}
+
+/// `[card.NAME]`
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// NAME
+    pub name: String,
+    /// `driver` and its own keys.
+    pub driver: Driver,
+}
+
+/// The driver of a card with its own keys.
+#[derive(Clone, Debug)]
+pub enum Driver {
+    /// `driver = "virtual"`
+    Virtual {
+        /// `crystal-ppm`: error of its crystal.
+        crystal_ppm: i32,
+        /// Ports, one more than the highest that a station or line uses.
+        ports: u16,
+    },
+}
+
+/// `[station.NAME]`: a telephone on an FXS port.
+#[derive(Clone, Debug)]
+pub struct Station {
+    /// NAME
+    pub name: String,
+    /// Index into [`Config::cards`].
+    pub card: usize,
+    /// Its port.
+    pub port: PortIndex,
+    /// `number`; NAME when not given.
+    pub number: String,
+    /// `country`: two letters.
+    pub country: String,
+    /// `caller-name`
+    pub caller_name: Option<String>,
+    /// `handset`: what the simulated person does; only for a virtual card.
+    pub handset: Handset,
+}
+
+/// What the person at a simulated telephone does by himself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handset {
+    /// `answers-after`: off hook this long after it began to ring.
+    pub answers_after: Option<Duration>,
+    /// `hangs-up-after`: on hook this long after answering.
+    pub hangs_up_after: Option<Duration>,
+    /// `off-hook = true`: off hook from the start.
+    pub off_hook: bool,
+    /// `plays`: what the microphone hears while off hook.
+    pub plays: Plays,
+}
+
+/// What a simulated microphone hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plays {
+    /// Nothing.
+    #[default]
+    Silence,
+    /// `plays = { echo-after = "200ms", weaker-db = 6 }`: what the ear hears.
+    Echo {
+        /// Delay.
+        after: Duration,
+        /// Loss in tenths of a dB.
+        weaker_tenth_db: u16,
+    },
+    /// `plays = { tone-hz = 1004, level-dbm0 = -10 }`
+    Tone {
+        /// Frequency.
+        hertz: u16,
+        /// Level in tenths of a dBm0.
+        level_tenth_dbm0: i16,
+    },
+}
+
+/// `[line.NAME]`: an exchange line on an FXO port.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// NAME
+    pub name: String,
+    /// Index into [`Config::cards`].
+    pub card: usize,
+    /// Its port.
+    pub port: PortIndex,
+    /// `country`
+    pub country: String,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `level`: a filter for tracing.
+    pub level: String,
+    /// `format`
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `format = "text"`
+    Text,
+    /// `format = "json"`
+    Json,
+}

@@ -1,0 +1,231 @@
+//! Generational ids, a slab of values, and a keyed map that cannot be iterated.
+//!
+//! A value lives in one slab; everybody else refers to it by [`Id`]. A stale id finds nothing,
+//! so "the call ended meanwhile" is an ordinary `None`.
+
+use std::fmt;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
+
+/// A reference to a value of type `T` in a [`Slab`], valid as long as the value lives.
+pub struct Id<T> {
+    index: u32,
+    generation: u32,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Id<T> {
+    /// The place in the slab; may be reused by a later value.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
+    /// Index and generation as one number, unique over the life of the slab.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The id with these [`Id::to_bits`].
+    pub fn from_bits(bits: u64) -> Self {
+        Id { index: bits as u32, generation: (bits >> 32) as u32, of: PhantomData }
+    }
+
+    /// The same place and generation, for a slab of another type that is kept in step.
+    pub fn cast<U>(self) -> Id<U> {
+        Id { index: self.index, generation: self.generation, of: PhantomData }
+    }
+}
+
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Id<T> {}
+impl<T> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bits() == other.to_bits()
+    }
+}
+impl<T> Eq for Id<T> {}
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.to_bits().cmp(&other.to_bits())
+    }
+}
+impl<T> Hash for Id<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.to_bits().hash(state);
+    }
+}
+impl<T> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// Values with stable ids. Iterates in order of place, the same for the same history.
+#[derive(Debug)]
+pub struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Slab { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Puts a value in and names it. The caller bounds the number of values by a limit.
+    pub fn insert(&mut self, value: T) -> Id<T> {
+        self.insert_with(|_| value)
+    }
+
+    /// Puts in the value that `make` builds from its own id.
+    pub fn insert_with(&mut self, make: impl FnOnce(Id<T>) -> T) -> Id<T> {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, value: None });
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        let id = Id { index, generation: slot.generation, of: PhantomData };
+        slot.value = Some(make(id));
+        id
+    }
+
+    /// The value, if it still lives.
+    pub fn get(&self, id: Id<T>) -> Option<&T> {
+        self.slots.get(id.index()).filter(|s| s.generation == id.generation)?.value.as_ref()
+    }
+
+    /// The value, if it still lives.
+    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        self.slots.get_mut(id.index()).filter(|s| s.generation == id.generation)?.value.as_mut()
+    }
+
+    /// Takes the value out; its id is stale from now on.
+    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+        let slot = self.slots.get_mut(id.index()).filter(|s| s.generation == id.generation)?;
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.index);
+        Some(value)
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All values with their ids, in order of place.
+    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let id = Id { index: index as u32, generation: slot.generation, of: PhantomData };
+            slot.value.as_ref().map(|value| (id, value))
+        })
+    }
+}
+
+/// Hashes with a secret prefix, so that nobody outside can choose colliding keys.
+#[derive(Clone, Copy, Debug)]
+struct Keyed([u64; 2]);
+
+impl BuildHasher for Keyed {
+    type Hasher = DefaultHasher;
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        hasher
+    }
+}
+
+/// A hash map without an iterator: its order can influence nothing.
+#[derive(Debug)]
+pub struct Index<K, V> {
+    #[allow(clippy::disallowed_types, reason = "this is the one place; it has no iterator")]
+    map: std::collections::HashMap<K, V, Keyed>,
+}
+
+impl<K: Hash + Eq, V> Index<K, V> {
+    /// An empty map whose hash depends on `key`, two numbers drawn from the seed.
+    #[allow(clippy::disallowed_types, reason = "this is the one place; it has no iterator")]
+    pub fn new(key: [u64; 2]) -> Self {
+        Index { map: std::collections::HashMap::with_hasher(Keyed(key)) }
+    }
+
+    /// The value of `key`.
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.map.get(key)
+    }
+
+    /// The value of `key`, to be changed.
+    pub fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.map.get_mut(key)
+    }
+
+    /// Sets the value of `key`; returns the one before.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.map.insert(key, value)
+    }
+
+    /// Removes `key`.
+    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.map.remove(key)
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_id_finds_nothing_although_its_place_is_used_again() {
+        let mut slab = Slab::default();
+        let first = slab.insert("first");
+        assert_eq!(slab.remove(first), Some("first"));
+        let second = slab.insert("second");
+        assert_eq!(second.index(), first.index());
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get(second), Some(&"second"));
+        assert_eq!(slab.len(), 1);
+        assert_eq!(Id::<&str>::from_bits(second.to_bits()), second);
+    }
+}

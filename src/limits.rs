@@ -1,0 +1,33 @@
+//! All capacities in one place, with the relations between them.
+
+/// Calls at once.
+pub const CALLS_MAX: usize = 10_000;
+/// Streams of one media worker.
+pub const STREAMS_PER_WORKER: usize = 4_096;
+/// Bytes of one RTP packet, header included: 60 ms of 16-bit samples at 16 kHz would not fit, G.711 does.
+pub const RTP_PACKET_BYTES: usize = 1_024;
+/// Bytes of one SIP message over UDP or TCP (RFC 3261 18.1.1: any datagram up to 65,535 must be read).
+pub const SIP_MESSAGE_BYTES: usize = 65_535;
+/// Header fields of one SIP message.
+pub const SIP_HEADERS: usize = 256;
+/// Outputs that one input of the control core may cause.
+pub const OUTPUTS_PER_INPUT: usize = 4_096;
+/// Commands waiting for one media worker.
+pub const MEDIA_COMMANDS: usize = 8_192;
+/// Events waiting from one media worker.
+pub const MEDIA_EVENTS: usize = 8_192;
+/// Packets that one `Worker::receive` takes.
+pub const PACKETS_PER_BATCH: usize = 256;
+/// Blocks that a late card worker catches up; what is beyond counts as lost.
+pub const TICKS_CATCH_UP: usize = 8;
+/// Contacts that one account may register.
+pub const CONTACTS_PER_ACCOUNT: usize = 10;
+/// Server and client transactions at once.
+pub const TRANSACTIONS_MAX: usize = 50_000;
+/// TCP connections at once.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// Digits of a dialled number.
+pub const DIGITS_MAX: usize = 40;
+
+const _: () = assert!(PACKETS_PER_BATCH * RTP_PACKET_BYTES <= 1 << 20, "a batch fits the second-level cache");
+const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");

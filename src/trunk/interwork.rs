@@ -1,0 +1,1 @@
+//! SIP status and Reason to and from trunk events (RFC 3398).
