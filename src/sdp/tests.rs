@@ -41,7 +41,10 @@ fn our_offer_is_answered_by_ourselves() {
     let (text, theirs) = answer(offer(&both()).as_bytes(), &ours(&[Codec::Pcma])).expect("an answer");
     let mine = accept(text.as_bytes(), &both()).expect("accepted");
     assert_eq!(theirs, mine);
-    assert_eq!((mine.codec, mine.payload_type, mine.event_payload_type.map(u8::from)), (Codec::Pcma, PayloadType::PCMA, Some(101)));
+    assert_eq!(
+        (mine.codec, mine.payload_type, mine.event_payload_type.map(u8::from)),
+        (Codec::Pcma, PayloadType::PCMA, Some(101))
+    );
     assert!(mine.sends && mine.receives);
     assert_eq!(mine.remote.to_string(), "127.0.0.1:20000");
 }
@@ -121,7 +124,10 @@ fn digits_need_both_sides() {
     let media = "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
     assert_eq!(answered(media).1.event_payload_type.map(u8::from), Some(101), "0-15 when nothing is said");
     assert_eq!(answered(&format!("{media}a=fmtp:101 66,70\r\n")).1.event_payload_type, None, "no digit in common");
-    assert_eq!(answered("m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/16000\r\n").1.event_payload_type, None);
+    assert_eq!(
+        answered("m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/16000\r\n").1.event_payload_type,
+        None
+    );
     let silent = Capabilities { events: false, ..both() };
     let (text, agreed) = answer(theirs(media).as_bytes(), &silent).expect("an answer");
     assert_eq!(agreed.event_payload_type, None);
@@ -177,7 +183,9 @@ fn what_cannot_be_agreed_to_is_488_and_what_cannot_be_read_is_400() {
 
 #[test]
 fn unknown_lines_stay_in_their_places() {
-    let text = theirs("k=clear:x\r\nm=audio 4000/2 RTP/AVP 0 8\r\ni=caf\u{e9}\r\nz=1 2\r\na=unknown:thing\r\na=rtpmap:0 PCMU/8000\r\nm=text 9 TCP/x y\r\n");
+    let text = theirs(
+        "k=clear:x\r\nm=audio 4000/2 RTP/AVP 0 8\r\ni=caf\u{e9}\r\nz=1 2\r\na=unknown:thing\r\na=rtpmap:0 PCMU/8000\r\nm=text 9 TCP/x y\r\n",
+    );
     let description = Description::parse(text.as_bytes()).expect("a description");
     assert_eq!(String::from_utf8(description.print()).expect("text"), text);
     let mut latin = text.into_bytes();
