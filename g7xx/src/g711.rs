@@ -83,18 +83,18 @@ const fn decode_mu(code: u8) -> i16 {
 }
 
 const fn encode_a(sample: i16) -> u8 {
-    // 12-bit magnitude (G.711 table 1); even bits inverted.
+    // Magnitude of 11 bits (G.711 table 1), negatives by one's complement; even bits inverted.
     let s = sample >> 4;
     let (magnitude, sign) = if s < 0 {
         (!s as i32, 0x00)
     } else {
         (s as i32, 0x80)
     };
-    let code = if magnitude < 32 {
-        magnitude >> 1
+    let code = if magnitude < 16 {
+        magnitude
     } else {
-        let segment = 27 - (magnitude as u32).leading_zeros() as i32;
-        (segment << 4) | ((magnitude >> segment) & 0x0F)
+        let segment = 28 - (magnitude as u32).leading_zeros() as i32;
+        (segment << 4) | ((magnitude >> (segment - 1)) & 0x0F)
     };
     (code as u8 | sign) ^ 0x55
 }

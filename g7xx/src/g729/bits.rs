@@ -100,3 +100,115 @@ pub fn payload_frames(payload: &[u8]) -> Option<impl Iterator<Item = Frame> + '_
             }),
     )
 }
+
+/// Indices of one subframe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subframe {
+    /// Lag: 8 bits in the first subframe, 5 in the second.
+    pub lag: u16,
+    /// Pulse positions, 13 bits.
+    pub positions: u16,
+    /// Pulse signs, 4 bits.
+    pub signs: u16,
+    /// Gains, 3 and 4 bits.
+    pub gains: u16,
+}
+
+/// Indices of a speech frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// LSF predictor and first stage, 1 and 7 bits.
+    pub predictor_first: u16,
+    /// LSF second stage, 5 and 5 bits.
+    pub second: u16,
+    /// Parity of the first lag, 1 bit.
+    pub parity: u16,
+    /// The two subframes.
+    pub subframes: [Subframe; 2],
+}
+
+/// Packs the indices of a speech frame.
+pub fn pack(parameters: &Parameters) -> [u8; SPEECH_OCTETS] {
+    let [first, second] = &parameters.subframes;
+    let fields = [
+        (parameters.predictor_first, 8),
+        (parameters.second, 10),
+        (first.lag, 8),
+        (parameters.parity, 1),
+        (first.positions, 13),
+        (first.signs, 4),
+        (first.gains, 7),
+        (second.lag, 5),
+        (second.positions, 13),
+        (second.signs, 4),
+        (second.gains, 7),
+    ];
+    let packed = fields.iter().fold(0u128, |packed, (value, width)| {
+        packed << width | u128::from(*value)
+    });
+    let mut octets = [0; SPEECH_OCTETS];
+    octets.copy_from_slice(&packed.to_be_bytes()[16 - SPEECH_OCTETS..]);
+    octets
+}
+
+/// Unpacks the indices of a speech frame.
+pub fn unpack(octets: &[u8; SPEECH_OCTETS]) -> Parameters {
+    let mut packed = octets
+        .iter()
+        .fold(0u128, |packed, octet| packed << 8 | u128::from(*octet))
+        << 48;
+    let mut take = |width: u32| {
+        let value = (packed >> (128 - width)) as u16;
+        packed <<= width;
+        value
+    };
+    let (predictor_first, second) = (take(8), take(10));
+    let (lag, parity) = (take(8), take(1));
+    let first = Subframe {
+        lag,
+        positions: take(13),
+        signs: take(4),
+        gains: take(7),
+    };
+    let second_subframe = Subframe {
+        lag: take(5),
+        positions: take(13),
+        signs: take(4),
+        gains: take(7),
+    };
+    Parameters {
+        predictor_first,
+        second,
+        parity,
+        subframes: [first, second_subframe],
+    }
+}
+
+/// Indices of a silence descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SidParameters {
+    /// LSF predictor, 1 bit.
+    pub predictor: u16,
+    /// LSF first stage, 5 bits.
+    pub first: u16,
+    /// LSF second stage, 4 bits.
+    pub second: u16,
+    /// Gain, 5 bits.
+    pub gain: u16,
+}
+
+/// Packs a silence descriptor; the last bit is zero.
+pub fn pack_sid(sid: &SidParameters) -> [u8; SID_OCTETS] {
+    (sid.predictor << 15 | sid.first << 10 | sid.second << 6 | sid.gain << 1).to_be_bytes()
+}
+
+/// Unpacks a silence descriptor; the last bit is ignored.
+pub fn unpack_sid(octets: &[u8; SID_OCTETS]) -> SidParameters {
+    let word = u16::from_be_bytes(*octets);
+    SidParameters {
+        predictor: word >> 15,
+        first: word >> 10 & 31,
+        second: word >> 6 & 15,
+        gain: word >> 1 & 31,
+    }
+}

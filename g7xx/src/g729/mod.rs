@@ -6,6 +6,26 @@
 
 pub mod bits;
 
+mod cng;
+mod codebook;
+mod decoder;
+mod dtx;
+mod encoder;
+mod filter;
+mod gains;
+mod highpass;
+mod lpc;
+mod lsp;
+// Every operator of the recommendation stands here by its name; its document needs no more.
+#[allow(missing_docs)]
+mod ops;
+mod perceptual;
+mod pitch;
+mod postfilter;
+mod postfilter_a;
+mod tables;
+mod vad;
+
 /// Samples of a frame.
 pub const FRAME: usize = 80;
 /// Octets of a coded speech frame.
@@ -67,43 +87,57 @@ pub enum FrameInput<'a> {
 }
 
 /// Encoder of one channel.
+///
+/// ```
+/// use g7xx::g729::{Encoder, Frame, Variant};
+/// let mut encoder = Encoder::new(Variant::A, false);
+/// let frame = encoder.encode(&[0; 80]);
+/// assert_eq!(frame.octets().len(), 10);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Encoder {
-    vad: bool,
+    inner: encoder::Encoder,
 }
 
 impl Encoder {
     /// In the reset state. With `vad`, silence is compressed as Annex B says; otherwise every frame
     /// is [`Frame::Speech`].
-    pub fn new(_variant: Variant, vad: bool) -> Self {
-        Self { vad }
+    pub fn new(variant: Variant, vad: bool) -> Self {
+        Self {
+            inner: encoder::Encoder::new(variant, vad),
+        }
     }
 
     /// Encodes one frame.
-    pub fn encode(&mut self, _samples: &[i16; FRAME]) -> Frame {
-        if self.vad {
-            Frame::Untransmitted
-        } else {
-            Frame::Speech([0; SPEECH_OCTETS])
-        }
+    pub fn encode(&mut self, samples: &[i16; FRAME]) -> Frame {
+        self.inner.encode(samples)
     }
 }
 
 /// Decoder of one channel.
+///
+/// ```
+/// use g7xx::g729::{Decoder, FrameInput, Variant};
+/// let mut decoder = Decoder::new(Variant::A);
+/// let mut samples = [0; 80];
+/// decoder.decode(FrameInput::Erased, &mut samples);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    _variant: Variant,
+    inner: decoder::Decoder,
 }
 
 impl Decoder {
     /// In the reset state. The variant chooses the post-filter and the concealment; either decodes
     /// streams of both encoders, and of Annex B.
     pub fn new(variant: Variant) -> Self {
-        Self { _variant: variant }
+        Self {
+            inner: decoder::Decoder::new(variant),
+        }
     }
 
-    /// Decodes one frame.
-    pub fn decode(&mut self, _input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
-        samples.fill(0);
+    /// Decodes one frame. Any bits are allowed.
+    pub fn decode(&mut self, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
+        self.inner.decode(input, samples);
     }
 }
