@@ -145,6 +145,10 @@ pub enum MediaEvent {
     BindFailed(Box<Stream>),
 }
 
+mod packets;
 mod stream;
+mod worker;
 
-pub use stream::Stream;
+pub use packets::{MediaOut, Outgoing, PacketBatch, PacketSlot};
+pub use stream::{Statistics, Stream};
+pub use worker::{Worker, WorkerLayout};
