@@ -2,6 +2,8 @@
 
 use crate::config::Config;
 use crate::media::{MediaCommand, MediaEvent};
+use crate::rng::Seed;
+use crate::time::Instant;
 use crate::sip::{ConnectionId, Flow};
 use std::net::SocketAddr;
 use tipring_hal::{LineCommand, LineEvent, PortIndex};
@@ -91,8 +93,68 @@ impl Outbox {
     }
 }
 
+/// A call in progress, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallSummary {
+    /// Its number, unique over the life of the gateway.
+    pub call: u64,
+    /// Who calls: `phone/203`.
+    pub from: String,
+    /// What was dialled.
+    pub number: String,
+    /// Who is called; empty before a route was chosen.
+    pub to: String,
+    /// `routing`, `ringing`, `answered`, ...
+    pub state: &'static str,
+    /// When it began.
+    pub began: Instant,
+}
+
+/// A telephone, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneSummary {
+    /// `phone/203` or `station/105`.
+    pub name: String,
+    /// Its number.
+    pub number: String,
+    /// Registered contacts of a phone, the state of a station.
+    pub state: String,
+}
+
 /// The control plane: every call, dialog, transaction and line state.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
+}
+
+impl Gateway {
+    /// A gateway at rest.
+    pub fn new(config: Config, _seed: Seed, _now: Instant) -> Self {
+        Gateway { config }
+    }
+
+    /// Takes one input; what is to be done stands in `out`, which must be empty before.
+    pub fn handle(&mut self, _now: Instant, _input: Input<'_>, out: &mut Outbox) {
+        debug_assert!(out.is_empty());
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The calls in progress.
+    pub fn call_summaries(&self) -> Vec<CallSummary> {
+        Vec::new()
+    }
+
+    /// The telephones.
+    pub fn phone_summaries(&self) -> Vec<PhoneSummary> {
+        let station = |s: &crate::config::Station| PhoneSummary {
+            name: format!("station/{}", s.name),
+            number: s.number.clone(),
+            state: String::new(),
+        };
+        self.config.stations.iter().map(station).collect()
+    }
 }
