@@ -69,7 +69,10 @@ pub struct JitterBounds {
 
 impl Default for JitterBounds {
     fn default() -> Self {
-        JitterBounds { min_ms: 20, max_ms: 200 }
+        JitterBounds {
+            min_ms: 20,
+            max_ms: 200,
+        }
     }
 }
 
