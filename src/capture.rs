@@ -49,11 +49,7 @@ impl PacketCapture {
             option(body, 9, &[9]); // if_tsresol: 10^-9 s
             option(body, 0, b"");
         });
-        PacketCapture {
-            epoch_nanos,
-            sequences: BTreeMap::new(),
-            identification: 0,
-        }
+        PacketCapture { epoch_nanos, sequences: BTreeMap::new(), identification: 0 }
     }
 
     /// Appends a UDP datagram. An empty `comment` is left out.
@@ -180,26 +176,15 @@ pub fn wav(rate_hz: u32, samples: &[i16]) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::with_capacity(44 + samples.len() * 2));
     // Writing to memory fails only above 4 GiB of samples; then there is no such file.
     let written = hound::WavWriter::new(&mut bytes, wav_format(rate_hz)).and_then(|mut writer| {
-        samples
-            .iter()
-            .try_for_each(|sample| writer.write_sample(*sample))?;
+        samples.iter().try_for_each(|sample| writer.write_sample(*sample))?;
         writer.finalize()
     });
-    if written.is_err() {
-        Vec::new()
-    } else {
-        bytes.into_inner()
-    }
+    if written.is_err() { Vec::new() } else { bytes.into_inner() }
 }
 
 /// The format of every recording: one channel, 16-bit linear. For writers that append as they go.
 pub fn wav_format(rate_hz: u32) -> hound::WavSpec {
-    hound::WavSpec {
-        channels: 1,
-        sample_rate: rate_hz,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    }
+    hound::WavSpec { channels: 1, sample_rate: rate_hz, bits_per_sample: 16, sample_format: hound::SampleFormat::Int }
 }
 
 /// The samples of a WAV file of one channel, 16 bits, and its rate.
@@ -209,16 +194,10 @@ pub fn wav_format(rate_hz: u32) -> hound::WavSpec {
 pub fn read_wav(bytes: &[u8]) -> Result<(u32, Vec<i16>), String> {
     let mut reader = hound::WavReader::new(bytes).map_err(|error| error.to_string())?;
     let format = reader.spec();
-    if format.channels != 1
-        || format.bits_per_sample != 16
-        || format.sample_format != hound::SampleFormat::Int
-    {
+    if format.channels != 1 || format.bits_per_sample != 16 || format.sample_format != hound::SampleFormat::Int {
         return Err("one channel of 16-bit samples is needed".to_owned());
     }
-    let samples = reader
-        .samples::<i16>()
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| error.to_string())?;
+    let samples = reader.samples::<i16>().collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     Ok((format.sample_rate, samples))
 }
 
@@ -297,29 +276,15 @@ mod tests {
         let mut out = Vec::new();
         let mut capture = PacketCapture::begin(1_000_000_000_000_000_000, &mut out);
         let (from, to) = (address("127.0.0.1:5060"), address("127.0.0.2:5061"));
-        capture.datagram(
-            &mut out,
-            Instant::from_nanos(5),
-            from,
-            to,
-            b"OPTIONS",
-            "call 1",
-        );
+        capture.datagram(&mut out, Instant::from_nanos(5), from, to, b"OPTIONS", "call 1");
         let blocks = blocks(&out);
-        assert_eq!(
-            blocks.iter().map(|b| b.0).collect::<Vec<_>>(),
-            [0x0A0D_0D0A, 1, 6]
-        );
+        assert_eq!(blocks.iter().map(|b| b.0).collect::<Vec<_>>(), [0x0A0D_0D0A, 1, 6]);
         let body = &blocks[2].1;
         let high = u64::from(u32::from_le_bytes(body[4..8].try_into().unwrap()));
         let low = u64::from(u32::from_le_bytes(body[8..12].try_into().unwrap()));
         assert_eq!(high << 32 | low, 1_000_000_000_000_000_005);
         let packet = &body[20..20 + 35];
-        assert_eq!(
-            checksum(&[&packet[..20]]),
-            0,
-            "a header with its sum adds up to zero"
-        );
+        assert_eq!(checksum(&[&packet[..20]]), 0, "a header with its sum adds up to zero");
         assert_eq!(&packet[28..], b"OPTIONS");
         let pseudo = [127, 0, 0, 1, 127, 0, 0, 2, 0, 17, 0, 15];
         assert_eq!(checksum(&[&pseudo, &packet[20..]]), 0);
@@ -347,10 +312,7 @@ mod tests {
     #[test]
     fn samples_come_back_from_a_wav_file() {
         let samples = [0, 1, -1, i16::MAX, i16::MIN];
-        assert_eq!(
-            read_wav(&wav(8_000, &samples)),
-            Ok((8_000, samples.to_vec()))
-        );
+        assert_eq!(read_wav(&wav(8_000, &samples)), Ok((8_000, samples.to_vec())));
         assert!(read_wav(b"RIFFxxxx").is_err());
     }
 }

@@ -30,10 +30,7 @@ pub enum Input<'a> {
     /// Bytes of a TCP connection, either side opened.
     StreamBytes { flow: Flow, bytes: &'a [u8] },
     /// A connection that we asked for is open.
-    StreamOpened {
-        connection: ConnectionId,
-        flow: Flow,
-    },
+    StreamOpened { connection: ConnectionId, flow: Flow },
     /// A connection closed, or could not be opened.
     StreamClosed { connection: ConnectionId },
     /// A datagram could not be sent (ICMP, no route).
@@ -56,15 +53,9 @@ pub enum Output {
     /// Send a datagram from `flow.local` to `flow.remote`.
     Datagram { flow: Flow, bytes: Vec<u8> },
     /// Write to an open connection.
-    StreamBytes {
-        connection: ConnectionId,
-        bytes: Vec<u8>,
-    },
+    StreamBytes { connection: ConnectionId, bytes: Vec<u8> },
     /// Open a TCP connection and call it `connection`.
-    OpenStream {
-        connection: ConnectionId,
-        remote: SocketAddr,
-    },
+    OpenStream { connection: ConnectionId, remote: SocketAddr },
     /// Close a connection.
     CloseStream { connection: ConnectionId },
     /// Command a port.

@@ -27,20 +27,12 @@ impl<T> Id<T> {
 
     /// The id with these [`Id::to_bits`].
     pub fn from_bits(bits: u64) -> Self {
-        Id {
-            index: bits as u32,
-            generation: (bits >> 32) as u32,
-            of: PhantomData,
-        }
+        Id { index: bits as u32, generation: (bits >> 32) as u32, of: PhantomData }
     }
 
     /// The same place and generation, for a slab of another type that is kept in step.
     pub fn cast<U>(self) -> Id<U> {
-        Id {
-            index: self.index,
-            generation: self.generation,
-            of: PhantomData,
-        }
+        Id { index: self.index, generation: self.generation, of: PhantomData }
     }
 }
 
@@ -92,10 +84,7 @@ pub struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Slab {
-            slots: Vec::new(),
-            free: Vec::new(),
-        }
+        Slab { slots: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -108,46 +97,28 @@ impl<T> Slab<T> {
     /// Puts in the value that `make` builds from its own id.
     pub fn insert_with(&mut self, make: impl FnOnce(Id<T>) -> T) -> Id<T> {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                value: None,
-            });
+            self.slots.push(Slot { generation: 0, value: None });
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];
-        let id = Id {
-            index,
-            generation: slot.generation,
-            of: PhantomData,
-        };
+        let id = Id { index, generation: slot.generation, of: PhantomData };
         slot.value = Some(make(id));
         id
     }
 
     /// The value, if it still lives.
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        self.slots
-            .get(id.index())
-            .filter(|s| s.generation == id.generation)?
-            .value
-            .as_ref()
+        self.slots.get(id.index()).filter(|s| s.generation == id.generation)?.value.as_ref()
     }
 
     /// The value, if it still lives.
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        self.slots
-            .get_mut(id.index())
-            .filter(|s| s.generation == id.generation)?
-            .value
-            .as_mut()
+        self.slots.get_mut(id.index()).filter(|s| s.generation == id.generation)?.value.as_mut()
     }
 
     /// Takes the value out; its id is stale from now on.
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let slot = self
-            .slots
-            .get_mut(id.index())
-            .filter(|s| s.generation == id.generation)?;
+        let slot = self.slots.get_mut(id.index()).filter(|s| s.generation == id.generation)?;
         let value = slot.value.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
@@ -167,11 +138,7 @@ impl<T> Slab<T> {
     /// All values with their ids, in order of place.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let id = Id {
-                index: index as u32,
-                generation: slot.generation,
-                of: PhantomData,
-            };
+            let id = Id { index: index as u32, generation: slot.generation, of: PhantomData };
             slot.value.as_ref().map(|value| (id, value))
         })
     }
@@ -193,23 +160,15 @@ impl BuildHasher for Keyed {
 /// A hash map without an iterator: its order can influence nothing.
 #[derive(Debug)]
 pub struct Index<K, V> {
-    #[allow(
-        clippy::disallowed_types,
-        reason = "this is the one place; it has no iterator"
-    )]
+    #[allow(clippy::disallowed_types, reason = "this is the one place; it has no iterator")]
     map: std::collections::HashMap<K, V, Keyed>,
 }
 
 impl<K: Hash + Eq, V> Index<K, V> {
     /// An empty map whose hash depends on `key`, two numbers drawn from the seed.
-    #[allow(
-        clippy::disallowed_types,
-        reason = "this is the one place; it has no iterator"
-    )]
+    #[allow(clippy::disallowed_types, reason = "this is the one place; it has no iterator")]
     pub fn new(key: [u64; 2]) -> Self {
-        Index {
-            map: std::collections::HashMap::with_hasher(Keyed(key)),
-        }
+        Index { map: std::collections::HashMap::with_hasher(Keyed(key)) }
     }
 
     /// The value of `key`.

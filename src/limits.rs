@@ -29,11 +29,5 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 
-const _: () = assert!(
-    PACKETS_PER_BATCH * RTP_PACKET_BYTES <= 1 << 20,
-    "a batch fits the second-level cache"
-);
-const _: () = assert!(
-    MEDIA_COMMANDS >= STREAMS_PER_WORKER,
-    "every stream can be stopped at once"
-);
+const _: () = assert!(PACKETS_PER_BATCH * RTP_PACKET_BYTES <= 1 << 20, "a batch fits the second-level cache");
+const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");

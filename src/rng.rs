@@ -57,9 +57,7 @@ impl Seed {
 
     /// A cryptographic generator for what peers must not guess.
     pub fn secrets(&self) -> Secrets {
-        Secrets {
-            generator: StdRng::from_seed(self.0),
-        }
+        Secrets { generator: StdRng::from_seed(self.0) }
     }
 }
 
@@ -130,9 +128,7 @@ impl Secrets {
             if i % 12 == 0 {
                 bits = self.next_u64();
             }
-            token.push(char::from(
-                b"abcdefghijklmnopqrstuvwxyz234567"[(bits & 31) as usize],
-            ));
+            token.push(char::from(b"abcdefghijklmnopqrstuvwxyz234567"[(bits & 31) as usize]));
             bits >>= 5;
         }
         token
@@ -168,11 +164,7 @@ mod tests {
         let mut secrets = Seed::from_number(1).secrets();
         let token = secrets.token::<26>();
         assert_eq!(token.len(), 26);
-        assert!(
-            token
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
-        );
+        assert!(token.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)));
         assert_ne!(token, secrets.token::<26>());
     }
 }

@@ -19,10 +19,7 @@ pub struct Deadlines<K> {
 
 impl<K: Ord + Copy> Default for Deadlines<K> {
     fn default() -> Self {
-        Deadlines {
-            heap: BinaryHeap::new(),
-            sequence: 0,
-        }
+        Deadlines { heap: BinaryHeap::new(), sequence: 0 }
     }
 }
 
@@ -41,9 +38,7 @@ impl<K: Ord + Copy> Deadlines<K> {
     /// Takes one owner that is due at `now`, earliest first.
     pub fn take_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         match self.heap.peek() {
-            Some(Reverse((at, _, _))) if *at <= now => {
-                self.heap.pop().map(|Reverse((at, _, owner))| (at, owner))
-            }
+            Some(Reverse((at, _, _))) if *at <= now => self.heap.pop().map(|Reverse((at, _, owner))| (at, owner)),
             _ => None,
         }
     }
@@ -60,8 +55,7 @@ impl<K: Ord + Copy> Deadlines<K> {
 
     /// Drops entries that `is_live` says are stale; for owners that reschedule often.
     pub fn retain(&mut self, mut is_live: impl FnMut(Instant, &K) -> bool) {
-        self.heap
-            .retain(|Reverse((at, _, owner))| is_live(*at, owner));
+        self.heap.retain(|Reverse((at, _, owner))| is_live(*at, owner));
     }
 }
 
@@ -77,9 +71,7 @@ mod tests {
         deadlines.schedule(Instant::from_millis(5), 'a');
         assert_eq!(deadlines.next(), Some(Instant::from_millis(1)));
         let now = Instant::from_millis(5);
-        let order: Vec<char> = std::iter::from_fn(|| deadlines.take_due(now))
-            .map(|(_, k)| k)
-            .collect();
+        let order: Vec<char> = std::iter::from_fn(|| deadlines.take_due(now)).map(|(_, k)| k).collect();
         assert_eq!(order, ['z', 'b', 'a']);
     }
 

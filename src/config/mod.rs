@@ -1,6 +1,11 @@
 //! TOML file to a valid [`Config`], or to findings with line and column.
 
+mod findings;
+
+pub use findings::{Finding, Findings, Level, Place, SourceFile};
+
 use crate::dialplan::Plan;
+use crate::sdp::Codec;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tipring_hal::PortIndex;
@@ -16,6 +21,8 @@ pub struct Config {
     pub phones: Vec<Phone>,
     /// `[trunk.NAME]`, in the order of names.
     pub trunks: Vec<Trunk>,
+    /// `[isup.NAME]`: names of circuit groups, in order.
+    pub isups: Vec<String>,
     /// `[card.NAME]`, in the order of names; `CardId` counts them.
     pub cards: Vec<Card>,
     /// `[station.NAME]`, in the order of names.
@@ -28,8 +35,72 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`: calls at once.
     pub calls_max: usize,
+    /// `[dialling]`: how a line waits for digits.
+    pub dialling: Dialling,
     /// The dial plan: `[[route]]` and what else stands beside it.
     pub plan: Plan,
+}
+
+/// The embedded configuration: the demo exchange, commented.
+pub const DEFAULT: &str = include_str!("../../dialplans/default.toml");
+
+/// How a configuration reaches what lies outside its text. The core reads nothing by itself.
+pub trait Reader {
+    /// The text of a file that the configuration names, relative to the file that names it.
+    /// The error is the rest of a sentence: `No such file or directory`.
+    fn file(&self, path: &str) -> Result<String, String>;
+    /// The value of an environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+}
+
+/// A [`Reader`] that has nothing to read: for embedded and generated texts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoReader;
+
+impl Reader for NoReader {
+    fn file(&self, _path: &str) -> Result<String, String> {
+        Err("files cannot be read here".to_owned())
+    }
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+impl Config {
+    /// Reads the text of the file called `name` (the name is only for messages).
+    pub fn parse(name: &str, text: &str, _reader: &dyn Reader) -> Result<Config, Findings> {
+        let files = vec![SourceFile { name: name.to_owned(), text: text.to_owned() }];
+        Err(Findings { files, list: Vec::new() })
+    }
+
+    /// The demo exchange, [`DEFAULT`].
+    pub fn demo() -> Config {
+        Config::parse("default.toml", DEFAULT, &NoReader).expect("a test parses the embedded configuration")
+    }
+}
+
+/// `[dialling]`: timers while digits come one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialling {
+    /// `first-digit`: off hook, nothing dialled yet.
+    pub first_digit: Duration,
+    /// `next-digit`: the number cannot be complete.
+    pub next_digit: Duration,
+    /// `complete`: the number may be complete.
+    pub complete: Duration,
+    /// `end-key`: ends dialling unless a pattern continues with it; `None`: no such key.
+    pub end_key: Option<char>,
+}
+
+impl Default for Dialling {
+    fn default() -> Self {
+        Dialling {
+            first_digit: Duration::from_secs(15),
+            next_digit: Duration::from_secs(8),
+            complete: Duration::from_secs(3),
+            end_key: Some('#'),
+        }
+    }
 }
 
 /// Transport of a listener.
@@ -112,6 +183,8 @@ pub struct Trunk {
     pub to: Option<(crate::sip::Transport, SocketAddr)>,
     /// `from`: addresses that are trusted as this peer, without challenge.
     pub from: Vec<Prefix>,
+    /// `codecs`: what is offered to and accepted from it, best first; not empty.
+    pub codecs: Vec<Codec>,
 }
 
 /// An address with a prefix length: `127.0.0.0/8`, or one address.
@@ -119,8 +192,23 @@ pub struct Trunk {
 pub struct Prefix {
     /// The network.
     pub address: IpAddr,
-    /// Bits that count.
+    /// Bits that count, 0 to 32 or 128.
     pub bits: u8,
+}
+
+impl Prefix {
+    /// Whether `address` is inside. An IPv4 address written as IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same = |ours: u128, theirs: u128, width: u32| {
+            let low = width.saturating_sub(u32::from(self.bits)).min(width);
+            low >= u128::BITS || ours >> low == theirs >> low
+        };
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => same(ours.to_bits().into(), theirs.to_bits().into(), 32),
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.to_bits(), theirs.to_bits(), 128),
+            _ => false,
+        }
+    }
 }
 
 /// `[card.NAME]`

@@ -1,5 +1,24 @@
 //! Digit patterns compiled to one automaton; number and origin to a list of routes.
+//!
+//! ```text
+//!   rules (name, patterns, callers, action)
+//!      |  pattern.rs   text -> list of digit sets, named parts, bar
+//!      |  compile      narrower wins; crossing patterns are errors with a witness
+//!      v  automaton.rs one automaton over 0-9 * # + for all rules
+//!   Plan --route(origin, inside, digits)--------> Decision
+//!        --completeness(origin, inside, digits)-> Complete, CompleteMayGrow, ...
+//! ```
+//!
+//! A plan has no order that matters but one: of the rules that accept a number, the narrowest
+//! wins, and among rules with the same pattern the first in the file that serves the caller.
+//! This module reads no files: `config` gives it rules.
 
-/// A compiled dial plan: immutable, shared by clones.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {}
+mod automaton;
+mod pattern;
+mod plan;
+
+pub use pattern::{Pattern, PatternError};
+pub use plan::{
+    Action, Chosen, Completeness, Considered, Decision, Flaw, Plan, Refusal, Rule, Target, TargetKind, Template,
+    TemplateError, Verdict, is_inside,
+};

@@ -69,10 +69,7 @@ pub struct JitterBounds {
 
 impl Default for JitterBounds {
     fn default() -> Self {
-        JitterBounds {
-            min_ms: 20,
-            max_ms: 200,
-        }
+        JitterBounds { min_ms: 20, max_ms: 200 }
     }
 }
 
@@ -148,6 +145,10 @@ pub enum MediaEvent {
     BindFailed(Box<Stream>),
 }
 
+mod packets;
 mod stream;
+mod worker;
 
-pub use stream::Stream;
+pub use packets::{MediaOut, Outgoing, PacketBatch, PacketSlot};
+pub use stream::{Statistics, Stream};
+pub use worker::{Worker, WorkerLayout};

@@ -58,11 +58,7 @@ impl fmt::Display for Report {
             writeln!(f, "{:>14}  {mark}  {}", step.at.to_string(), step.text)?;
         }
         let verdict = if self.passed() { "PASS" } else { "FAIL" };
-        write!(
-            f,
-            "{verdict} at {}, trace {:016x}",
-            self.ended_at, self.hash
-        )
+        write!(f, "{verdict} at {}, trace {:016x}", self.ended_at, self.hash)
     }
 }
 
@@ -92,17 +88,11 @@ impl std::error::Error for RunError {}
 /// # Errors
 /// When a file cannot be read or written, or has mistakes. A failed expectation is no error here but
 /// a [`Report`] that did not pass.
-pub fn run_file(
-    path: &Path,
-    seed: Option<u64>,
-    _record: Option<&Path>,
-) -> Result<Report, RunError> {
+pub fn run_file(path: &Path, seed: Option<u64>, _record: Option<&Path>) -> Result<Report, RunError> {
     let name = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| RunError::File(name.clone(), error))?;
-    let scenario = scenario::Scenario::parse(&text).map_err(|findings| {
-        RunError::Mistakes(findings.iter().map(|f| format!("{name}:{f}")).collect())
-    })?;
+    let text = std::fs::read_to_string(path).map_err(|error| RunError::File(name.clone(), error))?;
+    let scenario = scenario::Scenario::parse(&text)
+        .map_err(|findings| RunError::Mistakes(findings.iter().map(|f| format!("{name}:{f}")).collect()))?;
     Ok(Report {
         title: scenario.title,
         seed: seed.unwrap_or(scenario.seed),

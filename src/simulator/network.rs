@@ -18,9 +18,7 @@ pub struct Millionths(pub u32);
 impl Millionths {
     /// From a share in percent, 0 to 100; `None` outside.
     pub fn from_percent(percent: f64) -> Option<Millionths> {
-        (0.0..=100.0)
-            .contains(&percent)
-            .then(|| Millionths((percent * 10_000.0).round() as u32))
+        (0.0..=100.0).contains(&percent).then(|| Millionths((percent * 10_000.0).round() as u32))
     }
 
     fn happens(self, rng: &mut Rng) -> bool {
@@ -75,9 +73,7 @@ impl Cut {
     fn stops(&self, now: Instant, packet: &Packet) -> bool {
         (self.from..self.until).contains(&now)
             && self.traffic.is_none_or(|t| t == packet.traffic)
-            && self
-                .address
-                .is_none_or(|a| a == packet.from.ip() || a == packet.to.ip())
+            && self.address.is_none_or(|a| a == packet.from.ip() || a == packet.to.ip())
     }
 }
 
@@ -160,10 +156,7 @@ const DIRECTIONS_KEPT: usize = 1_024;
 impl Network {
     /// A network with these faults on SIP and on RTP.
     pub fn new(seed: Seed, signalling: Faults, media: Faults, cuts: Vec<Cut>) -> Self {
-        let path = |faults| Path {
-            faults,
-            burst_left: 0,
-        };
+        let path = |faults| Path { faults, burst_left: 0 };
         Network {
             rng: seed.fork("network").rng(),
             signalling: path(signalling),
@@ -183,34 +176,21 @@ impl Network {
 
     /// Changes the faults of one kind of traffic from now on; packets on their way keep their fate.
     pub fn set_faults(&mut self, traffic: Traffic, faults: Faults) {
-        let path = if traffic == Traffic::Media {
-            &mut self.media
-        } else {
-            &mut self.signalling
-        };
-        *path = Path {
-            faults,
-            burst_left: 0,
-        };
+        let path = if traffic == Traffic::Media { &mut self.media } else { &mut self.signalling };
+        *path = Path { faults, burst_left: 0 };
     }
 
     /// Sends a packet.
     pub fn send(&mut self, now: Instant, packet: Packet) {
         self.counters.sent += 1;
-        let path = if packet.traffic == Traffic::Media {
-            &mut self.media
-        } else {
-            &mut self.signalling
-        };
+        let path = if packet.traffic == Traffic::Media { &mut self.media } else { &mut self.signalling };
         let faults = path.faults;
         if path.burst_left == 0 && faults.burst.happens(&mut self.rng) {
             path.burst_left = self.rng.between(1, u64::from(faults.burst_length.max(1)));
         }
         let in_burst = path.burst_left > 0;
         path.burst_left = path.burst_left.saturating_sub(1);
-        let lost = faults.loss.happens(&mut self.rng)
-            || in_burst
-            || self.cuts.iter().any(|c| c.stops(now, &packet));
+        let lost = faults.loss.happens(&mut self.rng) || in_burst || self.cuts.iter().any(|c| c.stops(now, &packet));
         if lost {
             self.counters.lost += 1;
             return;
@@ -240,11 +220,7 @@ impl Network {
             *last = at;
         }
         self.sequence += 1;
-        self.in_flight.push(Reverse(InFlight {
-            at,
-            sequence: self.sequence,
-            packet,
-        }));
+        self.in_flight.push(Reverse(InFlight { at, sequence: self.sequence, packet }));
     }
 
     /// When the next packet arrives.
@@ -285,21 +261,11 @@ mod tests {
 
     fn packet(number: u32) -> Packet {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Packet {
-            traffic: Traffic::Signalling,
-            from: address(1),
-            to: address(2),
-            bytes: number.to_be_bytes().to_vec(),
-        }
+        Packet { traffic: Traffic::Signalling, from: address(1), to: address(2), bytes: number.to_be_bytes().to_vec() }
     }
 
     /// Sends `count` packets a millisecond apart; times of arrival and numbers of what arrives.
-    fn run(
-        seed: u64,
-        faults: Faults,
-        cuts: Vec<Cut>,
-        count: u32,
-    ) -> (Vec<(Instant, u32)>, Counters) {
+    fn run(seed: u64, faults: Faults, cuts: Vec<Cut>, count: u32) -> (Vec<(Instant, u32)>, Counters) {
         let mut network = Network::new(Seed::from_number(seed), faults, Faults::default(), cuts);
         let mut arrived = Vec::new();
         for number in 0..count {
@@ -307,10 +273,7 @@ mod tests {
         }
         while let Some(at) = network.next() {
             let packet = network.take_due(at).expect("a packet that is due");
-            arrived.push((
-                at,
-                u32::from_be_bytes(packet.bytes.try_into().expect("four bytes")),
-            ));
+            arrived.push((at, u32::from_be_bytes(packet.bytes.try_into().expect("four bytes"))));
         }
         (arrived, network.counters())
     }
@@ -318,35 +281,16 @@ mod tests {
     #[test]
     fn a_network_without_faults_delivers_at_once_and_in_order() {
         let (arrived, counters) = run(1, Faults::default(), Vec::new(), 100);
-        assert!(
-            arrived
-                .iter()
-                .enumerate()
-                .all(|(i, (at, n))| i as u32 == *n && *at == Instant::ZERO + MS * *n)
-        );
-        assert_eq!(
-            counters,
-            Counters {
-                sent: 100,
-                delivered: 100,
-                ..Counters::default()
-            }
-        );
+        assert!(arrived.iter().enumerate().all(|(i, (at, n))| i as u32 == *n && *at == Instant::ZERO + MS * *n));
+        assert_eq!(counters, Counters { sent: 100, delivered: 100, ..Counters::default() });
     }
 
     #[test]
     fn jitter_delays_within_its_bound_and_keeps_the_order() {
-        let faults = Faults {
-            delay: 10 * MS,
-            jitter: 30 * MS,
-            ..Faults::default()
-        };
+        let faults = Faults { delay: 10 * MS, jitter: 30 * MS, ..Faults::default() };
         let (arrived, _) = run(2, faults, Vec::new(), 1_000);
         assert!(arrived.iter().map(|a| a.1).eq(0..1_000));
-        let taken: Vec<Duration> = arrived
-            .iter()
-            .map(|(at, n)| at.since(Instant::ZERO + MS * *n))
-            .collect();
+        let taken: Vec<Duration> = arrived.iter().map(|(at, n)| at.since(Instant::ZERO + MS * *n)).collect();
         assert!(taken.iter().all(|t| (10 * MS..=40 * MS).contains(t)));
         assert!(taken.iter().any(|t| *t > 30 * MS));
     }
@@ -365,27 +309,16 @@ mod tests {
         assert!((300..500).contains(&counters.duplicated), "{counters:?}");
         assert!((1_800..2_200).contains(&counters.reordered), "{counters:?}");
         assert!(arrived.windows(2).any(|w| w[0].1 > w[1].1));
-        assert_eq!(
-            counters.delivered,
-            counters.sent - counters.lost + counters.duplicated
-        );
+        assert_eq!(counters.delivered, counters.sent - counters.lost + counters.duplicated);
         assert_eq!(run(3, faults, Vec::new(), 20_000).0, arrived);
         assert_ne!(run(4, faults, Vec::new(), 20_000).0, arrived);
     }
 
     #[test]
     fn bursts_take_packets_that_follow_each_other() {
-        let faults = Faults {
-            burst: Millionths(1_000),
-            burst_length: 8,
-            ..Faults::default()
-        };
+        let faults = Faults { burst: Millionths(1_000), burst_length: 8, ..Faults::default() };
         let (arrived, _) = run(5, faults, Vec::new(), 20_000);
-        let gap = arrived
-            .windows(2)
-            .map(|w| w[1].1 - w[0].1)
-            .max()
-            .expect("packets");
+        let gap = arrived.windows(2).map(|w| w[1].1 - w[0].1).max().expect("packets");
         assert!((3..=17).contains(&gap), "longest gap {gap}");
     }
 
@@ -400,10 +333,7 @@ mod tests {
         let (arrived, _) = run(6, Faults::default(), vec![cut], 30);
         assert!(arrived.iter().all(|(_, n)| !(10..20).contains(n)));
         assert_eq!(arrived.len(), 20);
-        let other = Cut {
-            address: Some([127, 0, 0, 9].into()),
-            ..cut
-        };
+        let other = Cut { address: Some([127, 0, 0, 9].into()), ..cut };
         assert_eq!(run(6, Faults::default(), vec![other], 30).0.len(), 30);
     }
 }

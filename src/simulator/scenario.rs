@@ -123,12 +123,7 @@ pub struct ActorCut {
 impl ActorCut {
     /// The cut with the address of its actor.
     pub fn at(&self, address: Option<IpAddr>) -> Cut {
-        Cut {
-            address,
-            traffic: self.traffic,
-            from: Instant::ZERO + self.from,
-            until: Instant::ZERO + self.until,
-        }
+        Cut { address, traffic: self.traffic, from: Instant::ZERO + self.from, until: Instant::ZERO + self.until }
     }
 }
 
@@ -327,45 +322,23 @@ impl Scenario {
         let place = |at: usize| position(text, at);
         let file: File = toml::from_str(text).map_err(|error| {
             let (line, column) = place(error.span().map_or(0, |span| span.start));
-            vec![Finding {
-                line,
-                column,
-                message: error.message().to_owned(),
-            }]
+            vec![Finding { line, column, message: error.message().to_owned() }]
         })?;
-        let mut reader = Reader {
-            text,
-            findings: Vec::new(),
-        };
-        let limit = file
-            .limit
-            .and_then(|value| reader.note(duration(&value)))
-            .unwrap_or(LIMIT);
+        let mut reader = Reader { text, findings: Vec::new() };
+        let limit = file.limit.and_then(|value| reader.note(duration(&value))).unwrap_or(LIMIT);
         let both = reader.faults(Faults::default(), file.network);
         let signalling = reader.faults(both, file.signalling);
         let media = reader.faults(both, file.media);
-        let cuts = file
-            .cut
-            .into_iter()
-            .filter_map(|entries| reader.cut(entries))
-            .collect();
+        let cuts = file.cut.into_iter().filter_map(|entries| reader.cut(entries)).collect();
         let mut crystals = BTreeMap::new();
         for (name, entries) in file.card {
             let mut table = Table::new(entries, 0);
-            let ppm = reader
-                .note(table.optional("crystal-ppm", integer::<i32>))
-                .flatten();
+            let ppm = reader.note(table.optional("crystal-ppm", integer::<i32>)).flatten();
             crystals.extend(ppm.map(|ppm| (name, ppm)));
             reader.finish(table);
         }
-        let steps = file
-            .step
-            .into_iter()
-            .filter_map(|entries| reader.step(entries))
-            .collect();
-        reader
-            .findings
-            .sort_by_key(|finding| (finding.line, finding.column));
+        let steps = file.step.into_iter().filter_map(|entries| reader.step(entries)).collect();
+        reader.findings.sort_by_key(|finding| (finding.line, finding.column));
         if !reader.findings.is_empty() {
             return Err(reader.findings);
         }
@@ -390,10 +363,7 @@ type Mistake = (usize, String);
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at.min(text.len())).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// Keys and values of one table, taken out one by one; what is left at the end is unknown.
@@ -404,10 +374,8 @@ struct Table {
 
 impl Table {
     fn new(entries: Entries, start: usize) -> Self {
-        let entries = entries
-            .into_iter()
-            .map(|(key, value)| (key.as_ref().clone(), (key.span().start, value)))
-            .collect();
+        let entries =
+            entries.into_iter().map(|(key, value)| (key.as_ref().clone(), (key.span().start, value))).collect();
         Table { entries, start }
     }
 
@@ -416,19 +384,11 @@ impl Table {
         key: &str,
         read: impl Fn(&Spanned<Value>) -> Result<T, Mistake>,
     ) -> Result<Option<T>, Mistake> {
-        self.entries
-            .remove(key)
-            .map(|(_, value)| read(&value))
-            .transpose()
+        self.entries.remove(key).map(|(_, value)| read(&value)).transpose()
     }
 
-    fn required<T>(
-        &mut self,
-        key: &str,
-        read: impl Fn(&Spanned<Value>) -> Result<T, Mistake>,
-    ) -> Result<T, Mistake> {
-        self.optional(key, read)?
-            .ok_or_else(|| (self.start, format!("`{key}` is missing here")))
+    fn required<T>(&mut self, key: &str, read: impl Fn(&Spanned<Value>) -> Result<T, Mistake>) -> Result<T, Mistake> {
+        self.optional(key, read)?.ok_or_else(|| (self.start, format!("`{key}` is missing here")))
     }
 }
 
@@ -443,11 +403,7 @@ impl Reader<'_> {
         result
             .map_err(|(at, message)| {
                 let (line, column) = position(self.text, at);
-                self.findings.push(Finding {
-                    line,
-                    column,
-                    message,
-                });
+                self.findings.push(Finding { line, column, message });
             })
             .ok()
     }
@@ -460,71 +416,34 @@ impl Reader<'_> {
 
     fn faults(&mut self, base: Faults, entries: Entries) -> Faults {
         let mut table = Table::new(entries, 0);
-        let mut time = |key, base| {
-            self.note(table.optional(key, duration))
-                .flatten()
-                .unwrap_or(base)
-        };
+        let mut time = |key, base| self.note(table.optional(key, duration)).flatten().unwrap_or(base);
         let delay = time("delay", base.delay);
         let jitter = time("jitter", base.jitter);
-        let reorder_by = time(
-            "reorder-by",
-            if base.reorder_by.is_zero() {
-                REORDER_BY
-            } else {
-                base.reorder_by
-            },
-        );
-        let mut share = |key, base| {
-            self.note(table.optional(key, percent))
-                .flatten()
-                .unwrap_or(base)
-        };
+        let reorder_by = time("reorder-by", if base.reorder_by.is_zero() { REORDER_BY } else { base.reorder_by });
+        let mut share = |key, base| self.note(table.optional(key, percent)).flatten().unwrap_or(base);
         let loss = share("loss", base.loss);
         let burst = share("burst", base.burst);
         let duplicate = share("duplicate", base.duplicate);
         let reorder = share("reorder", base.reorder);
-        let length = self
-            .note(table.optional("burst-length", integer::<u32>))
-            .flatten();
+        let length = self.note(table.optional("burst-length", integer::<u32>)).flatten();
         let burst_length = length.unwrap_or(base.burst_length.max(1));
         self.finish(table);
-        Faults {
-            delay,
-            jitter,
-            loss,
-            burst,
-            burst_length,
-            duplicate,
-            reorder,
-            reorder_by,
-        }
+        Faults { delay, jitter, loss, burst, burst_length, duplicate, reorder, reorder_by }
     }
 
     fn cut(&mut self, entries: Spanned<Entries>) -> Option<ActorCut> {
         let start = entries.span().start;
         let mut table = Table::new(entries.into_inner(), start);
         let who = self.note(table.optional("who", actor))?;
-        let traffic = self.note(table.optional(
-            "traffic",
-            |value| match value.as_ref().as_str() {
-                Some("media") => Ok(Traffic::Media),
-                Some("signalling") => Ok(Traffic::Signalling),
-                _ => Err((
-                    value.span().start,
-                    "`traffic` is \"media\" or \"signalling\"".to_owned(),
-                )),
-            },
-        ))?;
+        let traffic = self.note(table.optional("traffic", |value| match value.as_ref().as_str() {
+            Some("media") => Ok(Traffic::Media),
+            Some("signalling") => Ok(Traffic::Signalling),
+            _ => Err((value.span().start, "`traffic` is \"media\" or \"signalling\"".to_owned())),
+        }))?;
         let from = self.note(table.required("from", duration))?;
         let until = self.note(table.required("until", duration))?;
         self.finish(table);
-        Some(ActorCut {
-            who,
-            traffic,
-            from,
-            until,
-        })
+        Some(ActorCut { who, traffic, from, until })
     }
 
     fn step(&mut self, entries: Spanned<Entries>) -> Option<Step> {
@@ -533,10 +452,7 @@ impl Reader<'_> {
         let what = read_step(&mut table);
         let what = self.note(what)?;
         self.finish(table);
-        Some(Step {
-            line: position(self.text, start).0,
-            what,
-        })
+        Some(Step { line: position(self.text, start).0, what })
     }
 }
 
@@ -548,8 +464,7 @@ fn read_step(table: &mut Table) -> Result<What, Mistake> {
         return Ok(What::Wait(time));
     }
     if let Some((at, verb)) = table.optional("does", word)? {
-        let (who_at, who) =
-            table.required("who", |value| Ok((value.span().start, actor(value)?)))?;
+        let (who_at, who) = table.required("who", |value| Ok((value.span().start, actor(value)?)))?;
         let action = action(table, at, &verb)?;
         allowed(&who, who_at, &verb, action_actors(&action))?;
         return Ok(What::Do(who, action));
@@ -559,10 +474,7 @@ fn read_step(table: &mut Table) -> Result<What, Mistake> {
         let within = table.optional("within", duration)?.unwrap_or(WITHIN);
         return Ok(What::Expect { what, within });
     }
-    Err((
-        table.start,
-        "a step needs `does`, `expect` or `wait`".to_owned(),
-    ))
+    Err((table.start, "a step needs `does`, `expect` or `wait`".to_owned()))
 }
 
 fn action(table: &mut Table, at: usize, verb: &str) -> Result<Action, Mistake> {
@@ -602,23 +514,12 @@ fn action_actors(action: &Action) -> (bool, bool) {
     }
 }
 
-fn allowed(
-    who: &Actor,
-    at: usize,
-    verb: &str,
-    (stations, users): (bool, bool),
-) -> Result<(), Mistake> {
+fn allowed(who: &Actor, at: usize, verb: &str, (stations, users): (bool, bool)) -> Result<(), Mistake> {
     let station = matches!(who, Actor::Station(_));
     if (station && stations) || (!station && users) {
         return Ok(());
     }
-    Err((
-        at,
-        format!(
-            "{who} cannot {verb:?}; only {} can",
-            if stations { "a station" } else { "a SIP phone" }
-        ),
-    ))
+    Err((at, format!("{who} cannot {verb:?}; only {} can", if stations { "a station" } else { "a SIP phone" })))
 }
 
 fn expectation(table: &mut Table, at: usize, verb: &str) -> Result<Expectation, Mistake> {
@@ -648,74 +549,41 @@ fn expectation(table: &mut Table, at: usize, verb: &str) -> Result<Expectation, 
         "audio" => Expectation::Audio {
             who,
             from: table.required("from", actor)?,
-            delay_min: table
-                .optional("delay-min", duration)?
-                .unwrap_or(Duration::ZERO),
-            delay_max: table
-                .optional("delay-max", duration)?
-                .unwrap_or(Duration::from_millis(500)),
+            delay_min: table.optional("delay-min", duration)?.unwrap_or(Duration::ZERO),
+            delay_max: table.optional("delay-max", duration)?.unwrap_or(Duration::from_millis(500)),
         },
-        "digits" => Expectation::Digits {
-            who,
-            digits: table.required("digits", digits)?,
-        },
+        "digits" => Expectation::Digits { who, digits: table.required("digits", digits)? },
         _ => {
-            return Err((
-                at,
-                format!("{verb:?} cannot be expected; see the table of expectations"),
-            ));
+            return Err((at, format!("{verb:?} cannot be expected; see the table of expectations")));
         }
     })
 }
 
 fn word(value: &Spanned<Value>) -> Result<(usize, String), Mistake> {
     let at = value.span().start;
-    value
-        .as_ref()
-        .as_str()
-        .map(|text| (at, text.to_owned()))
-        .ok_or_else(|| (at, "text in quotes is needed".to_owned()))
+    value.as_ref().as_str().map(|text| (at, text.to_owned())).ok_or_else(|| (at, "text in quotes is needed".to_owned()))
 }
 
 fn integer<T: TryFrom<i64>>(value: &Spanned<Value>) -> Result<T, Mistake> {
-    let wrong = || {
-        (
-            value.span().start,
-            "a whole number in its range is needed".to_owned(),
-        )
-    };
-    value
-        .as_ref()
-        .as_integer()
-        .and_then(|n| T::try_from(n).ok())
-        .ok_or_else(wrong)
+    let wrong = || (value.span().start, "a whole number in its range is needed".to_owned());
+    value.as_ref().as_integer().and_then(|n| T::try_from(n).ok()).ok_or_else(wrong)
 }
 
 fn number(value: &Spanned<Value>) -> Result<f64, Mistake> {
-    plain_number(value.as_ref())
-        .ok_or_else(|| (value.span().start, "a number is needed".to_owned()))
+    plain_number(value.as_ref()).ok_or_else(|| (value.span().start, "a number is needed".to_owned()))
 }
 
 fn numbers(value: &Spanned<Value>) -> Result<Vec<f64>, Mistake> {
-    let wrong = || {
-        (
-            value.span().start,
-            "one to four numbers are needed".to_owned(),
-        )
-    };
+    let wrong = || (value.span().start, "one to four numbers are needed".to_owned());
     let list = match value.as_ref() {
         Value::Array(values) => values.iter().map(plain_number).collect::<Option<Vec<_>>>(),
         single => plain_number(single).map(|n| vec![n]),
     };
-    list.filter(|list| (1..=4).contains(&list.len()))
-        .ok_or_else(wrong)
+    list.filter(|list| (1..=4).contains(&list.len())).ok_or_else(wrong)
 }
 
 fn plain_number(value: &Value) -> Option<f64> {
-    value
-        .as_float()
-        .or_else(|| value.as_integer().map(|n| n as f64))
-        .filter(|n| n.is_finite())
+    value.as_float().or_else(|| value.as_integer().map(|n| n as f64)).filter(|n| n.is_finite())
 }
 
 fn percent(value: &Spanned<Value>) -> Result<Millionths, Mistake> {
@@ -725,21 +593,13 @@ fn percent(value: &Spanned<Value>) -> Result<Millionths, Mistake> {
 
 fn digits(value: &Spanned<Value>) -> Result<Vec<Digit>, Mistake> {
     let (at, text) = word(value)?;
-    let digits = text
-        .chars()
-        .map(Digit::from_char)
-        .collect::<Option<Vec<_>>>();
-    digits
-        .filter(|d| !d.is_empty())
-        .ok_or_else(|| (at, "digits are 0-9, *, # and A-D".to_owned()))
+    let digits = text.chars().map(Digit::from_char).collect::<Option<Vec<_>>>();
+    digits.filter(|d| !d.is_empty()).ok_or_else(|| (at, "digits are 0-9, *, # and A-D".to_owned()))
 }
 
 fn actor(value: &Spanned<Value>) -> Result<Actor, Mistake> {
     let (at, text) = word(value)?;
-    let wrong = (
-        at,
-        format!("{text:?} is nobody; write station/NAME, phone/NAME or peer/NAME"),
-    );
+    let wrong = (at, format!("{text:?} is nobody; write station/NAME, phone/NAME or peer/NAME"));
     match text.split_once('/') {
         Some((_, "")) => Err(wrong),
         Some(("station", name)) => Ok(Actor::Station(name.to_owned())),
@@ -751,11 +611,8 @@ fn actor(value: &Spanned<Value>) -> Result<Actor, Mistake> {
 
 /// A time with its unit: `200ms`, `1.5s`, `2m`, `1h`.
 fn duration(value: &Spanned<Value>) -> Result<Duration, Mistake> {
-    let (at, text) =
-        word(value).map_err(|(at, _)| (at, "a time is text with its unit: \"2s\"".to_owned()))?;
-    let unit_at = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let (at, text) = word(value).map_err(|(at, _)| (at, "a time is text with its unit: \"2s\"".to_owned()))?;
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (amount, unit) = text.split_at(unit_at);
     let scale = match unit {
         "ms" => 0.001,
@@ -764,19 +621,10 @@ fn duration(value: &Spanned<Value>) -> Result<Duration, Mistake> {
         "h" => 3_600.0,
         _ => return Err((at, format!("{text:?} is no time; units are ms, s, m and h"))),
     };
-    let seconds = amount
-        .parse::<f64>()
-        .ok()
-        .map(|amount| amount * scale)
-        .filter(|s| (0.0..=1e6).contains(s));
+    let seconds = amount.parse::<f64>().ok().map(|amount| amount * scale).filter(|s| (0.0..=1e6).contains(s));
     // Rounded to a microsecond, so that 0.1 s is what it looks like.
     let micros = seconds.map(|seconds| Duration::from_micros((seconds * 1e6).round() as u64));
-    micros.ok_or_else(|| {
-        (
-            at,
-            format!("{text:?} is no time; write \"200ms\" or \"1.5s\""),
-        )
-    })
+    micros.ok_or_else(|| (at, format!("{text:?} is no time; write \"200ms\" or \"1.5s\"")))
 }
 
 #[cfg(test)]

@@ -99,17 +99,11 @@ pub struct Release {
 impl Release {
     /// A release decided here.
     pub fn here(cause: Cause) -> Self {
-        Release {
-            cause,
-            location: Location::LocalNetwork,
-        }
+        Release { cause, location: Location::LocalNetwork }
     }
     /// A release decided by the user of the leg.
     pub fn user(cause: Cause) -> Self {
-        Release {
-            cause,
-            location: Location::User,
-        }
+        Release { cause, location: Location::User }
     }
 }
 

@@ -19,16 +19,8 @@ impl Block {
     /// # Panics
     /// When `samples` is 0 or above [`Block::SAMPLES_MAX`].
     pub fn new(ports: u16, samples: u16) -> Self {
-        assert!(
-            (1..=Self::SAMPLES_MAX).contains(&samples),
-            "a block has 1 to {} samples",
-            Self::SAMPLES_MAX
-        );
-        Block {
-            ports,
-            samples,
-            data: vec![0; usize::from(ports) * usize::from(samples)].into_boxed_slice(),
-        }
+        assert!((1..=Self::SAMPLES_MAX).contains(&samples), "a block has 1 to {} samples", Self::SAMPLES_MAX);
+        Block { ports, samples, data: vec![0; usize::from(ports) * usize::from(samples)].into_boxed_slice() }
     }
 
     /// Number of ports.

@@ -9,16 +9,14 @@
 //!
 //! [`conformance`] holds every card, simulated or real, to the same tests.
 
-mod block;
 pub mod conformance;
+mod block;
 mod instant;
 mod line;
 
 pub use block::Block;
 pub use instant::Instant;
-pub use line::{
-    Abilities, Alarm, Digit, LineCommand, LineEvent, LineEventKind, Polarity, PortIndex, PortKind,
-};
+pub use line::{Abilities, Alarm, Digit, LineCommand, LineEvent, LineEventKind, Polarity, PortIndex, PortKind};
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -54,12 +52,7 @@ pub trait Lines: Send {
     /// # Errors
     /// [`CardErrorKind::Gone`] when the device vanished; [`CardErrorKind::Unsupported`] when the
     /// port lacks the ability, which the configuration step should have ruled out.
-    fn command(
-        &mut self,
-        now: Instant,
-        port: PortIndex,
-        command: LineCommand,
-    ) -> Result<(), CardError>;
+    fn command(&mut self, now: Instant, port: PortIndex, command: LineCommand) -> Result<(), CardError>;
 }
 
 /// The real-time half of a card. Neither allocates nor blocks.
@@ -71,12 +64,7 @@ pub trait Audio: Send {
     ///
     /// # Errors
     /// Only for faults that end or restart the card; lost samples are data in [`Exchange`].
-    fn exchange(
-        &mut self,
-        now: Instant,
-        input: &mut Block,
-        output: &Block,
-    ) -> Result<Exchange, CardError>;
+    fn exchange(&mut self, now: Instant, input: &mut Block, output: &Block) -> Result<Exchange, CardError>;
 }
 
 /// What a half waits for.

@@ -154,10 +154,7 @@ pub enum LineCommand {
     /// FXO, only with [`Abilities::DIALS`]: send digits.
     Dial(Vec<Digit>),
     /// Gain of both directions in tenths of a dB, line to us and us to line.
-    Gain {
-        receive_tenth_db: i16,
-        transmit_tenth_db: i16,
-    },
+    Gain { receive_tenth_db: i16, transmit_tenth_db: i16 },
     /// Only with [`Abilities::CANCELS_ECHO`].
     EchoCancel(bool),
     /// FXS: message-waiting lamp.

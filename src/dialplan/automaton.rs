@@ -1,0 +1,1 @@
+//! The union of all patterns as one deterministic automaton.
