@@ -6,6 +6,7 @@
 
 pub mod network;
 pub mod scenario;
+pub mod sound;
 
 use crate::time::Instant;
 use std::fmt;
