@@ -5,8 +5,11 @@
 //! last sample, and [`Report::hash`] proves it. Files are touched in [`run_file`] alone.
 
 pub mod network;
+pub mod peers;
+pub mod phone_audio;
 pub mod scenario;
 pub mod sound;
+pub mod wire;
 
 use crate::time::Instant;
 use std::fmt;

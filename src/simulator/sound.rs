@@ -52,6 +52,11 @@ impl Track {
     /// Adds samples at a position that may lie before the end: what comes late, or for a second time.
     /// A gap becomes silence; what is too old to be kept is lost.
     pub fn put(&mut self, position: u64, samples: &[i16]) {
+        if !self.keeps_all && position > self.end().saturating_add(KEPT as u64) {
+            // Nothing of what is kept now would be kept behind such a gap.
+            self.samples.clear();
+            self.dropped = position;
+        }
         for (position, sample) in (position..).zip(samples) {
             while self.end() < position {
                 self.push(&[0]);
