@@ -1,0 +1,4 @@
+//! Jitter
+/// placeholder
+#[derive(Debug)]
+pub struct JitterBuffer;
