@@ -8,13 +8,15 @@
 //!
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
-//! [`access`](self) who may call, `calls` legs and trunk events, `audio` streams and tones,
-//! `lines` ports, `routing` from number to leg, `summaries` what an operator can ask.
+//! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
+//! `routing` from number to leg, `renegotiation` offers inside a dialog, `summaries` what an
+//! operator can ask.
 
 mod access;
 mod audio;
 mod calls;
 mod lines;
+mod renegotiation;
 mod routing;
 mod rtp_ports;
 mod summaries;
@@ -162,7 +164,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway at rest: no call, no registration. `seed` decides every tag, branch and SSRC.
-    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
+    pub fn new(config: Config, seed: Seed, _now: Instant) -> Self {
         let mut gateway = Gateway {
             endpoint: Endpoint::new(access::settings(&config), &seed.fork("sip")),
             access: access::Access::new(&config, &seed.fork("access")),
@@ -170,7 +172,7 @@ impl Gateway {
             calls: Slab::default(),
             calls_begun: 0,
             sessions: BTreeMap::new(),
-            ports: lines::ports(&config, now),
+            ports: lines::ports(&config),
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
@@ -198,6 +200,7 @@ impl Gateway {
                 self.endpoint.handle_stream_opened(now, connection, flow, &mut step.sip);
             }
             Input::StreamClosed { connection } => {
+                self.access.handle_stream_closed(connection);
                 self.endpoint.handle_stream_closed(now, connection, &mut step.sip);
             }
             Input::Unreachable { flow } => self.endpoint.handle_unreachable(now, flow, &mut step.sip),
@@ -262,6 +265,9 @@ impl Gateway {
             }
             sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
+            sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
+            // The gateway sends no requests of its own inside or outside dialogs yet.
+            sip::Event::Response { .. } => {}
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
     }

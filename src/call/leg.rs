@@ -55,6 +55,30 @@ pub struct SipLeg {
     pub ended: bool,
 }
 
+impl SipLeg {
+    /// A leg that says nothing yet.
+    pub fn new(
+        session: SessionId,
+        incoming: bool,
+        offer: Option<Vec<u8>>,
+        stream: StreamId,
+        ours: Capabilities,
+    ) -> Self {
+        SipLeg {
+            session,
+            incoming,
+            acm_passed: false,
+            offer,
+            sent: None,
+            agreed: None,
+            ours,
+            stream,
+            started: false,
+            ended: false,
+        }
+    }
+}
+
 /// What a provisional response from the called side means (RFC 3398 8.2.3); `None` for 100.
 ///
 /// `has_media`: it carried SDP, so its audio can be heard (or an earlier one did).

@@ -11,13 +11,16 @@ use crate::call::leg::{Leg, SipLeg};
 use crate::config::{Config, DigestAlgorithm};
 use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
-use crate::sip::registration::Registrar;
+use crate::sip::registration::{Binding, Lifetimes, Registrar};
 use crate::sip::{
-    Flow, Header, HeaderName, Method, NameAddr, Request, Response, ServerTransactionId, SessionId, Settings, Uri,
+    ConnectionId, Flow, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId, Settings, Uri,
 };
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Iam, Release, interwork};
 use tracing::{info, warn};
+
+/// How long a nonce is good: long enough for a phone to use it for several requests.
+const NONCE_LIFE: Duration = Duration::from_secs(300);
 
 /// Accounts, trusted peers and registrations.
 pub(super) struct Access {
@@ -58,8 +61,8 @@ pub(super) fn settings(config: &Config) -> Settings {
 impl Access {
     pub(super) fn new(config: &Config, seed: &Seed) -> Self {
         Access {
-            authenticator: Authenticator::new(config.sip.domain.clone(), seed),
-            registrar: Registrar::new(config.sip.domain.clone()),
+            authenticator: Authenticator::new(&config.sip.domain, NONCE_LIFE, seed),
+            registrar: Registrar::new(Lifetimes::default()),
         }
     }
 
@@ -68,21 +71,22 @@ impl Access {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.registrar.handle_timeout(now);
+        for phone in self.registrar.handle_timeout(now) {
+            info!(phone, "registration expired");
+        }
     }
 
-    /// Where the phone of this name can be reached: its best contact.
-    pub(super) fn contact(&self, now: Instant, name: &str) -> Option<(Uri, Flow)> {
-        let contact = self.registrar.contacts(now, name).into_iter().next()?;
-        Some((contact.uri.clone(), contact.flow))
+    pub(super) fn handle_stream_closed(&mut self, connection: ConnectionId) {
+        self.registrar.handle_stream_closed(connection);
     }
 
-    pub(super) fn registrar(&self) -> &Registrar {
-        &self.registrar
+    /// Contacts of the phone of this name, best first.
+    pub(super) fn contacts(&self, now: Instant, name: &str) -> Vec<&Binding> {
+        self.registrar.bindings(now, name)
     }
 
     fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
-        let user = request.from().and_then(|from| from.uri.user().map(str::to_owned)).unwrap_or_default();
+        let user = request.from().and_then(|from| from.uri.user()).unwrap_or_default();
         let account = config.phones.iter().position(|phone| phone.name == user);
         if account.is_none() {
             let trusts = |trunk: &crate::config::Trunk| trunk.from.iter().any(|p| p.contains(flow.remote.ip()));
@@ -91,23 +95,27 @@ impl Access {
             }
         }
         let account = account.and_then(|index| Some((index, config.phones.get(index)?)));
-        let known = account.map(|(_, phone)| Account {
-            username: phone.name.clone(),
-            password: phone.password.0.clone(),
-            algorithms: phone.digest.iter().map(algorithm).collect(),
+        let algorithms: Vec<Algorithm> = match account {
+            Some((_, phone)) => phone.digest.iter().map(algorithm).collect(),
+            None => vec![Algorithm::Sha256, Algorithm::Md5],
+        };
+        let verdict = self.authenticator.verify(now, request, |username| {
+            let (_, phone) = account.filter(|(_, phone)| phone.name == username)?;
+            Some(Account { username: &phone.name, password: &phone.password.0, algorithms: &algorithms })
         });
-        match self.authenticator.check(now, request, known.as_ref()) {
-            Verdict::Good => match account {
-                Some((index, _)) => Caller::Phone(index),
-                None => Caller::Challenge(Vec::new()),
-            },
-            Verdict::Challenge { headers, failed } => {
-                if failed {
-                    warn!(peer = %flow.remote, method = request.method.as_str(), account = %user.escape_debug(), "auth failed");
-                }
-                Caller::Challenge(headers)
+        match (verdict, account) {
+            (Verdict::Accepted, Some((index, _))) => return Caller::Phone(index),
+            (Verdict::Refused, _) => {
+                // One line for fail2ban and the like; what the peer wrote is escaped.
+                warn!(
+                    "auth failed peer={} transport={:?} method={} account=\"{}\" reason=credentials",
+                    flow.remote, flow.transport, request.method.as_str().escape_debug(), user.escape_debug()
+                );
             }
+            _ => {}
         }
+        let stale = verdict == Verdict::Stale;
+        Caller::Challenge(self.authenticator.challenge(now, &algorithms, stale))
     }
 }
 
@@ -140,12 +148,9 @@ impl Gateway {
                 }
             };
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
-            let reason = Header::new(HeaderName::Reason, interwork::reason_header(cause));
-            let status = interwork::status_of(Release::here(cause));
-            let mut headers = vec![reason];
-            if status == 503 {
-                headers.push(Header::new(HeaderName::RetryAfter, RETRY_AFTER_S));
-            }
+            let release = Release::here(cause);
+            let status = interwork::status_of(release);
+            let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
         let Some(called) = number_of(&request.uri) else {
@@ -156,7 +161,6 @@ impl Gateway {
             return refuse(self, step, Cause::CONGESTION);
         }
         let offer = request.typed_body().filter(|body| body.is("application/sdp")).map(|body| body.bytes);
-        // The call does not exist yet; its place in the slab is filled by `begin_call`.
         let prepared = match self.prepare_stream(&codecs) {
             Ok(prepared) => prepared,
             Err(cause) => return refuse(self, step, cause),
@@ -190,13 +194,13 @@ impl Gateway {
         // RFC 3261 10.3 step 3 and 4: only the account itself may change its bindings; peers have none.
         let Caller::Phone(index) = caller else { return Response::new(403) };
         let phone = &self.config.phones[*index];
-        let target = request.to().and_then(|to| to.uri.user().map(str::to_owned));
+        let target = request.to().and_then(|to| to.uri.user());
         if target.as_deref() != Some(phone.name.as_str()) {
             return Response::new(403);
         }
-        let before = self.access.registrar.contacts(now, &phone.name).len();
+        let before = self.access.registrar.bindings(now, &phone.name).len();
         let response = self.access.registrar.register(now, &phone.name, request, flow);
-        let after = self.access.registrar.contacts(now, &phone.name).len();
+        let after = self.access.registrar.bindings(now, &phone.name).len();
         if before != after {
             info!(phone = %phone.name, peer = %flow.remote, contacts = after, "registration changed");
         }
@@ -221,18 +225,15 @@ impl Gateway {
     }
 }
 
-/// Seconds after which a caller may try again when there is no room.
-const RETRY_AFTER_S: u32 = 5;
-
 fn display_of(request: &Request) -> Option<String> {
-    request.from().and_then(|from: NameAddr| from.display).filter(|name| !name.is_empty())
+    request.from().and_then(|from| from.display).filter(|name| !name.is_empty())
 }
 
 /// The number in a URI: the user part without its parameters (`+1234;phone-context=...`), without
 /// the visual separators of RFC 3966 5.1.1 when it is a number at all.
 pub(super) fn number_of(uri: &Uri) -> Option<String> {
     let user = uri.user()?;
-    let number = user.split(';').next().unwrap_or(user);
+    let number = user.split(';').next().unwrap_or(&user);
     let is_number = number.chars().all(|c| c.is_ascii_digit() || "+*#-.()".contains(c));
     let text: String = if is_number {
         number.chars().filter(|c| !"-.()".contains(*c)).collect()

@@ -16,20 +16,21 @@ use tracing::{debug, warn};
 /// A stream that exists or is promised in SDP.
 #[derive(Debug)]
 pub(super) struct StreamRecord {
-    call: CallId,
+    /// Its call, once there is one.
+    call: Option<CallId>,
     port: u16,
 }
 
 impl Gateway {
-    /// Promises a port and a stream for the SIP leg of `side`, before anything about it is sent.
+    /// Promises a port and a stream for a SIP leg, before anything about it is sent.
     ///
     /// Fails with cause 47 when no port or stream is left.
-    pub(super) fn prepare_stream(&mut self, call: CallId, codecs: &[Codec]) -> Result<Prepared, Cause> {
+    pub(super) fn prepare_stream(&mut self, codecs: &[Codec]) -> Result<Prepared, Cause> {
         if self.streams.len() >= limits::STREAMS_PER_WORKER {
             return Err(Cause::NO_RESOURCE);
         }
         let port = self.rtp_ports.take().ok_or(Cause::NO_RESOURCE)?;
-        let stream = self.streams.insert(StreamRecord { call, port }).cast();
+        let stream = self.streams.insert(StreamRecord { call: None, port }).cast();
         let ours = Capabilities {
             address: self.config.rtp.address,
             port,
@@ -40,6 +41,13 @@ impl Gateway {
             version: 1,
         };
         Ok(Prepared { stream, ours })
+    }
+
+    /// Remembers whose a promised stream is.
+    pub(super) fn own_stream(&mut self, stream: StreamId, call: CallId) {
+        if let Some(record) = self.streams.get_mut(stream.cast()) {
+            record.call = Some(call);
+        }
     }
 
     /// Lets both sides hear each other. Does nothing when they do already.
@@ -153,7 +161,7 @@ impl Gateway {
     }
 
     /// Gives back the name and port of a stream that no worker has.
-    fn forget_stream(&mut self, stream: StreamId) {
+    pub(super) fn forget_stream(&mut self, stream: StreamId) {
         if let Some(record) = self.streams.remove(stream.cast()) {
             self.rtp_ports.give_back(record.port);
         }
@@ -165,7 +173,7 @@ impl Gateway {
             MediaEvent::Digit { end: End::Port(port), digit, .. } => self.handle_digit(worker, port, digit, step),
             MediaEvent::Digit { end: End::Stream(stream), digit, .. } => {
                 let id: Id<StreamRecord> = stream.cast();
-                let call = self.streams.get(id).and_then(|record| self.calls.get(record.call));
+                let call = self.streams.get(id).and_then(|record| self.calls.get(record.call?));
                 debug!(call = call.map(|call| call.number), %digit, "digit received");
             }
             MediaEvent::Stopped(stream) => {
@@ -174,7 +182,7 @@ impl Gateway {
             }
             MediaEvent::BindFailed(stream) => {
                 let id: Id<StreamRecord> = stream.id().cast();
-                let call = self.streams.get(id).map(|record| record.call);
+                let call = self.streams.get(id).and_then(|record| record.call);
                 warn!(stream = ?stream.id(), "RTP port could not be opened");
                 self.forget_stream(stream.id());
                 if let Some(call) = call {
@@ -254,6 +262,18 @@ impl SipLeg {
                 Err(reject) => debug!(why = %reject, "answer is not acceptable"),
             }
         }
+    }
+
+    /// Whether the offer, if there is one, can be answered.
+    pub(super) fn can_answer(&self) -> Result<(), sdp::Reject> {
+        self.offer.as_ref().map_or(Ok(()), |offer| sdp::answer(offer, &self.ours).map(|_| ()))
+    }
+
+    /// The codecs of an offer that we share, the one we would answer first.
+    pub(super) fn liked(&self) -> Vec<Codec> {
+        let agreed = self.agreed.map(|agreed| agreed.codec);
+        let answered = || Some(sdp::answer(self.offer.as_ref()?, &self.ours).ok()?.1.codec);
+        agreed.or_else(answered).into_iter().collect()
     }
 
     /// Decides what the peer is told: an answer to its offer, or our own offer. Says the same when

@@ -7,7 +7,7 @@ use crate::call::record::ReleasedBy;
 use crate::call::{Call, CallId};
 use crate::gateway::{Output, WorkerId};
 use crate::media::Service;
-use crate::sip::{Body, Ended, Header, SessionId};
+use crate::sip::{Body, Ended, Header, HeaderName, SessionId};
 use crate::trunk::{Cause, Iam, Release, TrunkEvent, interwork};
 use tracing::{debug, info};
 
@@ -23,7 +23,7 @@ impl Gateway {
             calling = iam.calling.as_deref().unwrap_or("-"), "call begins"
         );
         let session = match &a {
-            Leg::Sip(leg) => Some(leg.session),
+            Leg::Sip(leg) => Some((leg.session, leg.stream)),
             _ => None,
         };
         let port = match &a {
@@ -47,8 +47,9 @@ impl Gateway {
             status: None,
         });
         self.deadlines.schedule(give_up_at, Owner::Call(id));
-        if let Some(session) = session {
+        if let Some((session, stream)) = session {
             self.sessions.insert(session, (id, Side::A));
+            self.own_stream(stream, id);
         }
         if let Some(port) = port.and_then(|port| self.ports.get_mut(&port)) {
             port.call = Some((id, Side::A));
@@ -165,7 +166,11 @@ impl Gateway {
     /// Says `event` to the leg of `side`.
     pub(super) fn tell_leg(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
         match self.calls.get(id).and_then(|call| call.leg(side)) {
-            Some(Leg::Line(port)) => self.tell_port(*port, event, step),
+            Some(Leg::Line(port)) => {
+                // Only an IAM can be refused, and that is said where the call is routed.
+                let port = *port;
+                let _ = self.tell_port(port, event, step);
+            }
             Some(Leg::Service(service)) => tell_service(id, side, *service, event, step),
             Some(Leg::Sip(_)) => self.tell_session(id, side, event, step),
             // A call that was never routed has no called leg, and nobody who owes an RLC.
@@ -191,10 +196,11 @@ impl Gateway {
             }
             TrunkEvent::Rel(_) if leg.ended => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
             TrunkEvent::Rel(release) => {
-                let reason = Header::new("Reason", interwork::reason_header(release.cause));
+                let reason = interwork::reason_of(release.cause);
                 if leg.incoming && !answered {
                     let status = interwork::status_of(*release);
-                    self.endpoint.reject(step.now, session, status, vec![reason], &mut step.sip);
+                    let headers = refusal_headers(status, *release);
+                    self.endpoint.reject(step.now, session, status, headers, &mut step.sip);
                 } else {
                     self.endpoint.terminate(step.now, session, Some(reason), &mut step.sip);
                 }
@@ -281,15 +287,15 @@ fn tell_service(id: CallId, side: Side, _service: Service, event: &TrunkEvent, s
 ///
 /// A Q.850 Reason wins over the status (RFC 6432). RFC 3398 8.2.6.1: BYE and CANCEL are 16.
 fn release_of_end(how: &Ended) -> Option<Release> {
-    let by_reason = |reason: Option<String>| reason.as_deref().and_then(interwork::cause_of_reason);
     Some(match how {
         Ended::Rejected { status, response } => {
             let release = interwork::release_of(*status);
-            let cause = response.as_ref().and_then(|r| by_reason(r.header("Reason")));
+            let cause = interwork::cause_of_reasons(&response.reasons());
             Release { cause: cause.unwrap_or(release.cause), ..release }
         }
         Ended::Bye { request } | Ended::Cancelled { request } => {
-            Release::user(by_reason(request.header("Reason")).unwrap_or(Cause::NORMAL))
+            let cause = interwork::cause_of_reasons(&request.reasons());
+            Release::user(cause.unwrap_or(Cause::NORMAL))
         }
         // No SIP answer at all: nobody responds.
         Ended::Timeout => Release::here(Cause::NO_RESPONSE),
@@ -297,4 +303,16 @@ fn release_of_end(how: &Ended) -> Option<Release> {
         Ended::AckMissing => Release::here(Cause::TIMER),
         Ended::Local => return None,
     })
+}
+
+/// Header fields of a final response that refuses: why, and when to try again
+/// (RFC 3398 7.2.4.1: "a Retry-After header MAY be added").
+pub(super) fn refusal_headers(status: u16, release: Release) -> Vec<Header> {
+    /// Seconds after which a caller may try again.
+    const RETRY_AFTER_S: u32 = 5;
+    let mut headers = vec![Header::new(HeaderName::Reason, interwork::reason_of(release.cause))];
+    if status == 503 {
+        headers.push(Header::new(HeaderName::RetryAfter, RETRY_AFTER_S));
+    }
+    headers
 }

@@ -1,22 +1,23 @@
 //! From a number to a called leg.
 
 use super::audio::{CODECS, Prepared};
-use super::{Gateway, PortId, Step, Work};
+use super::{Gateway, PortId, Step, WorkerId};
 use crate::call::CallId;
 use crate::call::b2bua::Side;
 use crate::call::leg::{Leg, SipLeg};
 use crate::dialplan::{Decision, Refusal, Target, TargetKind, Verdict, is_inside};
 use crate::media::Service;
 use crate::sdp::Codec;
-use crate::sip::{Body, NameAddr, OutgoingInvite, Transport, Uri};
-use crate::trunk::{Cause, Location, Release, TrunkEvent};
+use crate::sip::{Body, Flow, Host, NameAddr, OutgoingInvite, SessionId, Transport, Uri};
+use crate::time::Instant;
+use crate::trunk::{Cause, Iam, Release, TrunkEvent};
 use std::net::SocketAddr;
 use tracing::{debug, info};
 
 /// Where a SIP call goes.
 struct SipTarget {
     uri: Uri,
-    destination: crate::sip::Destination,
+    flow: Flow,
     codecs: Vec<Codec>,
 }
 
@@ -65,10 +66,10 @@ impl Gateway {
             }
             TargetKind::Station => {
                 let port = self.port_called(&target.name).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-                self.call_port(id, port, iam, step)
+                self.call_port(id, port, &iam, step)
             }
             TargetKind::Phone => {
-                let sip = self.phone_target(&target.name)?;
+                let sip = self.phone_target(step.now, &target.name)?;
                 self.call_sip(id, sip, step)
             }
             TargetKind::Trunk => {
@@ -86,13 +87,7 @@ impl Gateway {
         }
     }
 
-    fn call_port(
-        &mut self,
-        id: CallId,
-        port: PortId,
-        iam: crate::trunk::Iam,
-        step: &mut Step<'_>,
-    ) -> Result<(), Release> {
+    fn call_port(&mut self, id: CallId, port: PortId, iam: &Iam, step: &mut Step<'_>) -> Result<(), Release> {
         // Audio between two cards needs a ring between their workers, which is not built yet.
         if let Some(Leg::Line(a)) = self.calls.get(id).map(|call| &call.a)
             && a.card != port.card
@@ -100,77 +95,74 @@ impl Gateway {
             return Err(Release::here(Cause::BEARER));
         }
         let Some(seat) = self.ports.get_mut(&port) else { return Err(Release::here(Cause::OUT_OF_ORDER)) };
-        if seat.call.is_some() || !seat.machine.is_idle() {
+        if seat.call.is_some() {
             return Err(Release::user(Cause::BUSY));
         }
         seat.call = Some((id, Side::B));
         if let Some(call) = self.calls.get_mut(id) {
-            call.worker = super::WorkerId(port.card.0);
+            call.worker = WorkerId(port.card.0);
         }
         self.seat(id, Leg::Line(port));
-        self.tell_leg(id, Side::B, &TrunkEvent::Iam(iam), step);
+        if let Some(refused) = self.tell_port(port, &TrunkEvent::Iam(iam.clone()), step) {
+            if let Some(seat) = self.ports.get_mut(&port) {
+                seat.call = None;
+            }
+            if let Some(call) = self.calls.get_mut(id) {
+                call.b = None;
+            }
+            return Err(refused);
+        }
         Ok(())
     }
 
-    fn phone_target(&self, name: &str) -> Result<SipTarget, Release> {
-        let contact = self.access.contact(name).ok_or(Release::here(Cause::ABSENT))?;
-        Ok(SipTarget { uri: contact.0, destination: contact.1, codecs: CODECS.to_vec() })
+    fn phone_target(&self, now: Instant, name: &str) -> Result<SipTarget, Release> {
+        let contact = self.access.contacts(now, name).into_iter().next().ok_or(Release::here(Cause::ABSENT))?;
+        Ok(SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() })
     }
 
     fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
         let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
-        let (trunk, (transport, address)) =
+        let (trunk, (transport, remote)) =
             trunk.and_then(|trunk| Some((trunk, trunk.to?))).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        let local = self.listener(transport, remote)?;
         Ok(SipTarget {
-            uri: Uri::sip(Some(number), address, transport),
-            destination: crate::sip::Destination { transport, remote: address, connection: None },
+            uri: Uri::at(Some(number), transport, remote),
+            flow: Flow { transport, local, remote, connection: None },
             codecs: trunk.codecs.clone(),
         })
     }
 
     fn call_sip(&mut self, id: CallId, target: SipTarget, step: &mut Step<'_>) -> Result<(), Release> {
-        let local = self.listener(target.destination.transport, target.destination.remote)?;
-        let domain = self.config.sip.domain.clone();
-        let Some(call) = self.calls.get(id) else { return Ok(()) };
-        let codecs = match &call.a {
-            // What the caller likes best first, so that nothing has to be transcoded.
-            Leg::Sip(a) => a.liked().into_iter().filter(|c| target.codecs.contains(c)).collect(),
+        let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
+        // What the caller likes best first, so that nothing has to be transcoded.
+        let mut codecs = match &call.a {
+            Leg::Sip(a) => a.liked(),
             _ => Vec::new(),
         };
-        let codecs = target.codecs.iter().fold(codecs, |mut list: Vec<Codec>, codec| {
-            if !list.contains(codec) {
-                list.push(*codec);
-            }
-            list
-        });
+        codecs.retain(|codec| target.codecs.contains(codec));
+        codecs.extend(target.codecs.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
         if let Leg::Line(port) = call.a {
-            let worker = super::WorkerId(port.card.0);
-            if let Some(call) = self.calls.get_mut(id) {
-                call.worker = worker;
-            }
+            call.worker = WorkerId(port.card.0);
         }
-        let Prepared { stream, ours } = self.prepare_stream(id, &codecs).map_err(Release::here)?;
-        let Some(call) = self.calls.get(id) else { return Ok(()) };
-        let calling = call.iam.calling.clone();
-        let user = calling.clone().unwrap_or_else(|| "anonymous".to_owned());
-        let mut leg = SipLeg::new(Default::default(), false, None, stream, ours);
+        let (calling, calling_name) = (call.iam.calling.clone(), call.iam.calling_name.clone());
+        let Prepared { stream, ours } = self.prepare_stream(&codecs).map_err(Release::here)?;
+        self.own_stream(stream, id);
+        let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
         leg.settle(None).map_err(|_| Release::here(Cause::BEARER))?;
-        let from = NameAddr {
-            display: call.iam.calling_name.clone(),
-            uri: Uri::at_domain(Some(&user), &domain),
-            ..NameAddr::default()
-        };
-        let to = NameAddr { uri: target.uri.without_parameters(), ..NameAddr::default() };
+        // RFC 3323 4.1.1.3: a caller without a number is anonymous.
+        let user = calling.unwrap_or_else(|| "anonymous".to_owned());
+        let domain = Host::from_text(&self.config.sip.domain);
+        let from = NameAddr::new(Uri::sip(Some(&user), domain, None)).with_display(calling_name.as_deref());
         let invite = OutgoingInvite {
+            to: NameAddr::new(target.uri.clone()),
             target: target.uri,
-            destination: target.destination,
-            local,
+            flow: target.flow,
             from,
-            to,
-            contact_user: Some(user),
+            contact_user: user,
             body: leg.sent.clone().map(Body::sdp),
             headers: Vec::new(),
-            max_forwards: 69,
+            max_forwards: 70,
+            credentials: None,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);
         self.sessions.insert(leg.session, (id, Side::B));
@@ -188,13 +180,6 @@ impl Gateway {
             .map(|l| l.address)
             .ok_or(Release::here(Cause::OUT_OF_ORDER))
     }
-
-    /// Says what came out of a port's machine about its call.
-    pub(super) fn queue_from_port(&self, port: PortId, event: TrunkEvent, step: &mut Step<'_>) {
-        if let Some((call, side)) = self.ports.get(&port).and_then(|port| port.call) {
-            step.queue.push_back(Work::Trunk(call, side, event));
-        }
-    }
 }
 
 /// Failure names of the dial plan as releases; statuses follow by RFC 3398.
@@ -203,7 +188,7 @@ fn release_of(refusal: Refusal) -> Release {
         Refusal::Unassigned => Release::here(Cause::UNALLOCATED),
         Refusal::NoRoute => Release::here(Cause::NO_ROUTE),
         Refusal::NotAllowed => Release::here(Cause::REJECTED),
-        Refusal::Rejected => Release { cause: Cause::REJECTED, location: Location::User },
+        Refusal::Rejected => Release::user(Cause::REJECTED),
         Refusal::Busy => Release::user(Cause::BUSY),
         Refusal::Congestion => Release::here(Cause::CONGESTION),
         Refusal::Unavailable => Release::here(Cause::OUT_OF_ORDER),
