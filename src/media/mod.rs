@@ -145,6 +145,7 @@ pub enum MediaEvent {
     BindFailed(Box<Stream>),
 }
 
+mod conceal;
 mod detect;
 mod jitter;
 mod level;
