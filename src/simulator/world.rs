@@ -249,11 +249,7 @@ impl World {
     }
 
     /// Lets somebody do something at a phone; what that sends goes on its way.
-    pub fn at_phone<T>(
-        &mut self,
-        id: PhoneId,
-        act: impl FnOnce(&mut SipPhone, Instant, &mut Vec<Packet>) -> T,
-    ) -> T {
+    pub fn at_phone<T>(&mut self, id: PhoneId, act: impl FnOnce(&mut SipPhone, Instant, &mut Vec<Packet>) -> T) -> T {
         let mut sent = Vec::new();
         let phone = &mut self.phones[id.0];
         let result = act(phone, self.now, &mut sent);
@@ -534,8 +530,7 @@ impl World {
             recording.packet(self.now, &packet);
         }
         if self.listeners.contains(&packet.to) {
-            let flow =
-                Flow { transport: Transport::Udp, local: packet.to, remote: packet.from, connection: None };
+            let flow = Flow { transport: Transport::Udp, local: packet.to, remote: packet.from, connection: None };
             self.control(Input::Datagram { flow, bytes: &packet.bytes });
         } else if let Some((worker, stream)) = self.bound.get(&packet.to).copied() {
             self.receive_media(worker, stream, &packet);
