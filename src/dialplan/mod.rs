@@ -16,9 +16,13 @@
 mod automaton;
 mod pattern;
 mod plan;
+mod target;
+mod template;
 
 pub use pattern::{Pattern, PatternError};
-pub use plan::{
-    Action, Chosen, Completeness, Considered, Decision, Flaw, Plan, Refusal, Rule, Target, TargetKind, Template,
-    TemplateError, Verdict, is_inside,
-};
+pub use plan::{Action, Callers, Flaw, Plan, Rule, is_inside};
+pub use target::{Chosen, Completeness, Considered, Decision, Refusal, Target, TargetKind, Verdict};
+pub use template::{Template, TemplateError};
+
+#[cfg(test)]
+mod tests;

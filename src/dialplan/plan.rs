@@ -1,170 +1,67 @@
 //! Rules to a [`Plan`], and the two questions that it answers.
 
-use super::Pattern;
+use super::automaton::Automaton;
+use super::target::{Chosen, Completeness, Considered, Decision, Refusal, Target, TargetKind, Verdict};
+use super::{Pattern, Template};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-/// What a target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TargetKind {
-    /// `phone/NAME`: a SIP telephone.
-    Phone,
-    /// `station/NAME`: an FXS port.
-    Station,
-    /// `line/NAME`: an FXO port.
-    Line,
-    /// `trunk/NAME`: a SIP carrier or peer.
-    Trunk,
-    /// `isup/NAME`: a circuit group.
-    Isup,
-    /// `service/echo`, `service/milliwatt`: the gateway itself.
-    Service,
+/// Whom a rule serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Telephones of the exchange.
+    Inside,
+    /// Trunks, exchange lines, circuit groups.
+    Outside,
+    /// Everybody.
+    Any,
+    /// One of them: `phone/201`, `trunk/loopback`.
+    Named(String),
 }
 
-impl TargetKind {
-    /// All kinds, in the order of messages.
-    pub const ALL: [TargetKind; 6] = [
-        TargetKind::Phone,
-        TargetKind::Station,
-        TargetKind::Line,
-        TargetKind::Trunk,
-        TargetKind::Isup,
-        TargetKind::Service,
-    ];
+/// Whether calls from `origin` (`phone/201`) come from inside: telephones do, trunks and lines do not.
+pub fn is_inside(origin: &str) -> bool {
+    origin.starts_with("phone/") || origin.starts_with("station/")
+}
 
-    /// The word before the slash.
-    pub fn as_str(self) -> &'static str {
+impl Callers {
+    /// Whether a call from `origin` is meant.
+    fn serves(&self, origin: &str, inside: bool) -> bool {
         match self {
-            TargetKind::Phone => "phone",
-            TargetKind::Station => "station",
-            TargetKind::Line => "line",
-            TargetKind::Trunk => "trunk",
-            TargetKind::Isup => "isup",
-            TargetKind::Service => "service",
+            Callers::Inside => inside,
+            Callers::Outside => !inside,
+            Callers::Any => true,
+            Callers::Named(name) => name == origin,
         }
     }
-}
 
-/// Where a call goes: a kind and a name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
-    /// What it is.
-    pub kind: TargetKind,
-    /// Its name in the configuration.
-    pub name: String,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind.as_str(), self.name)
+    /// Whether everybody whom `other` means is meant.
+    fn covers(&self, other: &Callers) -> bool {
+        match (self, other) {
+            (Callers::Any, _) => true,
+            (_, Callers::Any) => false,
+            (Callers::Named(ours), Callers::Named(theirs)) => ours == theirs,
+            (Callers::Named(_), _) => false,
+            (Callers::Inside, Callers::Named(name)) => is_inside(name),
+            (Callers::Outside, Callers::Named(name)) => !is_inside(name),
+            (Callers::Inside | Callers::Outside, _) => self == other,
+        }
     }
-}
 
-/// Why the plan turns a call away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nobody has the number: 404, cause 1.
-    Unassigned,
-    /// The number exists, but not for this caller: 404, cause 3.
-    NoRoute,
-    /// `refuse/not-allowed`: 403, cause 21.
-    NotAllowed,
-    /// `refuse/rejected`: 603, cause 21.
-    Rejected,
-    /// `refuse/busy`: 486, cause 17.
-    Busy,
-    /// `refuse/congestion`: 503, cause 42.
-    Congestion,
-    /// `refuse/unavailable`: 503, cause 27.
-    Unavailable,
-    /// `refuse/incomplete`, and a number that must be longer: 484, cause 28.
-    Incomplete,
-}
-
-/// The answer to "where does this number go".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The digits as dialled.
-    pub dialled: String,
-    /// The number without what stands left of the bar; what a target is sent.
-    pub number: String,
-    /// The rule that was chosen.
-    pub chosen: Option<Chosen>,
-    /// Where to, or why not.
-    pub verdict: Verdict,
-    /// Every other rule that accepts the number, and why it was not taken.
-    pub considered: Vec<Considered>,
-}
-
-/// Where to, or why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Targets in the order in which they are tried; not empty.
-    Targets(Vec<Target>),
-    /// Turned away.
-    Refused(Refusal),
-}
-
-/// A rule that was chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    /// Index of the rule.
-    pub rule: usize,
-    /// Its name.
-    pub name: String,
-    /// Its pattern that accepts the number.
-    pub pattern: String,
-}
-
-/// A rule that accepts the number and was not chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Considered {
-    /// Index of the rule.
-    pub rule: usize,
-    /// Its name.
-    pub name: String,
-    /// Its pattern that accepts the number.
-    pub pattern: String,
-    /// Why not, as a part of a sentence.
-    pub why: &'static str,
-}
-
-/// What more digits would change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completeness {
-    /// A rule accepts the number and nothing longer fits: route now.
-    Complete,
-    /// A rule accepts the number, a longer one could fit too: wait a little.
-    CompleteMayGrow,
-    /// More digits are needed.
-    Incomplete,
-    /// No digits can make it a number.
-    Impossible,
-}
-
-/// Text with `{names}` to be filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
-    text: String,
-}
-
-/// Why a text is no template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct TemplateError {
-    /// Byte range inside the text.
-    pub start: usize,
-    /// End of the range.
-    pub end: usize,
-    /// What is wrong there.
-    pub message: String,
+    /// Whether calls may come from outside.
+    pub fn include_outside(&self) -> bool {
+        match self {
+            Callers::Inside => false,
+            Callers::Outside | Callers::Any => true,
+            Callers::Named(name) => !is_inside(name),
+        }
+    }
 }
 
 /// What a rule does with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Ways out, tried in order: kind and name.
+    /// Ways out, tried in order: kind and name; not empty.
     Targets(Vec<(TargetKind, Template)>),
     /// `extension/NUMBER`: whoever has that number.
     Extension(Template),
@@ -177,20 +74,36 @@ pub enum Action {
 pub struct Rule {
     /// `name`
     pub name: String,
-    /// `match`
+    /// Where it stands: `file:line`, for explanations.
+    pub place: String,
+    /// `match`; not empty.
     pub patterns: Vec<Pattern>,
-    /// `from`: `inside`, `outside`, `any`, or `kind/name`; never empty.
-    pub from: Vec<String>,
+    /// `from`; not empty.
+    pub from: Vec<Callers>,
     /// `to`, `via`
     pub action: Action,
-    /// `send = { number = ... }`: what a target is sent; `{number}` when not given.
+    /// `send = { number = ... }`: what a target is sent; what stands right of the bar when not given.
     pub send: Option<Template>,
+}
+
+impl Rule {
+    fn serves(&self, origin: &str, inside: bool) -> bool {
+        self.from.iter().any(|callers| callers.serves(origin, inside))
+    }
+
+    fn shares_callers(&self, other: &Rule) -> bool {
+        self.from.iter().any(|a| other.from.iter().any(|b| a.covers(b) || b.covers(a)))
+    }
+
+    fn covers_callers(&self, other: &Rule) -> bool {
+        other.from.iter().all(|theirs| self.from.iter().any(|ours| ours.covers(theirs)))
+    }
 }
 
 /// Why rules are no plan. Rules and patterns by index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// Two patterns accept `witness` and neither is narrower.
+    /// Two patterns accept `witness`, and neither is narrower.
     Crossing {
         /// Rule and pattern that come first.
         first: (usize, usize),
@@ -199,7 +112,7 @@ pub enum Flaw {
         /// A number that both accept.
         witness: String,
     },
-    /// `second` accepts the same numbers of the same callers as `first` and is never reached.
+    /// `second` accepts the same numbers as `first` from callers whom `first` serves already.
     Unreachable {
         /// Rule and pattern that come first.
         first: (usize, usize),
@@ -214,6 +127,9 @@ pub enum Flaw {
 struct Compiled {
     rules: Vec<Rule>,
     extensions: BTreeMap<String, Target>,
+    automaton: Automaton,
+    /// Rule and pattern of each pattern of the automaton.
+    owners: Vec<(usize, usize)>,
 }
 
 /// A compiled dial plan: immutable, shared by clones.
@@ -222,30 +138,142 @@ pub struct Plan {
     compiled: Arc<Compiled>,
 }
 
-/// Whether calls from `origin` (`phone/201`) come from inside: telephones do, trunks and lines do not.
-pub fn is_inside(origin: &str) -> bool {
-    origin.starts_with("phone/") || origin.starts_with("station/")
-}
-
 impl Plan {
     /// Compiles rules; `extensions` says who has which number.
     pub fn compile(rules: Vec<Rule>, extensions: BTreeMap<String, Target>) -> Result<Plan, Vec<Flaw>> {
-        Ok(Plan { compiled: Arc::new(Compiled { rules, extensions }) })
+        let owners: Vec<(usize, usize)> = rules
+            .iter()
+            .enumerate()
+            .flat_map(|(rule, r)| (0..r.patterns.len()).map(move |pattern| (rule, pattern)))
+            .collect();
+        let patterns: Vec<Pattern> = rules.iter().flat_map(|r| r.patterns.iter().cloned()).collect();
+        let rank = rank(&rules, &owners, &patterns)?;
+        let automaton = Automaton::build(&patterns, &rank).ok_or_else(|| vec![Flaw::TooLarge])?;
+        Ok(Plan { compiled: Arc::new(Compiled { rules, extensions, automaton, owners }) })
     }
 
-    /// Where a call from `origin` (`phone/201`, `trunk/loopback`) to `digits` goes.
-    pub fn route(&self, _origin: &str, _inside: bool, digits: &str) -> Decision {
-        Decision {
-            dialled: digits.to_owned(),
-            number: digits.to_owned(),
-            chosen: None,
-            verdict: Verdict::Refused(Refusal::Unassigned),
-            considered: Vec::new(),
+    /// The rules, in the order of the file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.compiled.rules
+    }
+
+    /// Who has which number.
+    pub fn extensions(&self) -> &BTreeMap<String, Target> {
+        &self.compiled.extensions
+    }
+
+    /// Where a call from `origin` (`phone/201`, `trunk/loopback`) to `digits` goes. `inside` says
+    /// whether that origin counts as inside, see [`is_inside`].
+    pub fn route(&self, origin: &str, inside: bool, digits: &str) -> Decision {
+        let compiled = &*self.compiled;
+        let reading = compiled.automaton.read(digits);
+        let mut chosen: Option<(usize, usize)> = None;
+        let mut considered = Vec::new();
+        for (rule, pattern) in reading.accepts.iter().map(|&index| compiled.owners[index as usize]) {
+            let serves = compiled.rules[rule].serves(origin, inside);
+            let why = match chosen {
+                None if serves => {
+                    chosen = Some((rule, pattern));
+                    continue;
+                }
+                Some((taken, _)) if taken == rule => continue,
+                _ if !serves => "not for this caller",
+                _ => "wider, or the same and later",
+            };
+            let Rule { name, place, patterns, .. } = &compiled.rules[rule];
+            let (name, place, pattern) = (name.clone(), place.clone(), patterns[pattern].as_str().to_owned());
+            considered.push(Considered { rule, name, place, pattern, why });
         }
+        let dialled = digits.to_owned();
+        let Some((index, pattern)) = chosen else {
+            let grows = self.any_serves(reading.grows, origin, inside);
+            let refusal = match (considered.is_empty(), grows) {
+                (_, true) => Refusal::Incomplete,
+                (true, false) => Refusal::Unassigned,
+                (false, false) => Refusal::NoRoute,
+            };
+            let verdict = Verdict::Refused(refusal);
+            return Decision { number: dialled.clone(), dialled, chosen: None, verdict, considered };
+        };
+        let rule = &compiled.rules[index];
+        let pattern = &rule.patterns[pattern];
+        let number = match &rule.send {
+            Some(send) => send.fill(pattern, digits),
+            None => pattern.number(digits).to_owned(),
+        };
+        let verdict = compiled.verdict(rule, pattern, digits);
+        let (name, place, pattern) = (rule.name.clone(), rule.place.clone(), pattern.as_str().to_owned());
+        Decision { dialled, number, chosen: Some(Chosen { rule: index, name, place, pattern }), verdict, considered }
     }
 
     /// What more digits would change, for a caller who dials digit by digit.
-    pub fn completeness(&self, _origin: &str, _inside: bool, _digits: &str) -> Completeness {
-        Completeness::Impossible
+    pub fn completeness(&self, origin: &str, inside: bool, digits: &str) -> Completeness {
+        let reading = self.compiled.automaton.read(digits);
+        let accepts = self.any_serves(reading.accepts, origin, inside);
+        match (accepts, self.any_serves(reading.grows, origin, inside)) {
+            (true, false) => Completeness::Complete,
+            (true, true) => Completeness::CompleteMayGrow,
+            (false, true) => Completeness::Incomplete,
+            (false, false) => Completeness::Impossible,
+        }
     }
+
+    fn any_serves(&self, patterns: &[u32], origin: &str, inside: bool) -> bool {
+        let compiled = &*self.compiled;
+        patterns.iter().any(|&index| compiled.rules[compiled.owners[index as usize].0].serves(origin, inside))
+    }
+}
+
+impl Compiled {
+    fn verdict(&self, rule: &Rule, pattern: &Pattern, digits: &str) -> Verdict {
+        match &rule.action {
+            Action::Refuse(refusal) => Verdict::Refused(*refusal),
+            Action::Extension(number) => match self.extensions.get(&number.fill(pattern, digits)) {
+                Some(target) => Verdict::Targets(vec![target.clone()]),
+                None => Verdict::Refused(Refusal::Unassigned),
+            },
+            Action::Targets(targets) => {
+                let fill =
+                    |(kind, name): &(TargetKind, Template)| Target { kind: *kind, name: name.fill(pattern, digits) };
+                Verdict::Targets(targets.iter().map(fill).collect())
+            }
+        }
+    }
+}
+
+/// Orders patterns so that a narrower one comes before every wider one, and equal ones stay in the
+/// order of the file; or says which cross.
+fn rank(rules: &[Rule], owners: &[(usize, usize)], patterns: &[Pattern]) -> Result<Vec<usize>, Vec<Flaw>> {
+    // What is wider than a pattern is wider than all that is narrower than it. So the number of
+    // wider patterns falls strictly along every chain from narrow to wide.
+    let mut wider = vec![0usize; patterns.len()];
+    let mut flaws = Vec::new();
+    for (b, second) in patterns.iter().enumerate() {
+        for (a, first) in patterns.iter().enumerate().take(b) {
+            let Some(witness) = first.common(second) else { continue };
+            let (rule_a, rule_b) = (&rules[owners[a].0], &rules[owners[b].0]);
+            match (first.is_within(second), second.is_within(first)) {
+                (true, false) => wider[a] += 1,
+                (false, true) => wider[b] += 1,
+                (true, true) if rule_a.covers_callers(rule_b) => {
+                    flaws.push(Flaw::Unreachable { first: owners[a], second: owners[b] });
+                }
+                (true, true) => {}
+                (false, false) if owners[a].0 != owners[b].0 && rule_a.shares_callers(rule_b) => {
+                    flaws.push(Flaw::Crossing { first: owners[a], second: owners[b], witness });
+                }
+                (false, false) => {}
+            }
+        }
+    }
+    if !flaws.is_empty() {
+        return Err(flaws);
+    }
+    let mut order: Vec<usize> = (0..patterns.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(wider[index]), index));
+    let mut rank = vec![0; patterns.len()];
+    for (place, &index) in order.iter().enumerate() {
+        rank[index] = place;
+    }
+    Ok(rank)
 }

@@ -46,8 +46,8 @@ pub struct Settings {
     pub next_digit: Duration,
     /// How long a further digit is waited for when the number is complete but may grow.
     pub complete: Duration,
-    /// How long the loop may be open for a flash. `None`: there is no flash, and a hang-up in a call
-    /// is known at once. Otherwise it is known after the end of this window.
+    /// How long the loop is open for a flash. A hang-up in a call is known after the end of this
+    /// window; `None`: there is no flash, and it is known after 200 ms.
     pub flash: Option<FlashWindow>,
 }
 

@@ -40,7 +40,6 @@ const MEDIA_EVENTS_PER_CYCLE: usize = 1_024;
 /// Ticks in one wake-up; what is still due after them has its turn in the next.
 const TICKS_PER_CYCLE: usize = 16;
 /// Calls that are ended in one wake-up while the gateway goes down.
-const HANGUPS_PER_CYCLE: usize = 256;
 /// How long calls may take to end while the gateway goes down.
 const DRAIN_TIME: Duration = Duration::from_secs(4);
 /// How soon to look again while the gateway goes down, and while media commands wait.
@@ -321,11 +320,15 @@ impl Control {
         let response = match request {
             Request::Calls => Response::Calls(gateway.call_summaries().into_iter().map(|c| row(now, c)).collect()),
             Request::Phones => {
-                let row = |p: crate::gateway::PhoneSummary| PhoneRow { name: p.name, number: p.number, state: p.state };
-                Response::Phones(gateway.phone_summaries().into_iter().map(row).collect())
+                let row = |p: crate::gateway::PhoneSummary| PhoneRow {
+                    name: p.name,
+                    number: p.number,
+                    state: if p.contacts.is_empty() { p.state.to_owned() } else { p.contacts.join(" ") },
+                };
+                Response::Phones(gateway.phone_summaries(now).into_iter().map(row).collect())
             }
             Request::Hangup { call } => {
-                if gateway.call_summaries().iter().any(|c| c.call == call) {
+                if gateway.call_summaries().iter().any(|c| c.number == call) {
                     self.feed(now, Input::Hangup { call });
                     Response::Done
                 } else {
@@ -406,20 +409,17 @@ impl Control {
             }
             return true;
         }
-        for call in calls.iter().filter(|c| c.state != "ending").take(HANGUPS_PER_CYCLE) {
-            self.feed(now, Input::Hangup { call: call.call });
-        }
         false
     }
 }
 
 fn row(now: Instant, call: crate::gateway::CallSummary) -> CallRow {
     CallRow {
-        call: call.call,
+        call: call.number,
         from: call.from,
-        number: call.number,
-        to: call.to,
-        state: call.state.to_string(),
-        age_ms: u64::try_from(now.since(call.began).as_millis()).unwrap_or(u64::MAX),
+        number: call.called,
+        to: call.to.unwrap_or_default(),
+        state: call.state.to_owned(),
+        age_ms: u64::try_from(now.since(call.began_at).as_millis()).unwrap_or(u64::MAX),
     }
 }

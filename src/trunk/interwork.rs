@@ -4,6 +4,7 @@
 //! header wins over the status it came with: it is what the far end really said.
 
 use super::{Cause, Location, Release};
+use crate::sip::Reason;
 
 /// RFC 3398 7.2.4.1, ISUP cause to SIP status. What is not listed becomes 500.
 ///
@@ -108,43 +109,21 @@ pub fn release_of(status: u16) -> Release {
     Release { cause: Cause::new(value).unwrap_or(Cause::UNSPECIFIED), location }
 }
 
-/// The value of a Reason header that carries `cause` (RFC 3326 2).
-pub fn reason_header(cause: Cause) -> String {
+/// The Reason header that carries `cause` (RFC 3326 2, in responses RFC 6432).
+pub fn reason_of(cause: Cause) -> Reason {
+    let reason = Reason::q850(u32::from(cause.value()));
     match name_of(cause) {
-        Some(name) => format!("Q.850;cause={};text=\"{}\"", cause.value(), name),
-        None => format!("Q.850;cause={}", cause.value()),
+        Some(name) => reason.with_text(name),
+        None => reason,
     }
 }
 
-/// The Q.850 cause of a Reason header value, whose parameters stand in any order. Several values
-/// may be separated by commas; the first Q.850 one counts (RFC 3326 2: one value a protocol).
-pub fn cause_of_reason(value: &str) -> Option<Cause> {
-    split_outside_quotes(value, ',').into_iter().find_map(|one| {
-        let mut parts = split_outside_quotes(one, ';').into_iter();
-        let protocol = parts.next()?.trim();
-        if !protocol.eq_ignore_ascii_case("Q.850") {
-            return None;
-        }
-        parts.find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            if !name.trim().eq_ignore_ascii_case("cause") {
-                return None;
-            }
-            Cause::new(value.trim().parse().ok()?)
-        })
-    })
-}
-
-fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |c: char| {
-        let was_escaped = std::mem::replace(&mut escaped, quoted && !escaped && c == '\\');
-        if c == '"' && !was_escaped {
-            quoted = !quoted;
-        }
-        c == separator && !quoted
-    })
-    .collect()
+/// The first Q.850 cause among Reason headers (RFC 3326 2: one value a protocol).
+pub fn cause_of_reasons(reasons: &[Reason]) -> Option<Cause> {
+    reasons
+        .iter()
+        .filter(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"))
+        .find_map(|reason| Cause::new(u8::try_from(reason.cause?).ok()?))
 }
 
 /// The short name of a cause in Q.850, for Reason text, logs and `explain`.
@@ -220,13 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn reason_headers_are_read_in_any_order_and_written_whole() {
-        assert_eq!(cause_of_reason(&reason_header(Cause::BUSY)), Some(Cause::BUSY));
-        assert_eq!(cause_of_reason("Q.850 ;text=\"a;cause=3, b\" ; cause = 34"), Some(Cause::NO_CIRCUIT));
-        assert_eq!(cause_of_reason("SIP;cause=200;text=\"x\", q.850;cause=16"), Some(Cause::NORMAL));
-        assert_eq!(cause_of_reason("Q.850;text=\"an \\\" escaped ; one\";cause=1"), Some(Cause::UNALLOCATED));
-        for bad in ["", "SIP;cause=200", "Q.850", "Q.850;cause=0", "Q.850;cause=128", "Q.850;cause=99999", "Q.850;cause"] {
-            assert_eq!(cause_of_reason(bad), None, "{bad}");
-        }
+    fn the_first_q850_cause_counts() {
+        let reasons = [Reason::sip(200), Reason::q850(0), Reason::q850(34), Reason::q850(1)];
+        assert_eq!(cause_of_reasons(&reasons), Some(Cause::NO_CIRCUIT));
+        assert_eq!(cause_of_reasons(&[reason_of(Cause::BUSY)]), Some(Cause::BUSY));
+        assert_eq!(cause_of_reasons(&[Reason::q850(128), Reason::q850(99_999)]), None);
+        assert_eq!(cause_of_reasons(&[Reason::sip(486)]), None);
     }
 }
