@@ -1,8 +1,43 @@
 //! The control core: inputs, outputs, dispatch, deadline.
+//!
+//! ```text
+//!   Input ──▶ sip::Endpoint ──▶ Event ─┐                    ┌─▶ sip::Endpoint ──▶ Output::Datagram
+//!         ──▶ line::LinePort ─▶ trunk ─┼▶ call::b2bua::step ┼─▶ line::LinePort ─▶ Output::Line
+//!         ──▶ media event ─────────────┘   (per call)       └─▶ audio ─────────▶ Output::Media
+//! ```
+//!
+//! One input is worked off completely before `handle` returns: what one part says to another waits
+//! in a queue that lives only inside the call. The parts:
+//! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
+//! `routing` from number to leg, `renegotiation` offers inside a dialog, `summaries` what an
+//! operator can ask.
 
+mod access;
+mod audio;
+mod blast;
+mod calls;
+mod lines;
+mod renegotiation;
+mod routing;
+mod rtp_ports;
+mod summaries;
+
+pub use summaries::{CallSummary, Counts, PhoneSummary};
+
+use crate::call::b2bua::Side;
+use crate::call::{Call, CallId};
 use crate::config::Config;
+use crate::ids::Slab;
+use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
-use crate::sip::{ConnectionId, Flow};
+use crate::rng::{Secrets, Seed};
+use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
+use crate::time::{Deadlines, Duration, Instant};
+use crate::trunk::{Cause, Release, TrunkEvent};
+use blast::Guarded;
+use lines::Port;
+use rtp_ports::RtpPorts;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use tipring_hal::{LineCommand, LineEvent, PortIndex};
 
@@ -91,8 +126,183 @@ impl Outbox {
     }
 }
 
+/// Who asked to be looked at when a time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    Port(PortId),
+    Call(CallId),
+}
+
+/// What one part has to say to another, inside one input.
+enum Work {
+    Sip(sip::Event),
+    Trunk(CallId, Side, TrunkEvent),
+}
+
+/// What a step of the gateway carries along.
+struct Step<'a> {
+    now: Instant,
+    out: &'a mut Outbox,
+    sip: Actions,
+    queue: VecDeque<Work>,
+}
+
 /// The control plane: every call, dialog, transaction and line state.
-#[derive(Debug)]
 pub struct Gateway {
     config: Config,
+    endpoint: Endpoint,
+    access: access::Access,
+    secrets: Secrets,
+    calls: Slab<Call>,
+    calls_begun: u64,
+    sessions: BTreeMap<SessionId, (CallId, Side)>,
+    ports: BTreeMap<PortId, Port>,
+    streams: Slab<audio::StreamRecord>,
+    rtp_ports: RtpPorts,
+    deadlines: Deadlines<Owner>,
+    draining: bool,
+    faults: u64,
+    survives: bool,
+}
+
+impl Gateway {
+    /// A gateway at rest: no call, no registration. `seed` decides every tag, branch and SSRC.
+    pub fn new(config: Config, seed: Seed, _now: Instant) -> Self {
+        let mut gateway = Gateway {
+            endpoint: Endpoint::new(access::settings(&config), &seed.fork("sip")),
+            access: access::Access::new(&config, &seed.fork("access")),
+            secrets: seed.fork("media").secrets(),
+            calls: Slab::default(),
+            calls_begun: 0,
+            sessions: BTreeMap::new(),
+            ports: lines::ports(&config),
+            streams: Slab::default(),
+            rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
+            deadlines: Deadlines::default(),
+            draining: false,
+            faults: 0,
+            survives: false,
+            config,
+        };
+        for id in gateway.ports.keys().copied().collect::<Vec<_>>() {
+            gateway.reschedule_port(id);
+        }
+        gateway
+    }
+
+    /// Takes one input at `now` and says in `out` what is to be done. `out` must be empty: what the
+    /// last input caused has to be carried out before the next one.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) {
+        debug_assert!(out.is_empty(), "the outbox is drained after each input");
+        let mut step = Step { now, out, sip: Actions::default(), queue: VecDeque::new() };
+        match input {
+            Input::Datagram { flow, bytes } => self.endpoint.handle_datagram(now, flow, bytes, &mut step.sip),
+            Input::StreamBytes { flow, bytes } => {
+                self.endpoint.handle_stream_bytes(now, flow, bytes, &mut step.sip);
+            }
+            Input::StreamOpened { connection, flow } => {
+                self.endpoint.handle_stream_opened(now, connection, flow, &mut step.sip);
+            }
+            Input::StreamClosed { connection } => {
+                self.access.handle_stream_closed(connection);
+                self.endpoint.handle_stream_closed(now, connection, &mut step.sip);
+            }
+            Input::Unreachable { flow } => self.endpoint.handle_unreachable(now, flow, &mut step.sip),
+            Input::Line(card, event) => self.handle_line(card, event, &mut step),
+            Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
+            Input::Hangup { call } => self.hang_up(call, &mut step),
+            Input::Drain => self.drain(&mut step),
+            Input::Tick => self.handle_tick(&mut step),
+        }
+        self.work_off(&mut step);
+        debug_assert!(out.len() <= limits::OUTPUTS_PER_INPUT, "one input caused too much");
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let times = [self.endpoint.deadline(), self.access.deadline(), self.deadlines.next()];
+        times.into_iter().flatten().min()
+    }
+
+    fn handle_tick(&mut self, step: &mut Step<'_>) {
+        self.endpoint.handle_timeout(step.now, &mut step.sip);
+        self.access.handle_timeout(step.now);
+        while let Some((_, owner)) = self.deadlines.take_due(step.now) {
+            match owner {
+                Owner::Port(id) => self.handle_port_timeout(id, step),
+                Owner::Call(id) => self.handle_call_timeout(id, step),
+            }
+            self.work_off(step);
+        }
+    }
+
+    /// Carries what the parts say to each other, until nobody has anything to say.
+    fn work_off(&mut self, step: &mut Step<'_>) {
+        loop {
+            for event in step.sip.events.drain(..) {
+                step.queue.push_back(Work::Sip(event));
+            }
+            let Some(work) = step.queue.pop_front() else { break };
+            match work {
+                Work::Sip(event) => {
+                    let whom = self.guarded_by(&event);
+                    self.guarded(whom, step, |gateway, step| gateway.handle_sip(event, step));
+                }
+                Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
+                    gateway.handle_trunk(call, side, event, step);
+                }),
+            }
+        }
+        for send in step.sip.sends.drain(..) {
+            step.out.push(match send {
+                sip::Send::Datagram { flow, bytes } => Output::Datagram { flow, bytes },
+                sip::Send::Stream { connection, bytes } => Output::StreamBytes { connection, bytes },
+                sip::Send::OpenStream { connection, remote } => Output::OpenStream { connection, remote },
+                sip::Send::CloseStream { connection } => Output::CloseStream { connection },
+            });
+        }
+    }
+
+    fn handle_sip(&mut self, event: sip::Event, step: &mut Step<'_>) {
+        match event {
+            sip::Event::Incoming { session, request, flow } => self.incoming(session, &request, flow, step),
+            sip::Event::Request { server, request, flow } => self.request(server, &request, flow, step),
+            sip::Event::InDialog { session, server, request } => self.in_dialog(session, server, &request, step),
+            sip::Event::Offer { session, server, request } => self.offered(session, server, &request, step),
+            sip::Event::Progress { session, status, body, .. } => {
+                self.progressed(session, status, body.as_ref(), step);
+            }
+            sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
+            sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
+            sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
+            // The gateway sends no requests of its own inside or outside dialogs yet.
+            sip::Event::Response { .. } => {}
+            sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
+        }
+    }
+
+    /// Ends a call by its number, for an operator.
+    fn hang_up(&mut self, number: u64, step: &mut Step<'_>) {
+        let call = self.calls.iter().find(|(_, call)| call.number == number).map(|(id, _)| id);
+        if let Some(id) = call {
+            self.release_call(id, Release::here(Cause::NORMAL), step);
+        }
+    }
+
+    /// No new calls; running ones are released. A later tick takes up what is left over.
+    fn drain(&mut self, step: &mut Step<'_>) {
+        self.draining = true;
+        /// Calls released by one input; the rest at the next tick.
+        const CALLS_PER_STEP: usize = 200;
+        let up: Vec<CallId> = self.calls.iter().filter(|(_, c)| c.is_up()).map(|(id, _)| id).collect();
+        for id in up.iter().take(CALLS_PER_STEP) {
+            self.release_call(*id, Release::here(Cause::NORMAL), step);
+        }
+        for id in up.iter().skip(CALLS_PER_STEP) {
+            self.deadlines.schedule(step.now, Owner::Call(*id));
+        }
+    }
+
+    /// Time that a call may ring or be set up before cause 19 (T9 of Q.764: 90 to 180 s).
+    const ANSWER_WITHIN: Duration = Duration::from_secs(180);
 }

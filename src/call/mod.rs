@@ -1,2 +1,98 @@
 //! The call, and the one place where a call ends.
+//!
+//! A [`Call`] joins two legs ([`leg`]) by one machine ([`b2bua`]). It is a value in one slab of the
+//! control core; sessions, ports and deadlines refer to it by [`CallId`]. Who carries out what the
+//! machine says is [`crate::gateway`].
+
+pub mod b2bua;
+pub mod leg;
 pub mod record;
+
+use crate::gateway::WorkerId;
+use crate::ids::Id;
+use crate::time::Instant;
+use crate::trunk::{Iam, Release};
+use b2bua::{Side, State};
+use leg::Leg;
+use record::{CallRecord, ReleasedBy};
+
+/// Names a call inside the process.
+pub type CallId = Id<Call>;
+
+/// One call attempt from its first message to the last RLC.
+#[derive(Debug)]
+pub struct Call {
+    /// Counted from the start of the process; what people and commands use.
+    pub number: u64,
+    /// Where the B2BUA machine stands.
+    pub state: State,
+    /// The calling leg.
+    pub a: Leg,
+    /// The called leg, once there is one.
+    pub b: Option<Leg>,
+    /// Where it came from: `phone/201`.
+    pub origin: String,
+    /// Where it goes: `station/101`.
+    pub target: Option<String>,
+    /// What the calling side said.
+    pub iam: Iam,
+    /// The media worker that carries its audio.
+    pub worker: WorkerId,
+    /// When it began.
+    pub began_at: Instant,
+    /// When it was answered.
+    pub answered_at: Option<Instant>,
+    /// When it is given up: no answer in time.
+    pub give_up_at: Option<Instant>,
+    /// Whether the two sides hear each other.
+    pub audio_open: bool,
+    /// How it was released, by whom, and when.
+    pub released: Option<(Release, ReleasedBy, Instant)>,
+    /// SIP status with which the called side refused.
+    pub status: Option<u16>,
+}
+
+impl Call {
+    /// The leg of a side.
+    pub fn leg(&self, side: Side) -> Option<&Leg> {
+        match side {
+            Side::A => Some(&self.a),
+            Side::B => self.b.as_ref(),
+        }
+    }
+
+    /// The leg of a side, to be changed.
+    pub fn leg_mut(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::A => Some(&mut self.a),
+            Side::B => self.b.as_mut(),
+        }
+    }
+
+    /// Whether nobody released it yet.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Setup | State::Alerting | State::Answered)
+    }
+
+    /// The record of a call that has ended at `now`.
+    pub fn record(&self, now: Instant) -> CallRecord {
+        let (release, released_by, ended_at) = self.released.unwrap_or((
+            Release::here(crate::trunk::Cause::UNSPECIFIED),
+            ReleasedBy::Gateway,
+            now,
+        ));
+        CallRecord {
+            call: self.number,
+            from: self.origin.clone(),
+            calling: self.iam.calling.clone(),
+            called: self.iam.called.clone(),
+            to: self.target.clone(),
+            began_at: self.began_at,
+            answered_at: self.answered_at,
+            ended_at,
+            release,
+            released_by,
+            status: self.status,
+        }
+    }
+}

@@ -145,6 +145,19 @@ pub enum MediaEvent {
     BindFailed(Box<Stream>),
 }
 
+mod conceal;
+mod detect;
+mod jitter;
+mod level;
+mod packets;
 mod stream;
+mod tone;
+mod worker;
 
-pub use stream::Stream;
+pub use detect::{DigitDetector, DigitEdge};
+pub use jitter::JitterBuffer;
+pub use level::{PEAK_0_DBM0, level_dbm0, peak_0_dbm0};
+pub use packets::{MediaOut, Outgoing, PacketBatch, PacketSlot};
+pub use stream::{Statistics, Stream};
+pub use tone::{DigitPlayer, Sine, ToneGenerator, dtmf_hertz};
+pub use worker::{Worker, WorkerCounters, WorkerLayout};

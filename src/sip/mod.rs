@@ -1,5 +1,38 @@
-//! The SIP core seen from outside: messages in, transactions and dialogs out.
+//! The SIP core seen from outside: messages in, transactions, dialogs and sessions out.
+//!
+//! [`Endpoint`] is one user agent (or both sides of a back-to-back one) without sockets, clock or
+//! chance. Bytes go in with the time; what is to be sent and what happened come out in [`Actions`].
+//!
+//! ```text
+//!  datagram, stream bytes      events                    commands
+//!        |                       ^                          |
+//!     transport (framing)     session (INVITE usage)  <-----+
+//!        |                       ^        |
+//!     parser  ->  transaction  ->  uas (8.2)  ->  dialog
+//! ```
+//!
+//! A session is what one INVITE leads to. It ends with exactly one [`Event::Ended`], whatever the
+//! peer does. Bodies are bytes here; what SDP means is known to the call layer alone.
 
+pub mod digest;
+pub mod endpoint;
+mod grammar;
+pub mod headers;
+pub mod message;
+pub mod parser;
+pub mod printer;
+pub mod registration;
+pub mod session;
+pub mod transaction;
+pub mod uri;
+
+pub use endpoint::Endpoint;
+pub use headers::{CSeq, Malformed, NameAddr, Reason, Via};
+pub use message::{Body, Header, HeaderName, Headers, Method, Request, Response, reason_phrase};
+pub use uri::{Host, Params, SipUri, Uri};
+
+use crate::ids::Id;
+use crate::time::Duration;
 use std::net::SocketAddr;
 
 /// Names a TCP connection; accepted ones are named by the shell from 2^63 up, ours by the core from 1 up.
@@ -26,4 +59,316 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// The connection, for TCP.
     pub connection: Option<ConnectionId>,
+}
+
+/// Names a session: one INVITE, sent or received, and the dialog that came of it.
+pub type SessionId = Id<session::Session>;
+/// Names a request that waits for our [`Endpoint::reply`].
+pub type ServerTransactionId = Id<transaction::Server>;
+/// Names a request that we sent with [`Endpoint::request`] or [`Endpoint::request_in_dialog`].
+pub type RequestId = Id<session::outgoing::Outgoing>;
+
+/// How an endpoint presents itself, and its timers.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// T1 of RFC 3261 17.1.1.1: estimate of the round trip.
+    pub t1: Duration,
+    /// T2: longest interval between repetitions of a non-INVITE request or an INVITE response.
+    pub t2: Duration,
+    /// T4: longest time that a message stays in the network.
+    pub t4: Duration,
+    /// `Server` and `User-Agent`.
+    pub server: String,
+    /// Where the shell listens; our Contact and Via name these addresses.
+    pub listeners: Vec<(Transport, SocketAddr)>,
+    /// Methods that reach the application; others get 405 (known) or 501 (unknown) with `Allow`.
+    pub allow: Vec<Method>,
+    /// Media types of bodies that an INVITE may bring; others get 415 with `Accept`.
+    pub accept: Vec<String>,
+    /// Option tags that `Require` may name; others get 420 with `Unsupported`.
+    pub supported: Vec<String>,
+    /// An INVITE of ours that rings this long without a new provisional response is cancelled.
+    pub ring_max: Duration,
+    /// Sessions at once; a new INVITE over it gets 503 with `Retry-After`.
+    pub sessions_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            server: concat!("tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
+            listeners: Vec::new(),
+            allow: vec![
+                Method::Invite,
+                Method::Ack,
+                Method::Bye,
+                Method::Cancel,
+                Method::Options,
+                Method::Register,
+                Method::Info,
+                Method::Update,
+            ],
+            accept: vec!["application/sdp".to_owned()],
+            supported: Vec::new(),
+            ring_max: Duration::from_secs(300),
+            sessions_max: 2 * crate::limits::CALLS_MAX,
+        }
+    }
+}
+
+/// User name and password for a challenge that a peer may send.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password; never printed.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({}, ..)", self.username)
+    }
+}
+
+/// An INVITE to be sent. Tags, branch, Call-ID, Contact, Max-Forwards and the like are added.
+#[derive(Clone, Debug)]
+pub struct OutgoingInvite {
+    /// The Request-URI.
+    pub target: Uri,
+    /// Where it goes. For TCP without `connection` an open one to `remote` is used, or one is opened.
+    pub flow: Flow,
+    /// From, without tag.
+    pub from: NameAddr,
+    /// To, without tag.
+    pub to: NameAddr,
+    /// User part of our Contact.
+    pub contact_user: String,
+    /// The offer; `None` asks the peer for one.
+    pub body: Option<Body>,
+    /// More header fields.
+    pub headers: Vec<Header>,
+    /// Max-Forwards; 70 unless the call came from elsewhere.
+    pub max_forwards: u8,
+    /// Answers a 401 or 407 once; without them these are final.
+    pub credentials: Option<Credentials>,
+}
+
+/// A request outside of a dialog: OPTIONS, REGISTER, MESSAGE.
+#[derive(Clone, Debug)]
+pub struct OutgoingRequest {
+    /// The method; neither INVITE nor ACK nor CANCEL.
+    pub method: Method,
+    /// The Request-URI.
+    pub target: Uri,
+    /// Where it goes, as in [`OutgoingInvite::flow`].
+    pub flow: Flow,
+    /// From, without tag.
+    pub from: NameAddr,
+    /// To, without tag.
+    pub to: NameAddr,
+    /// A Contact is added when there is a user part for it.
+    pub contact_user: Option<String>,
+    /// Call-ID and CSeq number, for a REGISTER that refreshes an earlier one; new ones otherwise.
+    pub sequence: Option<(String, u32)>,
+    /// More header fields.
+    pub headers: Vec<Header>,
+    /// The body.
+    pub body: Option<Body>,
+    /// Answers a 401 or 407 once.
+    pub credentials: Option<Credentials>,
+}
+
+/// What is to be sent or done with connections, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Send {
+    /// Send a datagram from `flow.local` to `flow.remote`.
+    Datagram {
+        /// From and to.
+        flow: Flow,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Write to an open connection.
+    Stream {
+        /// Which.
+        connection: ConnectionId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Open a TCP connection and call it `connection`.
+    OpenStream {
+        /// Its name.
+        connection: ConnectionId,
+        /// The peer.
+        remote: SocketAddr,
+    },
+    /// Close a connection; no `handle_stream_closed` needs to follow.
+    CloseStream {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Our INVITE got this final response of 300 or more (408 and 503 are also made up here
+    /// for a timeout and a transport that failed before any answer, RFC 3261 8.1.3.1: see
+    /// [`Ended::Timeout`] and [`Ended::TransportFailure`], which are used instead).
+    Rejected {
+        /// The status.
+        status: u16,
+        /// The response.
+        response: Response,
+    },
+    /// The caller cancelled; 487 has been sent.
+    Cancelled {
+        /// The CANCEL with its Reason.
+        request: Request,
+    },
+    /// The peer said BYE; 200 has been sent.
+    Bye {
+        /// The BYE with its Reason.
+        request: Request,
+    },
+    /// We rejected, cancelled or said BYE; what the peer answers does not matter any more.
+    Local,
+    /// The peer does not answer.
+    Timeout,
+    /// The message could not be sent.
+    TransportFailure,
+    /// Our 200 was never acknowledged; BYE has been sent.
+    AckMissing,
+}
+
+/// Why a request that we sent has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No answer in time (408 in RFC 3261 8.1.3.1).
+    Timeout,
+    /// It could not be sent (503 in RFC 3261 8.1.3.1).
+    Transport,
+    /// Its session ended first.
+    SessionEnded,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new INVITE; 100 is sent within 200 ms if nothing else is.
+    Incoming {
+        /// Its session.
+        session: SessionId,
+        /// The INVITE.
+        request: Request,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// A provisional response other than 100 to our INVITE.
+    Progress {
+        /// The session.
+        session: SessionId,
+        /// 101 to 199.
+        status: u16,
+        /// Its body.
+        body: Option<Body>,
+        /// The response.
+        response: Response,
+    },
+    /// The first 2xx to our INVITE. ACK has been sent, unless the INVITE had no body: then
+    /// [`Endpoint::acknowledge`] is owed.
+    Answered {
+        /// The session.
+        session: SessionId,
+        /// Its body: the answer, or the offer.
+        body: Option<Body>,
+        /// The response.
+        response: Response,
+    },
+    /// ACK came for our 200 to the INVITE that made this session.
+    Established {
+        /// The session.
+        session: SessionId,
+        /// The answer, if the offer was in the 200.
+        body: Option<Body>,
+    },
+    /// ACK came for our 200 to a re-INVITE.
+    Acknowledged {
+        /// The session.
+        session: SessionId,
+        /// The answer, if the offer was in the 200.
+        body: Option<Body>,
+    },
+    /// The session is over; nothing follows for it.
+    Ended {
+        /// The session; stale from now on.
+        session: SessionId,
+        /// How.
+        how: Ended,
+    },
+    /// re-INVITE or UPDATE in a dialog; [`Endpoint::reply`] is owed.
+    Offer {
+        /// The session.
+        session: SessionId,
+        /// To be replied to.
+        server: ServerTransactionId,
+        /// The request.
+        request: Request,
+    },
+    /// Another request in a dialog (INFO, ...); [`Endpoint::reply`] is owed.
+    InDialog {
+        /// The session.
+        session: SessionId,
+        /// To be replied to.
+        server: ServerTransactionId,
+        /// The request.
+        request: Request,
+    },
+    /// A request outside of dialogs: OPTIONS, REGISTER, MESSAGE...; [`Endpoint::reply`] is owed.
+    Request {
+        /// To be replied to.
+        server: ServerTransactionId,
+        /// The request.
+        request: Request,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// The final response to a request of ours, or why there is none. For a re-INVITE with 2xx
+    /// ACK has been sent, unless it had no body: then [`Endpoint::acknowledge`] is owed.
+    Response {
+        /// The request.
+        request: RequestId,
+        /// Its session, for a request in a dialog.
+        session: Option<SessionId>,
+        /// The outcome.
+        outcome: Result<Response, Failure>,
+    },
+}
+
+/// What one call of the endpoint caused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actions {
+    /// To be sent, in order.
+    pub sends: Vec<Send>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// How much an endpoint holds; all but `connections` reach 0 after quiet, and that one when peers close.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sessions, ended ones that still wait for the peer included.
+    pub sessions: usize,
+    /// Client transactions.
+    pub client_transactions: usize,
+    /// Server transactions.
+    pub server_transactions: usize,
+    /// Entries in the heap of deadlines, stale ones included.
+    pub deadlines: usize,
+    /// TCP connections.
+    pub connections: usize,
 }

@@ -1,0 +1,134 @@
+//! A leg behind trunk events: what a SIP session, a line or a service says and is told.
+//!
+//! The translation between SIP and trunk events is here, as functions of plain values:
+//!
+//! ```text
+//!   180 ──▶ ACM subscriber free, later CPG alerting      ACM, CPG alerting ──▶ 180
+//!   183 ──▶ ACM no indication, later CPG progress        ACM no indication ──▶ 183
+//!   SDP in either ──▶ the in-band flag                   in-band flag ──▶ 183 with SDP
+//!   200 ──▶ ANM, or CON without ACM before               ANM, CON ──▶ 200
+//!   4xx-6xx ──▶ REL by Reason, else RFC 3398 8.2.6.1     REL before answer ──▶ 7.2.4.1 and Reason
+//!   BYE, CANCEL ──▶ REL by Reason, else 16               REL after answer ──▶ BYE and Reason
+//! ```
+//!
+//! (RFC 3398 7.2.5 to 7.2.9 and 8.2.3.)
+
+use crate::gateway::PortId;
+use crate::media::StreamId;
+use crate::sdp::{Agreed, Capabilities};
+use crate::sip::SessionId;
+use crate::trunk::{CalledStatus, Progress, TrunkEvent};
+
+/// One end of a call.
+#[derive(Debug)]
+pub enum Leg {
+    /// A SIP session.
+    Sip(SipLeg),
+    /// A telephone or exchange line on a port.
+    Line(PortId),
+    /// The gateway itself.
+    Service(crate::media::Service),
+}
+
+/// A SIP session as a leg.
+#[derive(Debug)]
+pub struct SipLeg {
+    /// The session in the SIP core.
+    pub session: SessionId,
+    /// Whether the peer called us.
+    pub incoming: bool,
+    /// Whether an ACM passed: decides between ACM and CPG, ANM and CON.
+    pub acm_passed: bool,
+    /// What the peer offered, when it called us and offered.
+    pub offer: Option<Vec<u8>>,
+    /// The answer or offer that we sent; repeated in every later response (RFC 3261 13.2.1).
+    pub sent: Option<String>,
+    /// What was agreed.
+    pub agreed: Option<Agreed>,
+    /// What we can do on this leg, and the port where we would receive it.
+    pub ours: Capabilities,
+    /// The media stream: promised, or running when `started`.
+    pub stream: StreamId,
+    /// Whether the stream was handed to its worker.
+    pub started: bool,
+    /// The session ended; nothing can be said to it any more.
+    pub ended: bool,
+}
+
+impl SipLeg {
+    /// A leg that says nothing yet.
+    pub fn new(
+        session: SessionId,
+        incoming: bool,
+        offer: Option<Vec<u8>>,
+        stream: StreamId,
+        ours: Capabilities,
+    ) -> Self {
+        SipLeg {
+            session,
+            incoming,
+            acm_passed: false,
+            offer,
+            sent: None,
+            agreed: None,
+            ours,
+            stream,
+            started: false,
+            ended: false,
+        }
+    }
+}
+
+/// What a provisional response from the called side means (RFC 3398 8.2.3); `None` for 100.
+///
+/// `has_media`: it carried SDP, so its audio can be heard (or an earlier one did).
+pub fn event_of_provisional(status: u16, acm_passed: bool, has_media: bool) -> Option<TrunkEvent> {
+    if !(101..200).contains(&status) {
+        return None;
+    }
+    Some(if acm_passed {
+        let event = match status {
+            180 => Progress::Alerting,
+            181 => Progress::Forwarded,
+            _ if has_media => Progress::InBand,
+            _ => Progress::Progress,
+        };
+        TrunkEvent::Cpg { event, in_band: has_media }
+    } else {
+        let status = if status == 180 { CalledStatus::SubscriberFree } else { CalledStatus::NoIndication };
+        TrunkEvent::Acm { status, in_band: has_media }
+    })
+}
+
+/// The provisional response that an event becomes, and whether it carries SDP
+/// (RFC 3398 7.2.5 to 7.2.8).
+pub fn provisional_of_event(event: &TrunkEvent) -> Option<(u16, bool)> {
+    match event {
+        TrunkEvent::Acm { status: CalledStatus::SubscriberFree, in_band }
+        | TrunkEvent::Cpg { event: Progress::Alerting, in_band } => Some((180, *in_band)),
+        TrunkEvent::Cpg { event: Progress::Forwarded, in_band } => Some((181, *in_band)),
+        TrunkEvent::Acm { in_band, .. } | TrunkEvent::Cpg { in_band, .. } => Some((183, *in_band)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provisional_responses_keep_their_meaning_through_the_trunk() {
+        for acm_passed in [false, true] {
+            for has_media in [false, true] {
+                for status in [180, 183] {
+                    let event = event_of_provisional(status, acm_passed, has_media);
+                    let event = event.expect("180 and 183 have a meaning");
+                    assert_eq!(provisional_of_event(&event), Some((status, has_media)), "{event:?}");
+                }
+            }
+        }
+        assert_eq!(event_of_provisional(100, false, false), None);
+        let forwarded = event_of_provisional(181, true, false).expect("181 has a meaning");
+        assert_eq!(provisional_of_event(&forwarded), Some((181, false)));
+    }
+}

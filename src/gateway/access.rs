@@ -1,0 +1,244 @@
+//! Who may call: accounts with their digest, trusted peers by address, registrations.
+//!
+//! The rule, one for all methods (RFC 3261 22.1): a request whose From user is an account is
+//! challenged with that account's algorithms, wherever it comes from. Another one from an address
+//! that a trunk trusts is that trunk's. Anything else is challenged as if the account existed, so
+//! that nobody learns which ones do. ACK and CANCEL are never challenged and requests inside a
+//! dialog belong to it; neither comes here.
+
+use super::{Gateway, Step};
+use crate::call::leg::{Leg, SipLeg};
+use crate::config::{Config, DigestAlgorithm};
+use crate::rng::Seed;
+use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
+use crate::sip::registration::{Binding, Lifetimes, Registrar};
+use crate::sip::{
+    ConnectionId, Flow, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId, Settings, Uri,
+};
+use crate::time::{Duration, Instant};
+use crate::trunk::{Cause, Iam, Release, interwork};
+use tracing::{info, warn};
+
+/// How long a nonce is good: long enough for a phone to use it for several requests.
+const NONCE_LIFE: Duration = Duration::from_secs(300);
+
+/// Accounts, trusted peers and registrations.
+pub(super) struct Access {
+    authenticator: Authenticator,
+    registrar: Registrar,
+}
+
+/// Who sent a request.
+enum Caller {
+    /// The phone with this index.
+    Phone(usize),
+    /// The trunk with this index.
+    Trunk(usize),
+    /// Nobody we know: answer 401 with these challenges.
+    Challenge(Vec<Header>),
+}
+
+/// What the SIP core is told about us.
+pub(super) fn settings(config: &Config) -> Settings {
+    Settings {
+        t1: config.sip.t1,
+        t2: config.sip.t2,
+        t4: config.sip.t4,
+        listeners: config.sip.listen.iter().map(|l| (l.transport, l.address)).collect(),
+        allow: vec![
+            Method::Invite,
+            Method::Ack,
+            Method::Bye,
+            Method::Cancel,
+            Method::Options,
+            Method::Register,
+            Method::Update,
+        ],
+        ..Settings::default()
+    }
+}
+
+impl Access {
+    pub(super) fn new(config: &Config, seed: &Seed) -> Self {
+        Access {
+            authenticator: Authenticator::new(&config.sip.domain, NONCE_LIFE, seed),
+            registrar: Registrar::new(Lifetimes::default()),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.registrar.deadline()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for phone in self.registrar.handle_timeout(now) {
+            info!(phone, "registration expired");
+        }
+    }
+
+    pub(super) fn handle_stream_closed(&mut self, connection: ConnectionId) {
+        self.registrar.handle_stream_closed(connection);
+    }
+
+    /// Contacts of the phone of this name, best first.
+    pub(super) fn contacts(&self, now: Instant, name: &str) -> Vec<&Binding> {
+        self.registrar.bindings(now, name)
+    }
+
+    fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
+        let user = request.from().and_then(|from| from.uri.user()).unwrap_or_default();
+        let account = config.phones.iter().position(|phone| phone.name == user);
+        if account.is_none() {
+            let trusts = |trunk: &crate::config::Trunk| trunk.from.iter().any(|p| p.contains(flow.remote.ip()));
+            if let Some(trunk) = config.trunks.iter().position(trusts) {
+                return Caller::Trunk(trunk);
+            }
+        }
+        let account = account.and_then(|index| Some((index, config.phones.get(index)?)));
+        let algorithms: Vec<Algorithm> = match account {
+            Some((_, phone)) => phone.digest.iter().map(algorithm).collect(),
+            None => vec![Algorithm::Sha256, Algorithm::Md5],
+        };
+        let verdict = self.authenticator.verify(now, request, |username| {
+            let (_, phone) = account.filter(|(_, phone)| phone.name == username)?;
+            Some(Account { username: &phone.name, password: &phone.password.0, algorithms: &algorithms })
+        });
+        match (verdict, account) {
+            (Verdict::Accepted, Some((index, _))) => return Caller::Phone(index),
+            (Verdict::Refused, _) => {
+                // One line for fail2ban and the like; what the peer wrote is escaped.
+                warn!(
+                    "auth failed peer={} transport={:?} method={} account=\"{}\" reason=credentials",
+                    flow.remote, flow.transport, request.method.as_str().escape_debug(), user.escape_debug()
+                );
+            }
+            _ => {}
+        }
+        let stale = verdict == Verdict::Stale;
+        Caller::Challenge(self.authenticator.challenge(now, &algorithms, stale))
+    }
+}
+
+fn algorithm(configured: &DigestAlgorithm) -> Algorithm {
+    match configured {
+        DigestAlgorithm::Sha256 => Algorithm::Sha256,
+        DigestAlgorithm::Md5 => Algorithm::Md5,
+    }
+}
+
+impl Gateway {
+    /// A new INVITE.
+    pub(super) fn incoming(&mut self, session: SessionId, request: &Request, flow: Flow, step: &mut Step<'_>) {
+        let now = step.now;
+        let (origin, calling, calling_name, codecs) =
+            match self.access.identify(now, &self.config, request, &flow) {
+                Caller::Phone(index) => {
+                    let phone = &self.config.phones[index];
+                    let name = phone.caller_name.clone().or_else(|| display_of(request));
+                    (format!("phone/{}", phone.name), Some(phone.number.clone()), name, super::audio::CODECS.to_vec())
+                }
+                Caller::Trunk(index) => {
+                    let trunk = &self.config.trunks[index];
+                    let number = request.from().and_then(|from| number_of(&from.uri));
+                    (format!("trunk/{}", trunk.name), number, display_of(request), trunk.codecs.clone())
+                }
+                Caller::Challenge(headers) => {
+                    self.endpoint.reject(now, session, 401, headers, &mut step.sip);
+                    return;
+                }
+            };
+        let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
+            let release = Release::here(cause);
+            let status = interwork::status_of(release);
+            let headers = super::calls::refusal_headers(status, release);
+            gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
+        };
+        let Some(called) = number_of(&request.uri) else {
+            return refuse(self, step, Cause::UNALLOCATED);
+        };
+        if !self.has_room() {
+            info!(from = %origin, called = %called, "call refused: no room");
+            return refuse(self, step, Cause::CONGESTION);
+        }
+        let offer = request.typed_body().filter(|body| body.is("application/sdp")).map(|body| body.bytes);
+        let prepared = match self.prepare_stream(&codecs) {
+            Ok(prepared) => prepared,
+            Err(cause) => return refuse(self, step, cause),
+        };
+        let leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
+        // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
+        if let Err(reject) = leg.can_answer() {
+            self.forget_stream(leg.stream);
+            let warning = Header::new(HeaderName::Warning, format!("305 {} \"{}\"", self.config.sip.domain, reject.why));
+            self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
+            return;
+        }
+        let iam = Iam { called, calling, calling_name };
+        self.begin_call(origin, iam, Leg::Sip(leg), step);
+    }
+
+    /// A request outside of dialogs: OPTIONS and REGISTER.
+    pub(super) fn request(&mut self, server: ServerTransactionId, request: &Request, flow: Flow, step: &mut Step<'_>) {
+        let response = match self.access.identify(step.now, &self.config, request, &flow) {
+            Caller::Challenge(headers) => Response::new(401).with_headers(headers),
+            caller => match request.method {
+                Method::Register => self.register(&caller, request, flow, step.now),
+                Method::Options => self.options(),
+                _ => Response::new(501),
+            },
+        };
+        self.endpoint.reply(step.now, server, response, &mut step.sip);
+    }
+
+    fn register(&mut self, caller: &Caller, request: &Request, flow: Flow, now: Instant) -> Response {
+        // RFC 3261 10.3 step 3 and 4: only the account itself may change its bindings; peers have none.
+        let Caller::Phone(index) = caller else { return Response::new(403) };
+        let phone = &self.config.phones[*index];
+        let target = request.to().and_then(|to| to.uri.user());
+        if target.as_deref() != Some(phone.name.as_str()) {
+            return Response::new(403);
+        }
+        let before = self.access.registrar.bindings(now, &phone.name).len();
+        let response = self.access.registrar.register(now, &phone.name, request, flow);
+        let after = self.access.registrar.bindings(now, &phone.name).len();
+        if before != after {
+            info!(phone = %phone.name, peer = %flow.remote, contacts = after, "registration changed");
+        }
+        response
+    }
+
+    /// RFC 3261 11.2: what an INVITE would have been answered, as far as it is known without one.
+    fn options(&self) -> Response {
+        let status = if self.has_room() { 200 } else { 503 };
+        Response::new(status).with(HeaderName::Accept, "application/sdp").with(HeaderName::AcceptEncoding, "identity")
+    }
+
+    /// Another request inside a dialog. Those that we understand never come here.
+    pub(super) fn in_dialog(
+        &mut self,
+        _session: SessionId,
+        server: ServerTransactionId,
+        _request: &Request,
+        step: &mut Step<'_>,
+    ) {
+        self.endpoint.reply(step.now, server, Response::new(501), &mut step.sip);
+    }
+}
+
+fn display_of(request: &Request) -> Option<String> {
+    request.from().and_then(|from| from.display).filter(|name| !name.is_empty())
+}
+
+/// The number in a URI: the user part without its parameters (`+1234;phone-context=...`), without
+/// the visual separators of RFC 3966 5.1.1 when it is a number at all.
+pub(super) fn number_of(uri: &Uri) -> Option<String> {
+    let user = uri.user()?;
+    let number = user.split(';').next().unwrap_or(&user);
+    let is_number = number.chars().all(|c| c.is_ascii_digit() || "+*#-.()".contains(c));
+    let text: String = if is_number {
+        number.chars().filter(|c| !"-.()".contains(*c)).collect()
+    } else {
+        number.to_owned()
+    };
+    (!text.is_empty()).then_some(text)
+}

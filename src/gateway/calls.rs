@@ -1,0 +1,318 @@
+//! Calls: legs told and heard, and what the B2BUA machine decides carried out.
+
+use super::{Gateway, Owner, Step, Work};
+use crate::call::b2bua::{self, Action, Side, State};
+use crate::call::leg::{self, Leg, SipLeg};
+use crate::call::record::ReleasedBy;
+use crate::call::{Call, CallId};
+use crate::gateway::{Output, WorkerId};
+use crate::media::Service;
+use crate::sip::{Body, Ended, Header, HeaderName, SessionId};
+use crate::trunk::{Cause, Iam, Release, TrunkEvent, interwork};
+use tracing::{debug, info};
+
+impl Gateway {
+    /// Makes a call of an IAM that came from leg `a`, and routes it.
+    pub(super) fn begin_call(&mut self, origin: String, iam: Iam, a: Leg, step: &mut Step<'_>) {
+        self.calls_begun += 1;
+        let number = self.calls_begun;
+        let give_up_at = step.now + Self::ANSWER_WITHIN;
+        let worker = self.software_worker();
+        info!(
+            call = number, from = %origin, called = %iam.called,
+            calling = iam.calling.as_deref().unwrap_or("-"), "call begins"
+        );
+        let session = match &a {
+            Leg::Sip(leg) => Some((leg.session, leg.stream)),
+            _ => None,
+        };
+        let port = match &a {
+            Leg::Line(port) => Some(*port),
+            _ => None,
+        };
+        let id = self.calls.insert(Call {
+            number,
+            state: State::Setup,
+            a,
+            b: None,
+            origin,
+            target: None,
+            iam,
+            worker,
+            began_at: step.now,
+            answered_at: None,
+            give_up_at: Some(give_up_at),
+            audio_open: false,
+            released: None,
+            status: None,
+        });
+        self.deadlines.schedule(give_up_at, Owner::Call(id));
+        if let Some((session, stream)) = session {
+            self.sessions.insert(session, (id, Side::A));
+            self.own_stream(stream, id);
+        }
+        if let Some(port) = port.and_then(|port| self.ports.get_mut(&port)) {
+            port.call = Some((id, Side::A));
+        }
+        if let Err(release) = self.route_call(id, step) {
+            self.release_call(id, release, step);
+        }
+    }
+
+    /// Whether there is room for one more call.
+    pub(super) fn has_room(&self) -> bool {
+        !self.draining && self.calls.len() < self.config.calls_max
+    }
+
+    /// The worker for calls without a line.
+    pub(super) fn software_worker(&self) -> WorkerId {
+        WorkerId(u16::try_from(self.config.cards.len()).unwrap_or(u16::MAX))
+    }
+
+    /// A leg said something: the machine decides.
+    pub(super) fn handle_trunk(&mut self, id: CallId, side: Side, event: TrunkEvent, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        debug!(call = call.number, leg = ?side, ?event, state = ?call.state, "trunk event");
+        let was = call.state;
+        let (state, actions) = b2bua::step(call.state, side, event);
+        call.state = state;
+        if was != State::Alerting && state == State::Alerting {
+            let to = call.target.as_deref().unwrap_or("-");
+            info!(call = call.number, to, "call rings");
+        }
+        if was != State::Answered && state == State::Answered {
+            call.answered_at = Some(step.now);
+            call.give_up_at = None;
+            let to = call.target.as_deref().unwrap_or("-");
+            let after_ms = u64::try_from(step.now.since(call.began_at).as_millis()).unwrap_or(u64::MAX);
+            info!(call = call.number, to, after_ms, "call answered");
+        }
+        self.carry_out(id, actions, step);
+    }
+
+    /// The call itself decides to end.
+    pub(super) fn release_call(&mut self, id: CallId, release: Release, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let (state, actions) = b2bua::release(call.state, release, call.b.is_some());
+        call.state = state;
+        if let Some(at) = call.released.is_none().then_some(step.now) {
+            call.released = Some((release, ReleasedBy::Gateway, at));
+        }
+        self.carry_out(id, actions, step);
+    }
+
+    /// The time to answer is over (T9), or a drain goes on.
+    pub(super) fn handle_call_timeout(&mut self, id: CallId, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get(id).filter(|call| call.is_up()) else { return };
+        if self.draining {
+            self.release_call(id, Release::here(Cause::NORMAL), step);
+        } else if call.give_up_at.is_some_and(|at| at <= step.now) {
+            self.release_call(id, Release::here(Cause::NO_ANSWER), step);
+        }
+    }
+
+    fn carry_out(&mut self, id: CallId, actions: Vec<Action>, step: &mut Step<'_>) {
+        for action in actions {
+            match action {
+                Action::Send(side, event) => self.tell_leg(id, side, &event, step),
+                Action::OpenAudio => {
+                    if let Err(cause) = self.open_audio(id, step) {
+                        self.release_call(id, Release::here(cause), step);
+                        return;
+                    }
+                }
+                Action::Released(side, release) => self.released(id, side, release, step),
+                Action::End => self.end_call(id, step),
+            }
+        }
+    }
+
+    fn released(&mut self, id: CallId, side: Side, release: Release, step: &mut Step<'_>) {
+        self.close_audio(id, step);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.give_up_at = None;
+        let by = match side {
+            Side::A => ReleasedBy::Caller,
+            Side::B => ReleasedBy::Callee,
+        };
+        let (release, by, _) = *call.released.get_or_insert((release, by, step.now));
+        let talked_ms = call.answered_at.map(|at| step.now.since(at).as_millis()).unwrap_or(0);
+        info!(
+            call = call.number, from = %call.origin, to = call.target.as_deref().unwrap_or("-"),
+            by = by.as_str(), cause = release.cause.value(),
+            why = interwork::name_of(release.cause).unwrap_or("-"),
+            status = call.status, talked_ms = u64::try_from(talked_ms).unwrap_or(u64::MAX), "call released"
+        );
+    }
+
+    fn end_call(&mut self, id: CallId, step: &mut Step<'_>) {
+        let Some(call) = self.calls.remove(id) else { return };
+        for leg in [Some(&call.a), call.b.as_ref()].into_iter().flatten() {
+            match leg {
+                Leg::Sip(leg) => {
+                    self.sessions.remove(&leg.session);
+                }
+                Leg::Line(port) => {
+                    if let Some(port) = self.ports.get_mut(port).filter(|p| p.call.is_some_and(|(c, _)| c == id)) {
+                        port.call = None;
+                    }
+                }
+                Leg::Service(_) => {}
+            }
+        }
+        step.out.push(Output::Record(call.record(step.now)));
+    }
+
+    /// Says `event` to the leg of `side`.
+    pub(super) fn tell_leg(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
+        match self.calls.get(id).and_then(|call| call.leg(side)) {
+            Some(Leg::Line(port)) => {
+                // Only an IAM can be refused, and that is said where the call is routed.
+                let port = *port;
+                let _ = self.tell_port(port, event, step);
+            }
+            Some(Leg::Service(service)) => tell_service(id, side, *service, event, step),
+            Some(Leg::Sip(_)) => self.tell_session(id, side, event, step),
+            // A call that was never routed has no called leg, and nobody who owes an RLC.
+            None => {}
+        }
+    }
+
+    fn tell_session(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let answered = call.answered_at.is_some();
+        let Some(Leg::Sip(leg)) = call.leg_mut(side) else { return };
+        let session = leg.session;
+        match event {
+            TrunkEvent::Acm { .. } | TrunkEvent::Cpg { .. } => {
+                let Some((status, with_media)) = leg::provisional_of_event(event) else { return };
+                // An offer must not stand in an unreliable response (RFC 3262 5); an answer may.
+                let body = leg.sent.clone().filter(|_| with_media && leg.offer.is_some()).map(Body::sdp);
+                self.endpoint.progress(step.now, session, status, body, Vec::new(), &mut step.sip);
+            }
+            TrunkEvent::Anm | TrunkEvent::Con => {
+                let body = leg.sent.clone().map(Body::sdp);
+                self.endpoint.accept(step.now, session, body, &mut step.sip);
+            }
+            TrunkEvent::Rel(_) if leg.ended => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
+            TrunkEvent::Rel(release) => {
+                let reason = interwork::reason_of(release.cause);
+                if leg.incoming && !answered {
+                    let status = interwork::status_of(*release);
+                    let headers = refusal_headers(status, *release);
+                    self.endpoint.reject(step.now, session, status, headers, &mut step.sip);
+                } else {
+                    self.endpoint.terminate(step.now, session, Some(reason), &mut step.sip);
+                }
+            }
+            TrunkEvent::Iam(_) | TrunkEvent::Rlc => {}
+        }
+    }
+
+    /// The session of a leg and its call.
+    fn sip_leg(&mut self, session: SessionId) -> Option<(CallId, Side, &mut SipLeg)> {
+        let (id, side) = *self.sessions.get(&session)?;
+        match self.calls.get_mut(id)?.leg_mut(side)? {
+            Leg::Sip(leg) => Some((id, side, leg)),
+            _ => None,
+        }
+    }
+
+    /// A provisional response from the called side.
+    pub(super) fn progressed(&mut self, session: SessionId, status: u16, body: Option<&Body>, step: &mut Step<'_>) {
+        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        leg.read_answer(body);
+        let has_media = leg.agreed.is_some();
+        let Some(event) = leg::event_of_provisional(status, leg.acm_passed, has_media) else { return };
+        leg.acm_passed = true;
+        step.queue.push_back(Work::Trunk(id, side, event));
+    }
+
+    /// The called side answered.
+    pub(super) fn answered(&mut self, session: SessionId, body: Option<&Body>, step: &mut Step<'_>) {
+        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        leg.read_answer(body);
+        let event = if leg.acm_passed { TrunkEvent::Anm } else { TrunkEvent::Con };
+        let agreed = leg.agreed.is_some();
+        if agreed {
+            self.refresh_stream(id, side, step);
+            step.queue.push_back(Work::Trunk(id, side, event));
+        } else {
+            // RFC 3261 13.2.2.4: an unacceptable answer is acknowledged and the dialog ended by BYE.
+            self.release_call(id, Release::here(Cause::BEARER), step);
+        }
+    }
+
+    /// The ACK for our 200 came, with the answer when the offer was ours.
+    pub(super) fn established(&mut self, session: SessionId, body: Option<&Body>, step: &mut Step<'_>) {
+        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        if leg.offer.is_some() {
+            return;
+        }
+        leg.read_answer(body);
+        if leg.agreed.is_some() {
+            self.refresh_stream(id, side, step);
+        } else {
+            self.release_call(id, Release::here(Cause::BEARER), step);
+        }
+    }
+
+    /// A session is over, by whoever.
+    pub(super) fn session_ended(&mut self, session: SessionId, how: &Ended, step: &mut Step<'_>) {
+        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        leg.ended = true;
+        let release = release_of_end(how);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if let Ended::Rejected { status, .. } = how {
+            call.status = Some(*status);
+        }
+        let event = match (call.is_up(), release) {
+            (true, Some(release)) => TrunkEvent::Rel(release),
+            (true, None) => TrunkEvent::Rel(Release::here(Cause::TEMPORARY)),
+            (false, _) => TrunkEvent::Rlc,
+        };
+        step.queue.push_back(Work::Trunk(id, side, event));
+    }
+}
+
+fn tell_service(id: CallId, side: Side, _service: Service, event: &TrunkEvent, step: &mut Step<'_>) {
+    match event {
+        TrunkEvent::Iam(_) => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Con)),
+        TrunkEvent::Rel(_) => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
+        _ => {}
+    }
+}
+
+/// What the end of a session says to the other leg; `None` when we ended it ourselves.
+///
+/// A Q.850 Reason wins over the status (RFC 6432). RFC 3398 8.2.6.1: BYE and CANCEL are 16.
+fn release_of_end(how: &Ended) -> Option<Release> {
+    Some(match how {
+        Ended::Rejected { status, response } => {
+            let release = interwork::release_of(*status);
+            let cause = interwork::cause_of_reasons(&response.reasons());
+            Release { cause: cause.unwrap_or(release.cause), ..release }
+        }
+        Ended::Bye { request } | Ended::Cancelled { request } => {
+            let cause = interwork::cause_of_reasons(&request.reasons());
+            Release::user(cause.unwrap_or(Cause::NORMAL))
+        }
+        // No SIP answer at all: nobody responds.
+        Ended::Timeout => Release::here(Cause::NO_RESPONSE),
+        Ended::TransportFailure => Release::here(Cause::TEMPORARY),
+        Ended::AckMissing => Release::here(Cause::TIMER),
+        Ended::Local => return None,
+    })
+}
+
+/// Header fields of a final response that refuses: why, and when to try again
+/// (RFC 3398 7.2.4.1: "a Retry-After header MAY be added").
+pub(super) fn refusal_headers(status: u16, release: Release) -> Vec<Header> {
+    /// Seconds after which a caller may try again.
+    const RETRY_AFTER_S: u32 = 5;
+    let mut headers = vec![Header::new(HeaderName::Reason, interwork::reason_of(release.cause))];
+    if status == 503 {
+        headers.push(Header::new(HeaderName::RetryAfter, RETRY_AFTER_S));
+    }
+    headers
+}

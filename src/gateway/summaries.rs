@@ -1,0 +1,130 @@
+//! What an operator, a test or the simulator can ask of a running gateway.
+
+use super::Gateway;
+use crate::call::b2bua::State;
+use crate::line::LineStatus;
+use crate::sip;
+use crate::time::Instant;
+
+/// A call as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallSummary {
+    /// Its number, for `hangup`.
+    pub number: u64,
+    /// Where it came from: `phone/201`.
+    pub from: String,
+    /// The caller's number.
+    pub calling: Option<String>,
+    /// The number wanted.
+    pub called: String,
+    /// Where it goes: `station/101`.
+    pub to: Option<String>,
+    /// `setting up`, `ringing`, `talking`, `releasing`.
+    pub state: &'static str,
+    /// When it began.
+    pub began_at: Instant,
+    /// When it was answered.
+    pub answered_at: Option<Instant>,
+}
+
+/// A SIP telephone or a station as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneSummary {
+    /// `phone/201`, `station/105`.
+    pub name: String,
+    /// Its number.
+    pub number: String,
+    /// For a SIP telephone, where it is registered: `sip:201@192.0.2.7:5060`.
+    pub contacts: Vec<String>,
+    /// `registered`, `not registered`; for a station `on hook`, `ringing`, `dialling`...
+    pub state: &'static str,
+}
+
+/// How much a gateway holds. All but the registrations reach 0 after quiet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls, those included that wait for the last RLC.
+    pub calls: usize,
+    /// Media streams.
+    pub streams: usize,
+    /// RTP ports in use.
+    pub rtp_ports: usize,
+    /// Sessions, transactions and deadlines of the SIP core.
+    pub sip: sip::Counts,
+    /// Deadlines of calls and ports, stale ones included.
+    pub deadlines: usize,
+    /// Ports that are in a call.
+    pub busy_ports: usize,
+    /// Calls that a broken assumption ended.
+    pub faults: u64,
+}
+
+impl Gateway {
+    /// All calls, in the order they began.
+    pub fn call_summaries(&self) -> Vec<CallSummary> {
+        let mut calls: Vec<CallSummary> = self
+            .calls
+            .iter()
+            .map(|(_, call)| CallSummary {
+                number: call.number,
+                from: call.origin.clone(),
+                calling: call.iam.calling.clone(),
+                called: call.iam.called.clone(),
+                to: call.target.clone(),
+                state: match call.state {
+                    State::Setup => "setting up",
+                    State::Alerting => "ringing",
+                    State::Answered => "talking",
+                    State::Releasing(_) | State::Ended => "releasing",
+                },
+                began_at: call.began_at,
+                answered_at: call.answered_at,
+            })
+            .collect();
+        calls.sort_by_key(|call| call.number);
+        calls
+    }
+
+    /// All SIP telephones and stations, in the order of the configuration.
+    pub fn phone_summaries(&self, now: Instant) -> Vec<PhoneSummary> {
+        let phones = self.config.phones.iter().map(|phone| {
+            let contacts: Vec<String> =
+                self.access.contacts(now, &phone.name).iter().map(|contact| contact.uri.to_string()).collect();
+            let state = if contacts.is_empty() { "not registered" } else { "registered" };
+            PhoneSummary { name: format!("phone/{}", phone.name), number: phone.number.clone(), contacts, state }
+        });
+        let stations = self.config.stations.iter().map(|station| {
+            let port = self.port_called(&station.name).and_then(|id| self.ports.get(&id));
+            let state = match port.map(|port| port.machine.status()) {
+                Some(LineStatus::Idle) => "on hook",
+                Some(LineStatus::Ringing) => "ringing",
+                Some(LineStatus::Dialling) => "dialling",
+                Some(LineStatus::Waiting) => "waiting",
+                Some(LineStatus::Talking) => "talking",
+                Some(LineStatus::Tone) => "tone",
+                Some(LineStatus::LockedOut) => "left off hook",
+                Some(LineStatus::OutOfService) | None => "out of service",
+            };
+            PhoneSummary {
+                name: format!("station/{}", station.name),
+                number: station.number.clone(),
+                contacts: Vec::new(),
+                state,
+            }
+        });
+        phones.chain(stations).collect()
+    }
+
+    /// How much is held.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            calls: self.calls.len(),
+            streams: self.streams.len(),
+            rtp_ports: self.rtp_ports.in_use(),
+            sip: self.endpoint.counts(),
+            deadlines: self.deadlines.len(),
+            busy_ports: self.ports.values().filter(|port| port.call.is_some()).count(),
+            faults: self.faults,
+        }
+    }
+}
