@@ -16,6 +16,7 @@
 
 pub mod digest;
 pub mod endpoint;
+mod grammar;
 pub mod headers;
 pub mod message;
 pub mod parser;
