@@ -14,6 +14,7 @@
 
 mod access;
 mod audio;
+mod blast;
 mod calls;
 mod lines;
 mod renegotiation;
@@ -33,6 +34,7 @@ use crate::rng::{Secrets, Seed};
 use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
+use blast::Guarded;
 use lines::Port;
 use rtp_ports::RtpPorts;
 use std::collections::{BTreeMap, VecDeque};
@@ -160,6 +162,7 @@ pub struct Gateway {
     deadlines: Deadlines<Owner>,
     draining: bool,
     faults: u64,
+    survives: bool,
 }
 
 impl Gateway {
@@ -178,6 +181,7 @@ impl Gateway {
             deadlines: Deadlines::default(),
             draining: false,
             faults: 0,
+            survives: false,
             config,
         };
         for id in gateway.ports.keys().copied().collect::<Vec<_>>() {
@@ -240,8 +244,13 @@ impl Gateway {
             }
             let Some(work) = step.queue.pop_front() else { break };
             match work {
-                Work::Sip(event) => self.handle_sip(event, step),
-                Work::Trunk(call, side, event) => self.handle_trunk(call, side, event, step),
+                Work::Sip(event) => {
+                    let whom = self.guarded_by(&event);
+                    self.guarded(whom, step, |gateway, step| gateway.handle_sip(event, step));
+                }
+                Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
+                    gateway.handle_trunk(call, side, event, step);
+                }),
             }
         }
         for send in step.sip.sends.drain(..) {

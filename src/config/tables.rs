@@ -20,7 +20,7 @@ const PORT_MAX: i64 = 255;
 /// Greatest error of a crystal, in parts per million (architecture 2.6).
 const CRYSTAL_PPM_MAX: i64 = 1_000;
 /// Countries whose tones and cadences are known.
-const COUNTRIES: [&str; 1] = ["US"];
+pub const COUNTRIES: [&str; 9] = ["US", "CA", "GB", "DE", "FR", "JP", "AU", "IN", "BR"];
 /// Drivers that exist or are promised.
 const DRIVERS: [&str; 4] = ["virtual", "dahdi", "alsa", "modem"];
 

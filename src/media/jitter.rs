@@ -180,6 +180,12 @@ impl JitterBuffer {
         self.past = Past::new();
     }
 
+    /// Another source is about to speak: the next packet begins anew, out of what was played last.
+    pub fn restart(&mut self) {
+        self.occupied = 0;
+        self.runs = false;
+    }
+
     /// Mean time that packets wait before they are played, in samples; up to a block less than the
     /// truth, because the position moves by blocks.
     pub fn delay_samples(&self) -> i32 {

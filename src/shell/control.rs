@@ -39,7 +39,6 @@ const LINE_EVENTS_PER_CYCLE: usize = 256;
 const MEDIA_EVENTS_PER_CYCLE: usize = 1_024;
 /// Ticks in one wake-up; what is still due after them has its turn in the next.
 const TICKS_PER_CYCLE: usize = 16;
-/// Calls that are ended in one wake-up while the gateway goes down.
 /// How long calls may take to end while the gateway goes down.
 const DRAIN_TIME: Duration = Duration::from_secs(4);
 /// How soon to look again while the gateway goes down, and while media commands wait.

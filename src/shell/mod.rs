@@ -139,7 +139,8 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     let media_wakes = Arc::new(Notify::new());
     let media = start_media(clock, &config, opened.audio, &media_wakes)?;
     let welcome = welcome::text(&config, &source, control_socket.path());
-    let gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
+    let mut gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
+    gateway.survive_broken_assumptions();
     let parts = control::Parts {
         clock,
         gateway,
