@@ -1,7 +1,12 @@
 //! The location service: which contacts an account has registered (RFC 3261 10.3).
+//!
+//! It lives in memory. A REGISTER is carried out whole or not at all. Bindings keep the flow on which
+//! they came, so that a phone behind a NAT is reached where it can be reached.
 
-use super::{ConnectionId, Flow, Request, Response, Uri};
+use super::{ConnectionId, Flow, HeaderName, NameAddr, Request, Response, Uri};
+use crate::limits::CONTACTS_PER_ACCOUNT;
 use crate::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
 /// Bounds of the life of a binding.
 #[derive(Clone, Copy, Debug)]
@@ -31,45 +36,288 @@ pub struct Binding {
     pub expires: Instant,
     /// Preference in thousandths.
     pub q: u16,
+    /// Call-ID of the REGISTER that made or refreshed it.
+    pub call_id: String,
+    /// Its CSeq number.
+    pub sequence: u32,
 }
+
+/// What a REGISTER wants for one contact.
+struct Wish {
+    uri: Uri,
+    expires: Duration,
+    q: u16,
+}
+
+/// Why a REGISTER is not carried out.
+type Refusal = Response;
 
 /// All accounts' contacts.
 #[derive(Debug, Default)]
 pub struct Registrar {
     lifetimes: Lifetimes,
+    accounts: BTreeMap<String, Vec<Binding>>,
 }
 
 impl Registrar {
     /// Without bindings.
     pub fn new(lifetimes: Lifetimes) -> Self {
-        Registrar { lifetimes }
+        Registrar { lifetimes, accounts: BTreeMap::new() }
     }
 
     /// A REGISTER of an account that has proved who it is, to its response.
+    ///
+    /// 200 lists all contacts that live; 400 for a Contact that cannot be read, 423 for a life that
+    /// is too short, 500 for one that came out of order (10.3 step 7).
     pub fn register(&mut self, now: Instant, account: &str, request: &Request, flow: Flow) -> Response {
-        let _ = (now, account, request, flow, self.lifetimes);
-        Response::new(200)
+        match self.update(now, account, request, flow) {
+            Ok(()) => self.listing(now, account),
+            Err(refusal) => refusal,
+        }
     }
 
-    /// Contacts of an account that live at `now`, best first.
+    /// Contacts of an account that live at `now`, best first; of equal preference the newest first.
     pub fn bindings(&self, now: Instant, account: &str) -> Vec<&Binding> {
-        let _ = (now, account);
-        Vec::new()
+        let all = self.accounts.get(account).map(Vec::as_slice).unwrap_or_default();
+        let mut live: Vec<&Binding> = all.iter().rev().filter(|b| b.expires > now).collect();
+        live.sort_by_key(|binding| std::cmp::Reverse(binding.q));
+        live
     }
 
     /// Drops bindings whose time is over; returns the accounts that have none any more.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<String> {
-        let _ = now;
-        Vec::new()
+        self.retain(|binding| binding.expires > now)
     }
 
-    /// When the next binding ends.
+    /// When [`Registrar::handle_timeout`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        self.accounts.values().flatten().map(|binding| binding.expires).min()
     }
 
-    /// A connection closed: bindings that can only be reached over it are dropped.
+    /// A connection closed: what was bound through it can't be reached (RFC 5626 3.2 in spirit).
     pub fn handle_stream_closed(&mut self, connection: ConnectionId) {
-        let _ = connection;
+        let _ = self.retain(|binding| binding.flow.connection != Some(connection));
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Binding) -> bool) -> Vec<String> {
+        let mut emptied = Vec::new();
+        self.accounts.retain(|account, bindings| {
+            bindings.retain(&keep);
+            if bindings.is_empty() {
+                emptied.push(account.clone());
+            }
+            !bindings.is_empty()
+        });
+        emptied
+    }
+
+    fn update(&mut self, now: Instant, account: &str, request: &Request, flow: Flow) -> Result<(), Refusal> {
+        let call_id = request.call_id().map(|id| id.into_owned()).unwrap_or_default();
+        let sequence = request.cseq().map_or(0, |cseq| cseq.number);
+        let header_expires = request.headers.text(&HeaderName::Expires).map(|text| seconds(&text));
+        let contacts: Vec<&[u8]> = request.headers.all(&HeaderName::Contact).collect();
+        // 10.3 step 6: the wildcard stands alone and removes everything.
+        if contacts.iter().any(|value| value.trim_ascii() == b"*") {
+            if contacts.len() > 1 || header_expires != Some(0) {
+                return Err(bad_request("Contact: * needs Expires: 0 and no other contact"));
+            }
+            let bindings = self.accounts.get(account).map(Vec::as_slice).unwrap_or_default();
+            if bindings.iter().any(|b| b.call_id == call_id && b.sequence >= sequence) {
+                return Err(out_of_order());
+            }
+            self.accounts.remove(account);
+            return Ok(());
+        }
+        let mut wishes = Vec::new();
+        for value in contacts {
+            let list = NameAddr::parse_list(value).map_err(|_| bad_request("Contact cannot be read"))?;
+            for contact in list {
+                wishes.push(self.wish(contact, header_expires)?);
+            }
+        }
+        let mut bindings = self.accounts.get(account).cloned().unwrap_or_default();
+        bindings.retain(|binding| binding.expires > now);
+        for wish in wishes {
+            let known = bindings.iter().position(|binding| binding.uri.equivalent(&wish.uri));
+            if let Some(at) = known {
+                let old = bindings.remove(at);
+                if old.call_id == call_id && old.sequence >= sequence {
+                    return Err(out_of_order());
+                }
+            }
+            if !wish.expires.is_zero() {
+                let (expires, call_id) = (now + wish.expires, call_id.clone());
+                bindings.push(Binding { uri: wish.uri, flow, expires, q: wish.q, call_id, sequence });
+            }
+        }
+        // A phone that restarts leaves contacts behind; the ones that end first make room.
+        while bindings.len() > CONTACTS_PER_ACCOUNT {
+            let first = bindings.iter().enumerate().min_by_key(|(_, b)| b.expires).map_or(0, |(at, _)| at);
+            bindings.remove(first);
+        }
+        if bindings.is_empty() {
+            self.accounts.remove(account);
+        } else {
+            self.accounts.insert(account.to_owned(), bindings);
+        }
+        Ok(())
+    }
+
+    /// 10.3 step 7: the life of a contact by its parameter, the Expires field, or our default.
+    fn wish(&self, contact: NameAddr, header_expires: Option<u32>) -> Result<Wish, Refusal> {
+        if contact.uri.as_sip().is_none() {
+            return Err(bad_request("Contact is no SIP URI"));
+        }
+        let asked = contact.params.get("expires").map(seconds).or(header_expires);
+        let asked = asked.map_or(self.lifetimes.default, |s| Duration::from_secs(u64::from(s)));
+        if !asked.is_zero() && asked < self.lifetimes.min {
+            let min = self.lifetimes.min.as_secs();
+            return Err(Response::new(423).with(HeaderName::MinExpires, min));
+        }
+        let q = contact.params.get("q").map_or(1000, thousandths);
+        Ok(Wish { uri: contact.uri, expires: asked.min(self.lifetimes.max), q })
+    }
+
+    fn listing(&self, now: Instant, account: &str) -> Response {
+        self.bindings(now, account).into_iter().fold(Response::new(200), |response, binding| {
+            // Rounded up, so that a phone that asked for 60 is not told 59.
+            let left = binding.expires.since(now).as_millis().div_ceil(1000);
+            let q = if binding.q == 1000 { String::new() } else { format!(";q=0.{:03}", binding.q) };
+            response.with(HeaderName::Contact, format!("<{}>;expires={left}{q}", binding.uri))
+        })
+    }
+}
+
+/// Seconds of an Expires value; 3600 for one that cannot be read (RFC 3261 10.2.1.1).
+fn seconds(text: &str) -> u32 {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More than fits is as long as can be.
+        text.parse().unwrap_or(u32::MAX)
+    } else {
+        3600
+    }
+}
+
+/// A q value in thousandths; 1000 for one that cannot be read.
+fn thousandths(text: &str) -> u16 {
+    let text = text.trim();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{fraction:0<3}");
+    match (whole, digits.get(..3).and_then(|d| d.parse::<u16>().ok())) {
+        ("0" | "", Some(q)) => q,
+        _ => 1000,
+    }
+}
+
+fn bad_request(why: &str) -> Response {
+    Response::new(400).with_reason(why)
+}
+
+fn out_of_order() -> Response {
+    Response::new(500).with_reason("REGISTER out of order")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Method, Transport};
+    use super::*;
+
+    fn flow() -> Flow {
+        let local = "127.0.0.1:5060".parse().expect("an address");
+        let remote = "127.0.0.1:6000".parse().expect("an address");
+        Flow { transport: Transport::Udp, local, remote, connection: None }
+    }
+
+    fn request(sequence: u32, contacts: &[&str], expires: Option<&str>) -> Request {
+        let uri = Uri::parse(b"sip:example.com").expect("a URI");
+        let mut request = Request::new(Method::Register, uri)
+            .with(HeaderName::CallId, "one")
+            .with(HeaderName::CSeq, format!("{sequence} REGISTER"));
+        for contact in contacts {
+            request = request.with(HeaderName::Contact, contact);
+        }
+        match expires {
+            Some(expires) => request.with(HeaderName::Expires, expires),
+            None => request,
+        }
+    }
+
+    fn contacts(response: &Response) -> Vec<String> {
+        response.headers.all(&HeaderName::Contact).map(|v| String::from_utf8_lossy(v).into_owned()).collect()
+    }
+
+    const T0: Instant = Instant::ZERO;
+
+    #[test]
+    fn contacts_are_listed_best_first_and_end_with_their_time() {
+        let mut registrar = Registrar::default();
+        let wanted = request(1, &["<sip:a@h>;q=0.5;expires=60, <sip:b@h>"], Some("120"));
+        let response = registrar.register(T0, "alice", &wanted, flow());
+        assert_eq!(contacts(&response), ["<sip:b@h>;expires=120", "<sip:a@h>;expires=60;q=0.500"]);
+        assert_eq!(registrar.deadline(), Some(Instant::from_millis(60_000)));
+        assert!(registrar.handle_timeout(Instant::from_millis(60_000)).is_empty());
+        let query = registrar.register(Instant::from_millis(60_000), "alice", &request(2, &[], None), flow());
+        assert_eq!(contacts(&query), ["<sip:b@h>;expires=60"]);
+        assert_eq!(registrar.handle_timeout(Instant::from_millis(120_000)), ["alice"]);
+        assert_eq!(registrar.deadline(), None);
+    }
+
+    #[test]
+    fn zero_seconds_and_the_wildcard_remove() {
+        let mut registrar = Registrar::default();
+        registrar.register(T0, "alice", &request(1, &["<sip:a@h>", "<sip:b@h>"], None), flow());
+        let one = registrar.register(T0, "alice", &request(2, &["<sip:a@h>;expires=0"], None), flow());
+        assert_eq!(contacts(&one), ["<sip:b@h>;expires=3600"]);
+        assert_eq!(registrar.register(T0, "alice", &request(3, &["*"], None), flow()).status, 400);
+        assert_eq!(registrar.register(T0, "alice", &request(3, &["*", "<sip:c@h>"], Some("0")), flow()).status, 400);
+        assert_eq!(registrar.register(T0, "alice", &request(1, &["*"], Some("0")), flow()).status, 500);
+        assert_eq!(registrar.bindings(T0, "alice").len(), 1);
+        assert_eq!(registrar.register(T0, "alice", &request(3, &["*"], Some("0")), flow()).status, 200);
+        assert!(registrar.bindings(T0, "alice").is_empty());
+    }
+
+    #[test]
+    fn a_life_that_is_too_short_is_refused_and_changes_nothing() {
+        let mut registrar = Registrar::default();
+        let response = registrar.register(T0, "alice", &request(1, &["<sip:b@h>", "<sip:a@h>;expires=29"], None), flow());
+        assert_eq!(response.status, 423);
+        assert_eq!(response.headers.text(&HeaderName::MinExpires).as_deref(), Some("30"));
+        assert!(registrar.bindings(T0, "alice").is_empty());
+        let edge = registrar.register(T0, "alice", &request(1, &["<sip:a@h>;expires=30"], None), flow());
+        assert_eq!(edge.status, 200);
+    }
+
+    #[test]
+    fn an_old_register_cannot_undo_a_newer_one() {
+        let mut registrar = Registrar::default();
+        registrar.register(T0, "alice", &request(5, &["<sip:a@h>"], None), flow());
+        for sequence in [4, 5] {
+            let late = registrar.register(T0, "alice", &request(sequence, &["<sip:a@h>;expires=0"], None), flow());
+            assert_eq!(late.status, 500);
+        }
+        assert_eq!(registrar.bindings(T0, "alice").len(), 1);
+    }
+
+    #[test]
+    fn no_account_has_more_contacts_than_the_limit() {
+        let mut registrar = Registrar::default();
+        for i in 0..CONTACTS_PER_ACCOUNT as u32 + 1 {
+            let contact = format!("<sip:a@h:{}>;expires={}", 6000 + i, 100 + i);
+            registrar.register(T0, "alice", &request(i + 1, &[&contact], None), flow());
+        }
+        let live = registrar.bindings(T0, "alice");
+        assert_eq!(live.len(), CONTACTS_PER_ACCOUNT);
+        assert!(live.iter().all(|b| b.expires > Instant::from_millis(100_000)), "the first to end made room");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        for contact in ["<mailto:a@h>", "<sip:a@h", "sip:"] {
+            let mut registrar = Registrar::default();
+            assert_eq!(registrar.register(T0, "alice", &request(1, &[contact], None), flow()).status, 400, "{contact}");
+        }
+        assert_eq!((seconds("x"), seconds("99999999999"), seconds(" 5 ")), (3600, u32::MAX, 5));
+        assert_eq!((thousandths("0.5"), thousandths("1.0"), thousandths("0"), thousandths("x")), (500, 1000, 0, 1000));
     }
 }
