@@ -1,12 +1,21 @@
 //! Commands that run a gateway, play a scenario, or talk to a running gateway.
 
 use super::{Answer, ControlArgs, HandsetArgs, ListArgs, RunArgs, SimArgs, config, fail};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use tipring::shell::control_client::{self, HandsetCommand};
+use tipring::shell::{self, ConfigSource, RunOptions};
 
 /// `tipring run`
 pub(super) fn run(args: &RunArgs) -> Answer {
-    let _config = config::load(&args.file)?;
-    Err("this build has no gateway to run yet".to_owned())
+    if args.record.is_some() {
+        return Err("--record does not exist yet in a running gateway; `tipring sim FILE --record DIR` does".to_owned());
+    }
+    let config = config::load(&args.file)?;
+    shell::start_logging(&config.log);
+    let source = args.file.config.clone().map_or(ConfigSource::Demo, ConfigSource::File);
+    let options = RunOptions { config, source, sip: args.sip, control: args.control.clone() };
+    shell::run(options).map(|()| String::new()).map_err(|error| error.to_string())
 }
 
 /// `tipring sim`
@@ -15,30 +24,44 @@ pub(super) fn sim(_args: &SimArgs) -> ExitCode {
 }
 
 /// `tipring calls`
-pub(super) fn calls(_args: &ListArgs) -> Answer {
-    no_gateway()
+pub(super) fn calls(args: &ListArgs) -> Answer {
+    told(control_client::calls(&socket(&args.control), args.json))
 }
 
 /// `tipring phones`
-pub(super) fn phones(_args: &ListArgs) -> Answer {
-    no_gateway()
+pub(super) fn phones(args: &ListArgs) -> Answer {
+    told(control_client::phones(&socket(&args.control), args.json))
 }
 
 /// `tipring hangup`
-pub(super) fn hangup(_call: u64, _control: &ControlArgs) -> Answer {
-    no_gateway()
+pub(super) fn hangup(call: u64, control: &ControlArgs) -> Answer {
+    told(control_client::hangup(&socket(control), call))
 }
 
 /// `tipring drain`
-pub(super) fn drain(_control: &ControlArgs) -> Answer {
-    no_gateway()
+pub(super) fn drain(control: &ControlArgs) -> Answer {
+    told(control_client::drain(&socket(control)))
 }
 
 /// `tipring handset`
-pub(super) fn handset(_station: &str, _action: &HandsetArgs) -> Answer {
-    no_gateway()
+pub(super) fn handset(station: &str, action: &HandsetArgs) -> Answer {
+    let (command, control) = match action {
+        HandsetArgs::OffHook(control) => (HandsetCommand::OffHook, control),
+        HandsetArgs::OnHook(control) => (HandsetCommand::OnHook, control),
+        HandsetArgs::Flash(control) => (HandsetCommand::Flash, control),
+        HandsetArgs::Dial { digits, control } => (HandsetCommand::Dial(digits.clone()), control),
+        HandsetArgs::Speak { file, control } => (HandsetCommand::Speak(file.clone()), control),
+        HandsetArgs::Listen { seconds, file, control } => {
+            (HandsetCommand::Listen { seconds: *seconds, file: file.clone() }, control)
+        }
+    };
+    told(control_client::handset(&socket(control), station, &command, false))
 }
 
-fn no_gateway() -> Answer {
-    Err("this build cannot talk to a running gateway yet".to_owned())
+fn socket(control: &ControlArgs) -> PathBuf {
+    control_client::socket_path(control.control.as_deref(), None)
+}
+
+fn told(answer: Result<String, control_client::ClientError>) -> Answer {
+    answer.map_err(|error| error.to_string())
 }

@@ -365,6 +365,20 @@ fn two_ports_hear_each_other_until_they_part() {
 }
 
 #[test]
+fn a_port_joined_to_itself_hears_itself_until_it_parts() {
+    let mut bench = Bench::new(1);
+    let end = End::Port(PortIndex(0));
+    bench.command(MediaCommand::Join(end, end));
+    bench.input.port_mut(PortIndex(0)).fill(1234);
+    bench.tick();
+    assert_eq!(bench.output.port(PortIndex(0)), [1234; 80]);
+    bench.command(MediaCommand::Part(end));
+    bench.tick();
+    assert_eq!(bench.output.port(PortIndex(0)), [0; 80]);
+    assert_eq!(bench.worker.counters().refused_commands, 0);
+}
+
+#[test]
 fn a_tone_is_heard_instead_of_what_is_joined() {
     let mut bench = Bench::new(2);
     let ends = [0, 1].map(|n| End::Port(PortIndex(n)));
