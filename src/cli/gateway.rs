@@ -1,37 +1,20 @@
 //! Commands that run a gateway, play a scenario, or talk to a running gateway.
 
-<<<<<<< HEAD
-use super::{Answer, ControlArgs, HandsetArgs, ListArgs, RunArgs, SimArgs, config, fail};
-use std::path::PathBuf;
-use std::process::ExitCode;
-use tipring::shell::control_client::{self, HandsetCommand};
-use tipring::shell::{self, ConfigSource, RunOptions};
-=======
 use super::{Answer, ControlArgs, FileArgs, HandsetAction, ListArgs, RunArgs, SimArgs, config, fail, print};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tipring::shell::control_client::{self, ClientError, HandsetCommand};
 use tipring::shell::{self, ConfigSource, RunOptions};
 use tipring::simulator;
->>>>>>> config
 
 /// `tipring run`; comes back when the gateway has ended.
 pub(super) fn run(args: &RunArgs) -> Answer {
-<<<<<<< HEAD
-    if args.record.is_some() {
-        return Err("--record does not exist yet in a running gateway; `tipring sim FILE --record DIR` does".to_owned());
-    }
-    let config = config::load(&args.file)?;
-    shell::start_logging(&config.log);
-    let source = args.file.config.clone().map_or(ConfigSource::Demo, ConfigSource::File);
-=======
     let config = config::load(&args.file)?;
     if args.record.is_some() {
         return Err("--record is not built yet for a running gateway; `tipring sim --record` has it".to_owned());
     }
     let source = args.file.config.clone().map_or(ConfigSource::Demo, ConfigSource::File);
     shell::start_logging(&config.log);
->>>>>>> config
     let options = RunOptions { config, source, sip: args.sip, control: args.control.clone() };
     shell::run(options).map(|()| String::new()).map_err(|error| error.to_string())
 }
@@ -49,59 +32,21 @@ pub(super) fn sim(args: &SimArgs) -> ExitCode {
 
 /// `tipring calls`
 pub(super) fn calls(args: &ListArgs) -> Answer {
-<<<<<<< HEAD
-    told(control_client::calls(&socket(&args.control), args.json))
-=======
     shown(control_client::calls(&socket(&args.control)?, args.json))
->>>>>>> config
 }
 
 /// `tipring phones`
 pub(super) fn phones(args: &ListArgs) -> Answer {
-<<<<<<< HEAD
-    told(control_client::phones(&socket(&args.control), args.json))
-=======
     shown(control_client::phones(&socket(&args.control)?, args.json))
->>>>>>> config
 }
 
 /// `tipring hangup`
 pub(super) fn hangup(call: u64, control: &ControlArgs) -> Answer {
-<<<<<<< HEAD
-    told(control_client::hangup(&socket(control), call))
-=======
     shown(control_client::hangup(&socket(control)?, call))
->>>>>>> config
 }
 
 /// `tipring drain`
 pub(super) fn drain(control: &ControlArgs) -> Answer {
-<<<<<<< HEAD
-    told(control_client::drain(&socket(control)))
-}
-
-/// `tipring handset`
-pub(super) fn handset(station: &str, action: &HandsetArgs) -> Answer {
-    let (command, control) = match action {
-        HandsetArgs::OffHook(control) => (HandsetCommand::OffHook, control),
-        HandsetArgs::OnHook(control) => (HandsetCommand::OnHook, control),
-        HandsetArgs::Flash(control) => (HandsetCommand::Flash, control),
-        HandsetArgs::Dial { digits, control } => (HandsetCommand::Dial(digits.clone()), control),
-        HandsetArgs::Speak { file, control } => (HandsetCommand::Speak(file.clone()), control),
-        HandsetArgs::Listen { seconds, file, control } => {
-            (HandsetCommand::Listen { seconds: *seconds, file: file.clone() }, control)
-        }
-    };
-    told(control_client::handset(&socket(control), station, &command, false))
-}
-
-fn socket(control: &ControlArgs) -> PathBuf {
-    control_client::socket_path(control.control.as_deref(), None)
-}
-
-fn told(answer: Result<String, control_client::ClientError>) -> Answer {
-    answer.map_err(|error| error.to_string())
-=======
     shown(control_client::drain(&socket(control)?))
 }
 
@@ -129,5 +74,4 @@ fn socket(args: &ControlArgs) -> Result<PathBuf, String> {
         None => None,
     };
     Ok(control_client::socket_path(args.control.as_deref(), configured.as_deref()))
->>>>>>> config
 }
