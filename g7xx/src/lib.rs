@@ -12,6 +12,9 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs)]
 
+#[allow(unsafe_code)]
+mod arch;
+
 pub mod comfort_noise;
 pub mod g711;
 pub mod g722;

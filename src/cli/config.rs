@@ -79,7 +79,8 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
             many => format!(", {many} warnings"),
         };
         let routes = config.as_ref().map_or(String::new(), |c| format!(", {} routes", c.plan.rules().len()));
-        print(&format!("{name}: {errors}{warnings}{routes}"));
+        let gap = if findings.list.is_empty() { "" } else { "\n" };
+        print(&format!("{gap}{name}: {errors}{warnings}{routes}"));
     }
     if config.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -65,8 +65,13 @@ enum Command {
         /// The telephone, like station/105
         #[arg(value_parser = station)]
         station: String,
+        #[command(flatten)]
+        control: ControlArgs,
+        /// The answer as JSON
+        #[arg(long, global = true)]
+        json: bool,
         #[command(subcommand)]
-        action: HandsetArgs,
+        action: HandsetAction,
     },
     /// Print a completion script for a shell
     Completions {
@@ -89,6 +94,9 @@ struct ControlArgs {
     /// Control socket of the running gateway
     #[arg(long, global = true, value_name = "PATH", env = "TIPRING_CONTROL")]
     control: Option<PathBuf>,
+    /// Configuration file of the running gateway, when it says where the control socket is
+    #[arg(short, long = "config", global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -164,27 +172,23 @@ struct ListArgs {
 
 /// What the hand, mouth or ear at a simulated telephone does.
 #[derive(Clone, Debug, Subcommand)]
-enum HandsetArgs {
+enum HandsetAction {
     /// Lift the handset
-    OffHook(ControlArgs),
+    OffHook,
     /// Put it down
-    OnHook(ControlArgs),
+    OnHook,
     /// Tap the hook
-    Flash(ControlArgs),
+    Flash,
     /// Press keys: 0-9, *, #, A-D
     Dial {
         /// The keys
         #[arg(value_parser = keys)]
         digits: String,
-        #[command(flatten)]
-        control: ControlArgs,
     },
     /// Say a WAV file: 8 kHz, mono, 16 bit
     Speak {
         /// The file
         file: PathBuf,
-        #[command(flatten)]
-        control: ControlArgs,
     },
     /// Write what is heard to a WAV file
     Listen {
@@ -193,8 +197,6 @@ enum HandsetArgs {
         seconds: f64,
         /// The file
         file: PathBuf,
-        #[command(flatten)]
-        control: ControlArgs,
     },
 }
 
@@ -239,7 +241,7 @@ pub fn main() -> ExitCode {
         Command::Phones(args) => gateway::phones(&args),
         Command::Hangup { call, control } => gateway::hangup(call, &control),
         Command::Drain { control } => gateway::drain(&control),
-        Command::Handset { station, action } => gateway::handset(&station, &action),
+        Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),
         Command::Completions { shell } => Ok(completions(shell)),
     };
     match answer {

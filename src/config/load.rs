@@ -56,8 +56,10 @@ pub(super) fn check(name: &str, text: &str, reader: &dyn Reader) -> (Option<Conf
         gather(&mut all, file, document.get_ref(), &mut lowering);
     }
     let whole = Place { file: 0, span: 0..0 };
-    let config = tables::config(&all, &whole, &mut lowering);
-    let config = config.and_then(|(config, places)| routes::with_plan(config, &places, &all, &mut lowering));
+    let (config, extensions) = tables::config(&all, &whole, &mut lowering);
+    // The plan is read even if a table cannot be: everything is to be said at once.
+    let plan = routes::plan(&extensions, &all, &mut lowering);
+    let config = config.zip(plan).map(|(config, plan)| Config { plan, ..config });
 
     let mut list = first;
     list.append(&mut lowering.findings);
@@ -102,7 +104,8 @@ fn syntax(file: usize, errors: &[toml::de::Error]) -> Vec<Finding> {
         let place = Place { file, span: error.span().unwrap_or(0..0) };
         // The parser speaks in sentences without a capital; only the first part is the message.
         let (message, expected) = error.message().split_once(", ").unwrap_or((error.message(), ""));
-        Finding::error("C0001", &place, message).label(expected)
+        let expected = Some(expected).filter(|text| *text != "expected nothing");
+        Finding::error("C0001", &place, message).label(expected.unwrap_or("not expected here"))
     };
     errors.iter().map(finding).collect()
 }

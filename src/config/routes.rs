@@ -1,6 +1,5 @@
 //! `[[route]]` to a compiled [`Plan`].
 
-use super::Config;
 use super::findings::{Finding, Place, line_and_column};
 use super::load::Tables;
 use super::section::{Lowering, Section, Text};
@@ -19,14 +18,9 @@ struct Placed {
     patterns: Vec<Place>,
 }
 
-/// The configuration with its dial plan; `None` when there is none, and findings say why.
-pub(super) fn with_plan(
-    config: Config,
-    extensions: &Extensions,
-    all: &Tables<'_>,
-    lowering: &mut Lowering<'_>,
-) -> Option<Config> {
-    let known = Known::of(&config, extensions);
+/// The dial plan; `None` when there is none, and findings say why.
+pub(super) fn plan(extensions: &Extensions, all: &Tables<'_>, lowering: &mut Lowering<'_>) -> Option<Plan> {
+    let known = Known::of(all, extensions);
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     let mut placed = Vec::new();
     let mut good = true;
@@ -40,7 +34,7 @@ pub(super) fn with_plan(
     let owners = extensions.iter().map(|(number, (target, _))| (number.clone(), target.clone())).collect();
     // Rules that can be read are held against each other even if others cannot.
     match Plan::compile(placed.iter().map(|p| p.rule.clone()).collect(), owners) {
-        Ok(plan) => good.then_some(Config { plan, ..config }),
+        Ok(plan) => good.then_some(plan),
         Err(flaws) => {
             flaws.into_iter().for_each(|flaw| report(flaw, &placed, lowering));
             None
@@ -50,24 +44,22 @@ pub(super) fn with_plan(
 
 /// Names that targets and callers can have.
 struct Known<'c> {
-    names: Vec<(TargetKind, &'c str)>,
+    names: Vec<(TargetKind, String)>,
     extensions: &'c Extensions,
 }
 
 impl<'c> Known<'c> {
-    fn of(config: &'c Config, extensions: &'c Extensions) -> Self {
-        let mut names = Vec::new();
-        names.extend(config.phones.iter().map(|phone| (TargetKind::Phone, phone.name.as_str())));
-        names.extend(config.stations.iter().map(|station| (TargetKind::Station, station.name.as_str())));
-        names.extend(config.lines.iter().map(|line| (TargetKind::Line, line.name.as_str())));
-        names.extend(config.trunks.iter().map(|trunk| (TargetKind::Trunk, trunk.name.as_str())));
-        names.extend(config.isups.iter().map(|isup| (TargetKind::Isup, isup.as_str())));
-        names.extend(SERVICES.map(|service| (TargetKind::Service, service)));
-        Known { names, extensions }
+    /// What has a table has a name, even if the table has mistakes.
+    fn of(all: &Tables<'_>, extensions: &'c Extensions) -> Self {
+        let with_tables = TargetKind::ALL.into_iter().filter(|kind| *kind != TargetKind::Service);
+        let named =
+            with_tables.flat_map(|kind| all.named(kind.as_str()).into_iter().map(move |(name, _)| (kind, name)));
+        let services = SERVICES.map(|service| (TargetKind::Service, service.to_owned()));
+        Known { names: named.chain(services).collect(), extensions }
     }
 
     fn has(&self, kind: TargetKind, name: &str) -> bool {
-        self.names.contains(&(kind, name))
+        self.names.iter().any(|(k, n)| *k == kind && n == name)
     }
 
     /// Everything as `kind/name`.

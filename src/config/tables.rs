@@ -28,18 +28,29 @@ const DRIVERS: [&str; 4] = ["virtual", "dahdi", "alsa", "modem"];
 pub(super) type Extensions = BTreeMap<String, (Target, Place)>;
 
 /// Everything but the dial plan. `whole` is where to point at for a table that is missing.
-/// `None` when something could not be read; findings say what.
-pub(super) fn config(all: &Tables<'_>, whole: &Place, lowering: &mut Lowering<'_>) -> Option<(Config, Extensions)> {
+/// There is no configuration when something could not be read; findings say what.
+pub(super) fn config(all: &Tables<'_>, whole: &Place, lowering: &mut Lowering<'_>) -> (Option<Config>, Extensions) {
     let mut extensions = Extensions::new();
+    let config = without_plan(all, whole, &mut extensions, lowering);
+    (config, extensions)
+}
+
+fn without_plan(
+    all: &Tables<'_>,
+    whole: &Place,
+    extensions: &mut Extensions,
+    lowering: &mut Lowering<'_>,
+) -> Option<Config> {
+    // Each table is read before the first `?`, so that all findings are there.
     let sip = sip(all.single("sip"), whole, lowering);
     let rtp = rtp(all.single("rtp"), sip.as_ref(), whole, lowering);
-    let phones = each(all, "phone", lowering, |name, section, l| phone(name, section, &mut extensions, l));
+    let phones = each(all, "phone", lowering, |name, section, l| phone(name, section, extensions, l));
     let trunks = each(all, "trunk", lowering, trunk);
     let cards = each(all, "card", lowering, card);
-    let mut ports = BTreeMap::new();
+    let mut ports = Ports::new();
     let card_names: Vec<String> = all.named("card").into_iter().map(|(name, _)| name).collect();
     let stations = each(all, "station", lowering, |name, section, l| {
-        station(name, section, &card_names, &mut ports, &mut extensions, l)
+        station(name, section, &card_names, &mut ports, extensions, l)
     });
     let lines = each(all, "line", lowering, |name, section, l| line(name, section, &card_names, &mut ports, l));
     let isups = each(all, "isup", lowering, isup);
@@ -53,7 +64,7 @@ pub(super) fn config(all: &Tables<'_>, whole: &Place, lowering: &mut Lowering<'_
             *ports = (*ports).max(port.saturating_add(1));
         }
     }
-    let config = Config {
+    Some(Config {
         sip: sip?,
         rtp: rtp?,
         phones: phones?,
@@ -67,8 +78,7 @@ pub(super) fn config(all: &Tables<'_>, whole: &Place, lowering: &mut Lowering<'_
         calls_max: calls_max?,
         dialling: dialling?,
         plan: Plan::default(),
-    };
-    Some((config, extensions))
+    })
 }
 
 /// Lowers every table of a kind, in the order of names; `None` if one cannot be.

@@ -90,7 +90,7 @@ impl Trace {
     pub fn media_event(&mut self, now: Instant, worker: u16, event: &MediaEvent) {
         self.begin(now, b'm', usize::from(worker));
         match event {
-            MediaEvent::Stopped(stream) => self.words(stream.statistics()),
+            MediaEvent::Stopped(stream) => self.words(&stream.statistics()),
             MediaEvent::Digit { end, digit, at } => self.words(&(end, digit, at)),
             MediaEvent::BindFailed(stream) => self.words(&stream.id()),
         }
