@@ -10,6 +10,7 @@ use super::{
 };
 use crate::dialplan::{Plan, Target, TargetKind};
 use crate::limits::CALLS_MAX;
+use crate::line::Country;
 use crate::sdp::Codec;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,8 +20,6 @@ use tipring_hal::PortIndex;
 const PORT_MAX: i64 = 255;
 /// Greatest error of a crystal, in parts per million (architecture 2.6).
 const CRYSTAL_PPM_MAX: i64 = 1_000;
-/// Countries whose tones and cadences are known.
-pub const COUNTRIES: [&str; 9] = ["US", "CA", "GB", "DE", "FR", "JP", "AU", "IN", "BR"];
 /// Drivers that exist or are promised.
 const DRIVERS: [&str; 4] = ["virtual", "dahdi", "alsa", "modem"];
 
@@ -418,9 +417,10 @@ fn card_and_port(
 }
 
 fn country(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -> Option<String> {
-    let Some(value) = section.get("country") else { return Some(COUNTRIES[0].to_owned()) };
+    let Some(value) = section.get("country") else { return Some(Country::US.code.to_owned()) };
     let text = lowering.text(value)?;
-    choice(&text, &COUNTRIES.map(|name| (name, name)), "C0016", "country", lowering).map(str::to_owned)
+    let known: Vec<(&str, &str)> = Country::all().iter().map(|country| (country.code, country.code)).collect();
+    choice(&text, &known, "C0016", "country", lowering).map(str::to_owned)
 }
 
 fn station(
