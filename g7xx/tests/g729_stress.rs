@@ -6,7 +6,9 @@ use g7xx::g729::{Decoder, Encoder, FrameInput, Variant};
 /// CRC-32 of IEEE 802.3.
 fn crc32(bytes: impl IntoIterator<Item = u8>) -> u32 {
     !bytes.into_iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }
 
@@ -17,7 +19,11 @@ fn clip(x: i64) -> i16 {
 /// Triangle wave, one period in 65536.
 fn triangle(phase: i64) -> i64 {
     let p = phase.rem_euclid(65536);
-    if p < 32768 { 2 * p - 32768 } else { i64::from(clip(32767 - 2 * (p - 32768))) }
+    if p < 32768 {
+        2 * p - 32768
+    } else {
+        i64::from(clip(32767 - 2 * (p - 32768)))
+    }
 }
 
 /// The noise of the signal definitions: a state of 32 bits.
@@ -31,7 +37,10 @@ impl Noise {
 }
 
 fn signal(name: &str) -> Vec<i16> {
-    let number = |prefix: &str| name.strip_prefix(prefix).and_then(|n| n.parse::<i64>().ok());
+    let number = |prefix: &str| {
+        name.strip_prefix(prefix)
+            .and_then(|n| n.parse::<i64>().ok())
+    };
     let mut noise = Noise(match name {
         "noise" => 1,
         "noisesgn" => 2,
@@ -40,7 +49,11 @@ fn signal(name: &str) -> Vec<i16> {
     });
     let sample = |n: i64| -> i16 {
         if let Some(period) = number("sq") {
-            if 2 * (n % period) < period { 32767 } else { -32768 }
+            if 2 * (n % period) < period {
+                32767
+            } else {
+                -32768
+            }
         } else if let Some(step) = number("tri") {
             clip(triangle(n * step))
         } else if let Some(period) = number("imp") {
@@ -100,9 +113,17 @@ fn stress_signals_are_encoded_exactly() {
     ];
     for (name, input_crc, payload_crc) in expected {
         let input = signal(name);
-        assert_eq!(crc32(input.iter().flat_map(|s| s.to_le_bytes())), input_crc, "input {name}");
+        assert_eq!(
+            crc32(input.iter().flat_map(|s| s.to_le_bytes())),
+            input_crc,
+            "input {name}"
+        );
         let mut encoder = Encoder::new(Variant::A, false);
-        let payload = input.as_chunks::<80>().0.iter().flat_map(|frame| encoder.encode(frame).octets().to_vec());
+        let payload = input
+            .as_chunks::<80>()
+            .0
+            .iter()
+            .flat_map(|frame| encoder.encode(frame).octets().to_vec());
         assert_eq!(crc32(payload), payload_crc, "payload of {name}");
     }
 }
@@ -135,14 +156,24 @@ fn any_bits_and_any_order_of_frame_kinds_are_decoded_without_panic() {
 
 #[test]
 fn any_samples_are_encoded_without_panic() {
-    for (variant, vad) in [(Variant::A, false), (Variant::A, true), (Variant::Base, false), (Variant::Base, true)] {
+    for (variant, vad) in [
+        (Variant::A, false),
+        (Variant::A, true),
+        (Variant::Base, false),
+        (Variant::Base, true),
+    ] {
         let mut encoder = Encoder::new(variant, vad);
         let mut state = 3;
         for n in 0..3000 {
             let shift = n / 20 % 16;
             let frame = core::array::from_fn(|_| {
-                let sample = i16::from_le_bytes([random_octet(&mut state), random_octet(&mut state)]);
-                if n % 3 == 0 { sample.signum().saturating_mul(32767) } else { sample >> shift }
+                let sample =
+                    i16::from_le_bytes([random_octet(&mut state), random_octet(&mut state)]);
+                if n % 3 == 0 {
+                    sample.signum().saturating_mul(32767)
+                } else {
+                    sample >> shift
+                }
             });
             encoder.encode(&frame);
         }
@@ -151,7 +182,11 @@ fn any_samples_are_encoded_without_panic() {
 
 #[test]
 fn a_channel_needs_little_memory() {
-    eprintln!("encoder {} octets, decoder {} octets", size_of::<Encoder>(), size_of::<Decoder>());
+    eprintln!(
+        "encoder {} octets, decoder {} octets",
+        size_of::<Encoder>(),
+        size_of::<Decoder>()
+    );
     assert!(size_of::<Encoder>() <= 2500);
     assert!(size_of::<Decoder>() <= 2500);
 }

@@ -361,8 +361,8 @@ impl JitterBuffer {
         }
         let wants_more = (floor < FLOOR_LOW || mean + FLOOR_LOW < self.min_samples())
             && mean + SHIFT_MAX as i32 <= self.max_samples();
-        let wants_less = (floor > FLOOR_HIGH && mean - SHIFT_MAX as i32 >= self.min_samples())
-            || mean > self.max_samples();
+        let wants_less =
+            (floor > FLOOR_HIGH && mean - SHIFT_MAX as i32 >= self.min_samples()) || mean > self.max_samples();
         let is_known = self.level.windows_known >= WINDOWS_KNOWN;
         if !wants_more && !(wants_less && is_known) {
             return false;
@@ -378,9 +378,8 @@ impl JitterBuffer {
         if ahead < block.len() + if wants_more { 0 } else { SHIFT_MAX } {
             return false;
         }
-        let best = (SHIFT_MIN..=SHIFT_MAX)
-            .map(|shift| (distance(natural, &signal[target(shift)..][..SEAM]), shift))
-            .min();
+        let best =
+            (SHIFT_MIN..=SHIFT_MAX).map(|shift| (distance(natural, &signal[target(shift)..][..SEAM]), shift)).min();
         let Some((unlike, shift)) = best else { return false };
         let loudness = magnitude(natural);
         let is_silent = loudness <= SILENCE * SEAM as u32;

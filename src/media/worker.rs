@@ -216,7 +216,10 @@ impl Worker {
     }
 
     fn join(&mut self, now: Instant, a: End, b: End, out: &mut MediaOut) -> bool {
-        if a == b || self.peer(a).is_none() {
+        if a == b {
+            return self.join_to_itself(now, a, out);
+        }
+        if self.peer(a).is_none() {
             return false;
         }
         match self.peer(b) {
@@ -236,6 +239,19 @@ impl Worker {
                     port.renew(bounds);
                 }
             }
+        }
+        true
+    }
+
+    /// A line that hears itself: the echo test of an analog telephone. Streams have a service for it.
+    fn join_to_itself(&mut self, now: Instant, end: End, out: &mut MediaOut) -> bool {
+        let End::Port(_) = end else { return false };
+        if self.peer(end).is_none() {
+            return false;
+        }
+        self.part(now, end, out);
+        if let Some(peer) = self.peer(end) {
+            *peer = Some(end);
         }
         true
     }

@@ -150,7 +150,8 @@ impl EventSender {
         if event.end_wanted && event.duration_before + event.duration >= DURATION_MIN {
             let packet = event.packet(true);
             send(packet);
-            self.repeat = Some(Repeat { packet: EventPacket { marker: false, ..packet }, left: FINAL_REPEATS, since_sent: 0 });
+            self.repeat =
+                Some(Repeat { packet: EventPacket { marker: false, ..packet }, left: FINAL_REPEATS, since_sent: 0 });
             self.event = None;
             return;
         }

@@ -464,3 +464,102 @@ fn wait_readable(descriptor: RawFd, time: Duration) -> bool {
     // SAFETY: the pointer is to one local structure, and the count says one.
     unsafe { libc::poll(&raw mut wanted, 1, milliseconds) > 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rtp_io;
+    use super::*;
+    use crate::media::{End, JitterBounds, StreamConfig, StreamId, StreamSettings};
+    use std::net::SocketAddr;
+
+    struct Leg {
+        id: StreamId,
+        ours: SocketAddr,
+        peer: UdpSocket,
+    }
+
+    /// Starts a stream whose peer is a socket of the test.
+    fn leg(thread: &mut MediaThread, number: u64) -> Leg {
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        let socket = rtp_io::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let ours = socket.local_addr().expect("bound");
+        let id = StreamId::from_bits(number);
+        let stream = Stream::new(StreamConfig {
+            id,
+            local: ours,
+            settings: StreamSettings {
+                remote: Some(peer.local_addr().expect("bound")),
+                law: g7xx::g711::Law::Mu,
+                payload_type: 0,
+                event_payload_type: None,
+                packet_samples: 160,
+                sends: true,
+                receives: true,
+            },
+            ssrc: 1,
+            first_sequence: 1,
+            first_timestamp: 1,
+            jitter: JitterBounds::default(),
+            service: None,
+        });
+        assert!(thread.start_stream(Box::new(stream), socket).is_ok(), "there is room");
+        Leg { id, ours, peer }
+    }
+
+    fn packet(sequence: u16, byte: u8) -> Vec<u8> {
+        let mut bytes = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9];
+        bytes[2..4].copy_from_slice(&sequence.to_be_bytes());
+        bytes[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+        bytes.resize(172, byte);
+        bytes
+    }
+
+    /// Waits, by parking, for `condition`; the thread under test lives in real time.
+    fn until(what: &str, mut condition: impl FnMut() -> bool) {
+        for _ in 0..5_000 {
+            if condition() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        panic!("waited in vain for {what}");
+    }
+
+    #[test]
+    fn joined_streams_relay_and_come_back_with_their_sockets_closed() {
+        let mut thread = MediaThread::start_software(Clock::start(), 0, Arc::new(Notify::new())).expect("a thread");
+        let (a, b) = (leg(&mut thread, 0), leg(&mut thread, 1));
+        thread.command(MediaCommand::Join(End::Stream(a.id), End::Stream(b.id)));
+        let mut buffer = [0; 512];
+        for (from, to, byte) in [(&a, &b, 0x11), (&b, &a, 0x22)] {
+            from.peer.send_to(&packet(7, byte), from.ours).expect("sent");
+            let (length, source) = to.peer.recv_from(&mut buffer).expect("relayed");
+            assert_eq!((length, source), (172, to.ours));
+            assert!(buffer[12..172].iter().all(|&b| b == byte), "the payload is untouched");
+        }
+        for leg in [&a, &b] {
+            thread.command(MediaCommand::Stop(leg.id));
+        }
+        let mut ended = Vec::new();
+        until("both streams", || {
+            while let Some(event) = thread.event() {
+                if let MediaEvent::Stopped(stream) = event {
+                    ended.push(stream.id());
+                }
+            }
+            ended.len() == 2
+        });
+        for leg in [&a, &b] {
+            assert!(UdpSocket::bind(leg.ours).is_ok(), "the port is free again");
+        }
+        assert_eq!(thread.counters(), MediaCounters::default());
+    }
+
+    #[test]
+    fn a_thread_without_streams_sleeps_and_still_ends_at_once() {
+        let thread = MediaThread::start_software(Clock::start(), 0, Arc::new(Notify::new())).expect("a thread");
+        until("sleep", || thread.common.sleeps.load(Ordering::SeqCst));
+        drop(thread); // would hang if the wake-up were lost
+    }
+}

@@ -498,9 +498,8 @@ impl SipPhone {
                 self.talk(now, session, far);
                 let body = self.calls.get_mut(&session).map(|call| {
                     call.version += 1;
-                    let (law, events) = far.map_or((&laws[..], offered_events()), |f| (&laws[..1], f.events));
-                    let law = far.map_or(law.to_vec(), |f| vec![f.law]);
-                    Body::sdp(describe(call.audio.local, call.version, &law, events))
+                    let (laws, events) = far.map_or((laws, offered_events()), |far| (vec![far.law], far.events));
+                    Body::sdp(describe(call.audio.local, call.version, &laws, events))
                 });
                 self.endpoint.reply(now, server, Response::new(200).with_body(body), actions);
             }

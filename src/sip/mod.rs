@@ -14,6 +14,7 @@
 //! A session is what one INVITE leads to. It ends with exactly one [`Event::Ended`], whatever the
 //! peer does. Bodies are bytes here; what SDP means is known to the call layer alone.
 
+pub mod dialog;
 pub mod digest;
 pub mod endpoint;
 mod grammar;
@@ -24,6 +25,8 @@ pub mod printer;
 pub mod registration;
 pub mod session;
 pub mod transaction;
+pub mod transport;
+pub mod uas;
 pub mod uri;
 
 pub use endpoint::Endpoint;

@@ -115,7 +115,11 @@ impl Band {
         let gain = if difference == 0 { 0 } else { 128 };
         for (b, d) in self.zeros.iter_mut().zip(&self.differences) {
             let leaked = (255 * i32::from(*b)) >> 8;
-            *b = limit(if (difference < 0) == (*d < 0) { leaked + gain } else { leaked - gain });
+            *b = limit(if (difference < 0) == (*d < 0) {
+                leaked + gain
+            } else {
+                leaked - gain
+            });
         }
         self.differences.copy_within(..5, 1);
         self.differences[0] = difference;

@@ -36,15 +36,25 @@ struct Bands {
 
 impl Bands {
     const fn new() -> Self {
-        Self { low: Band::new(Kind::Low), high: Band::new(Kind::High) }
+        Self {
+            low: Band::new(Kind::Low),
+            high: Band::new(Kind::High),
+        }
     }
 
     #[inline(always)]
     fn encode(&mut self, low: i16, high: i16) -> u8 {
         let (magnitude, negative) = self.low.difference(low);
         // The highest level whose decision is not above the magnitude; decisions do not decrease.
-        let above = LOW_DECISION[1..].iter().filter(|decision| self.low.scaled(**decision) <= magnitude).count();
-        let low_code = if negative { LOW_CODE_NEGATIVE[above] } else { LOW_CODE_POSITIVE[above] };
+        let above = LOW_DECISION[1..]
+            .iter()
+            .filter(|decision| self.low.scaled(**decision) <= magnitude)
+            .count();
+        let low_code = if negative {
+            LOW_CODE_NEGATIVE[above]
+        } else {
+            LOW_CODE_POSITIVE[above]
+        };
         let (magnitude, negative) = self.high.difference(high);
         let outer = magnitude >= self.high.scaled(564);
         let high_code = match (negative, outer) {
@@ -67,9 +77,13 @@ impl Bands {
             Rate::Kbit56 => LOW_INVERSE_5[code >> 1],
             Rate::Kbit48 => LOW_INVERSE_4[code >> 2],
         };
-        let low = limit_15(i32::from(limit(i32::from(self.low.prediction()) + self.low.scaled(value))));
+        let low = limit_15(i32::from(limit(
+            i32::from(self.low.prediction()) + self.low.scaled(value),
+        )));
         let value = HIGH_INVERSE[usize::from(octet >> 6)];
-        let high = limit_15(i32::from(limit(i32::from(self.high.prediction()) + self.high.scaled(value))));
+        let high = limit_15(i32::from(limit(
+            i32::from(self.high.prediction()) + self.high.scaled(value),
+        )));
         self.adapt(octet);
         (low, high)
     }
@@ -109,14 +123,20 @@ impl Default for Encoder {
 impl Encoder {
     /// In the reset state.
     pub const fn new() -> Self {
-        Self { bands: Bands::new(), line: [0; 24] }
+        Self {
+            bands: Bands::new(),
+            line: [0; 24],
+        }
     }
 
     /// Encodes pairs of samples into octets and returns how many octets were written. A last odd
     /// sample, and samples beyond twice the length of `coded`, are not coded.
     pub fn encode(&mut self, linear: &[i16], coded: &mut [u8]) -> usize {
         let pairs = linear.as_chunks::<2>().0.iter();
-        pairs.zip(coded).map(|([first, second], octet)| *octet = self.step(*first, *second)).count()
+        pairs
+            .zip(coded)
+            .map(|([first, second], octet)| *octet = self.step(*first, *second))
+            .count()
     }
 
     #[inline(always)]
@@ -124,11 +144,18 @@ impl Encoder {
         self.line.copy_within(..22, 2);
         (self.line[1], self.line[0]) = (first, second);
         let (mut even, mut odd) = (0, 0);
-        for (x, h) in self.line.as_chunks::<2>().0.iter().zip(QMF.as_chunks::<2>().0) {
+        for (x, h) in self
+            .line
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .zip(QMF.as_chunks::<2>().0)
+        {
             even += i32::from(h[0]) * i32::from(x[0]);
             odd += i32::from(h[1]) * i32::from(x[1]);
         }
-        self.bands.encode(limit_15((even + odd) >> 14), limit_15((even - odd) >> 14))
+        self.bands
+            .encode(limit_15((even + odd) >> 14), limit_15((even - odd) >> 14))
     }
 }
 
@@ -152,7 +179,12 @@ pub struct Decoder {
 impl Decoder {
     /// In the reset state.
     pub const fn new(rate: Rate) -> Self {
-        Self { rate, bands: Bands::new(), differences: [0; 12], sums: [0; 12] }
+        Self {
+            rate,
+            bands: Bands::new(),
+            differences: [0; 12],
+            sums: [0; 12],
+        }
     }
 
     /// The rate may change at any octet.
@@ -164,7 +196,10 @@ impl Decoder {
     /// beyond half the length of `linear` are not decoded. Any octets are allowed.
     pub fn decode(&mut self, coded: &[u8], linear: &mut [i16]) -> usize {
         let pairs = linear.as_chunks_mut::<2>().0.iter_mut();
-        2 * pairs.zip(coded).map(|(pair, octet)| *pair = self.step(*octet)).count()
+        2 * pairs
+            .zip(coded)
+            .map(|(pair, octet)| *pair = self.step(*octet))
+            .count()
     }
 
     #[inline(always)]
@@ -174,7 +209,13 @@ impl Decoder {
         self.sums.copy_within(..11, 1);
         (self.differences[0], self.sums[0]) = (low - high, low + high);
         let (mut first, mut second) = (0, 0);
-        for ((h, d), s) in QMF.as_chunks::<2>().0.iter().zip(&self.differences).zip(&self.sums) {
+        for ((h, d), s) in QMF
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .zip(&self.differences)
+            .zip(&self.sums)
+        {
             first += i32::from(h[0]) * i32::from(*d);
             second += i32::from(h[1]) * i32::from(*s);
         }

@@ -44,9 +44,7 @@ pub static LOW_INVERSE_6: [i16; 64] = [
 ];
 
 /// Value of a high band code.
-pub static HIGH_INVERSE: [i16; 4] = [
-    -926, -202, 926, 202,
-];
+pub static HIGH_INVERSE: [i16; 4] = [-926, -202, 926, 202];
 
 /// Step of the logarithmic scale of the low band by its four-bit code.
 pub static LOW_STEP: [i16; 16] = [
@@ -54,9 +52,7 @@ pub static LOW_STEP: [i16; 16] = [
 ];
 
 /// Step of the logarithmic scale of the high band by its code.
-pub static HIGH_STEP: [i16; 4] = [
-    798, -214, 798, -214,
-];
+pub static HIGH_STEP: [i16; 4] = [798, -214, 798, -214];
 
 /// Linear from logarithmic scale factor.
 pub static LINEAR: [i16; 353] = [

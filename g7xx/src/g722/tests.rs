@@ -11,17 +11,28 @@ fn words(name: &str) -> Option<Vec<u16>> {
     );
     let path = shared.join("vectors/g722").join(name);
     let Ok(bytes) = std::fs::read(&path) else {
-        eprintln!("SKIPPED: no vector {}; set TIPRING_SHARED to the shared folder", path.display());
+        eprintln!(
+            "SKIPPED: no vector {}; set TIPRING_SHARED to the shared folder",
+            path.display()
+        );
         return None;
     };
-    Some(bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
+    Some(
+        bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|pair| u16::from_le_bytes(*pair))
+            .collect(),
+    )
 }
 
 /// Runs a digital sequence: bit 0 of a word holds both bands in reset.
 fn digital(input: &str, expected: &str, step: impl Fn(&mut Bands, u16) -> u16) {
-    let (Some(input), Some(expected_words)) =
-        (words(&format!("itu_digital/{input}")), words(&format!("itu_digital/{expected}")))
-    else {
+    let (Some(input), Some(expected_words)) = (
+        words(&format!("itu_digital/{input}")),
+        words(&format!("itu_digital/{expected}")),
+    ) else {
         return;
     };
     let mut bands = Bands::new();
@@ -65,23 +76,44 @@ fn digital_sequences_are_decoded_exactly_at_every_rate() {
 
 #[test]
 fn speech_is_coded_exactly() {
-    let (Some(input), Some(codes)) = (words("stl/inpsp.bin"), words("stl/codspw.cod")) else { return };
+    let (Some(input), Some(codes)) = (words("stl/inpsp.bin"), words("stl/codspw.cod")) else {
+        return;
+    };
     let input: Vec<i16> = input.into_iter().map(|word| word as i16).collect();
     let mut coded = vec![0; codes.len()];
     assert_eq!(Encoder::new().encode(&input, &mut coded), codes.len());
-    assert!(coded.iter().zip(&codes).all(|(octet, word)| u16::from(*octet) == *word));
-    for (rate, name) in [(Rate::Kbit64, "outsp1"), (Rate::Kbit56, "outsp2"), (Rate::Kbit48, "outsp3")] {
-        let Some(expected) = words(&format!("stl/{name}.bin")) else { return };
+    assert!(
+        coded
+            .iter()
+            .zip(&codes)
+            .all(|(octet, word)| u16::from(*octet) == *word)
+    );
+    for (rate, name) in [
+        (Rate::Kbit64, "outsp1"),
+        (Rate::Kbit56, "outsp2"),
+        (Rate::Kbit48, "outsp3"),
+    ] {
+        let Some(expected) = words(&format!("stl/{name}.bin")) else {
+            return;
+        };
         let mut output = vec![0; 2 * coded.len()];
         Decoder::new(rate).decode(&coded, &mut output);
-        assert!(output.iter().zip(&expected).all(|(sample, word)| *sample as u16 == *word), "{name}");
+        assert!(
+            output
+                .iter()
+                .zip(&expected)
+                .all(|(sample, word)| *sample as u16 == *word),
+            "{name}"
+        );
     }
 }
 
 /// CRC-32 of IEEE 802.3.
 fn crc32(bytes: impl IntoIterator<Item = u8>) -> u32 {
     !bytes.into_iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }
 
@@ -119,14 +151,25 @@ fn limits_that_no_vector_reaches_agree_with_the_reference() {
             });
         }
     }
-    assert_eq!(crc32(input.iter().flat_map(|s| s.to_le_bytes())), 0x0dd0_089e);
+    assert_eq!(
+        crc32(input.iter().flat_map(|s| s.to_le_bytes())),
+        0x0dd0_089e
+    );
     assert_eq!(crc32(octets.iter().copied()), 0xfb4d_8c38);
     let mut coded = vec![0; input.len() / 2];
     Encoder::new().encode(&input, &mut coded);
     assert_eq!(crc32(coded), 0x1e04_80e1);
-    for (rate, crc) in [(Rate::Kbit64, 0xb440_1145), (Rate::Kbit56, 0x6b64_f162), (Rate::Kbit48, 0x6784_5420)] {
+    for (rate, crc) in [
+        (Rate::Kbit64, 0xb440_1145),
+        (Rate::Kbit56, 0x6b64_f162),
+        (Rate::Kbit48, 0x6784_5420),
+    ] {
         let mut output = vec![0; 2 * octets.len()];
         Decoder::new(rate).decode(&octets, &mut output);
-        assert_eq!(crc32(output.iter().flat_map(|s| s.to_le_bytes())), crc, "{rate:?}");
+        assert_eq!(
+            crc32(output.iter().flat_map(|s| s.to_le_bytes())),
+            crc,
+            "{rate:?}"
+        );
     }
 }

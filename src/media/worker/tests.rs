@@ -139,8 +139,7 @@ fn a_relayed_packet_leaves_at_once_as_ours_in_the_other_law() {
     let (stream, to, bytes) = bench.sent.pop().unwrap();
     assert_eq!((stream, to), (id(2), far(2)));
     let (sent, payload) = Header::parse(&bytes).unwrap();
-    let expected =
-        Header { marker: true, payload_type: 8, sequence: 65_530, timestamp: 0xFFFF_FF00, ssrc: 0x1002 };
+    let expected = Header { marker: true, payload_type: 8, sequence: 65_530, timestamp: 0xFFFF_FF00, ssrc: 0x1002 };
     assert_eq!(sent, expected);
     g711::transcode(Law::Mu, Law::A, &mut coded);
     assert_eq!(bytes[payload], coded);
@@ -164,10 +163,8 @@ fn loss_order_and_steps_of_time_pass_through_and_duplicates_do_not() {
         bench.receive(1, header(0, n, 0xAAAA), &[0; 160]);
     }
     let sent = bench.sent_headers();
-    let steps: Vec<(u16, u32)> = sent
-        .iter()
-        .map(|(h, _)| (h.sequence.wrapping_sub(65_530), h.timestamp.wrapping_sub(0xFFFF_FF00)))
-        .collect();
+    let steps: Vec<(u16, u32)> =
+        sent.iter().map(|(h, _)| (h.sequence.wrapping_sub(65_530), h.timestamp.wrapping_sub(0xFFFF_FF00))).collect();
     assert_eq!(steps, [(0, 0), (1, 160), (4, 640), (3, 480), (5, 800)]);
     let statistics = bench.statistics(1);
     assert_eq!((statistics.received, statistics.lost), (5, 1));
@@ -362,6 +359,20 @@ fn two_ports_hear_each_other_until_they_part() {
     bench.command(MediaCommand::Part(ends[1]));
     bench.tick();
     assert_eq!([0, 1].map(|n| bench.output.port(PortIndex(n))[0]), [0, 0]);
+}
+
+#[test]
+fn a_port_joined_to_itself_hears_itself_until_it_parts() {
+    let mut bench = Bench::new(1);
+    let end = End::Port(PortIndex(0));
+    bench.command(MediaCommand::Join(end, end));
+    bench.input.port_mut(PortIndex(0)).fill(1234);
+    bench.tick();
+    assert_eq!(bench.output.port(PortIndex(0)), [1234; 80]);
+    bench.command(MediaCommand::Part(end));
+    bench.tick();
+    assert_eq!(bench.output.port(PortIndex(0)), [0; 80]);
+    assert_eq!(bench.worker.counters().refused_commands, 0);
 }
 
 #[test]
