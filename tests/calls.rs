@@ -15,9 +15,9 @@ use tipring::simulator::world::{PhoneId, World, WorldSettings};
 use tipring::simulator::{self, Report};
 use tipring::time::Instant;
 
-/// Virtual time after which nothing may be left: more than the longest timer, the 180 seconds that a
-/// call may ring; an entry in the heap of deadlines lives until its time even when its call is over.
-const QUIET: Duration = Duration::from_secs(200);
+/// Virtual time after which nothing may be left: more than the longest timer, the 300 seconds that an
+/// INVITE may ring; an entry in the heap of deadlines lives until its time even when its call is over.
+const QUIET: Duration = Duration::from_secs(310);
 
 /// Prints how to repeat a test that panics.
 struct Repeat {
@@ -130,6 +130,7 @@ fn number_104_is_busy() {
     check(
         "number_104_is_busy",
         r#"step = [
+            { wait = "1s" },
             { who = "peer/a", does = "call", number = "104" },
             { who = "peer/a", expect = "released", status = 486, cause = 17, within = "1s" },
         ]"#,
@@ -481,7 +482,7 @@ fn a_recorded_run_gives_packets_and_sound() {
         .map(|bytes| tipring::capture::read_wav(&bytes).expect("a WAV file"))
         .expect("sound");
     assert_eq!(rate, 8_000);
-    assert!(heard.len() > 3 * 8_000, "{} samples", heard.len());
+    assert!(heard.len() > 8_000, "{} samples", heard.len());
     assert!(directory.path().join("station-105.wav").exists());
 }
 

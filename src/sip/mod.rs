@@ -14,6 +14,7 @@
 //! A session is what one INVITE leads to. It ends with exactly one [`Event::Ended`], whatever the
 //! peer does. Bodies are bytes here; what SDP means is known to the call layer alone.
 
+mod compose;
 pub mod dialog;
 pub mod digest;
 pub mod endpoint;

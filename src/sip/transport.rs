@@ -156,6 +156,11 @@ impl Connections {
         self.by_id.is_empty()
     }
 
+    /// Whether a connection is there.
+    pub fn is_known(&self, id: ConnectionId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
     /// Sends bytes over a flow; for TCP over its connection, another one to the same peer, or a new one.
     /// Returns the flow that was taken; `None` when there are too many connections.
     pub fn send(&mut self, now: Instant, mut flow: Flow, bytes: Vec<u8>, out: &mut Actions) -> Option<Flow> {
