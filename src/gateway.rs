@@ -14,6 +14,7 @@
 
 mod access;
 mod audio;
+mod blast;
 mod calls;
 mod lines;
 mod renegotiation;
@@ -33,28 +34,14 @@ use crate::rng::{Secrets, Seed};
 use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
+use blast::Guarded;
 use lines::Port;
 use rtp_ports::RtpPorts;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use tipring_hal::{LineCommand, LineEvent, PortIndex};
+use tipring_hal::{LineCommand, LineEvent};
 
-/// Number of a card, in the order of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CardId(pub u16);
-
-/// A port of a card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortId {
-    /// The card.
-    pub card: CardId,
-    /// The port on it.
-    pub port: PortIndex,
-}
-
-/// Which media worker: one a card, in card order, then the software-clocked ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u16);
+pub use crate::ids::{CardId, PortId, WorkerId};
 
 /// What can happen to the control core. One closed enum.
 pub enum Input<'a> {
@@ -160,6 +147,7 @@ pub struct Gateway {
     deadlines: Deadlines<Owner>,
     draining: bool,
     faults: u64,
+    survives: bool,
 }
 
 impl Gateway {
@@ -178,6 +166,7 @@ impl Gateway {
             deadlines: Deadlines::default(),
             draining: false,
             faults: 0,
+            survives: false,
             config,
         };
         for id in gateway.ports.keys().copied().collect::<Vec<_>>() {
@@ -240,8 +229,13 @@ impl Gateway {
             }
             let Some(work) = step.queue.pop_front() else { break };
             match work {
-                Work::Sip(event) => self.handle_sip(event, step),
-                Work::Trunk(call, side, event) => self.handle_trunk(call, side, event, step),
+                Work::Sip(event) => {
+                    let whom = self.guarded_by(&event);
+                    self.guarded(whom, step, |gateway, step| gateway.handle_sip(event, step));
+                }
+                Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
+                    gateway.handle_trunk(call, side, event, step);
+                }),
             }
         }
         for send in step.sip.sends.drain(..) {

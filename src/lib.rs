@@ -1,6 +1,7 @@
 //! tipring: a media gateway between analog lines, ISUP-style trunks and SIP.
 
 pub mod call;
+pub mod capture;
 pub mod config;
 pub mod dialplan;
 pub mod gateway;

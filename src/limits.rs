@@ -16,6 +16,13 @@ pub const OUTPUTS_PER_INPUT: usize = 4_096;
 pub const MEDIA_COMMANDS: usize = 8_192;
 /// Events waiting from one media worker.
 pub const MEDIA_EVENTS: usize = 8_192;
+/// Samples of one RTP packet that we make, and of one slot of a jitter buffer: 60 ms at 8 kHz.
+pub const PACKET_SAMPLES_MAX: usize = 480;
+/// Packets that wait in one jitter buffer: 640 ms of the shortest ones.
+pub const JITTER_SLOTS: usize = 64;
+/// Ids that streams may have (their index, not their number at once): two of each call, and those
+/// whose end is still on its way.
+pub const STREAM_IDS: usize = 4 * CALLS_MAX;
 /// Packets that one `Worker::receive` takes.
 pub const PACKETS_PER_BATCH: usize = 256;
 /// Blocks that a late card worker catches up; what is beyond counts as lost.
@@ -30,4 +37,6 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 pub const DIGITS_MAX: usize = 40;
 
 const _: () = assert!(PACKETS_PER_BATCH * RTP_PACKET_BYTES <= 1 << 20, "a batch fits the second-level cache");
+const _: () = assert!(PACKET_SAMPLES_MAX + 12 <= RTP_PACKET_BYTES, "a packet that we make fits its slot");
+const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");

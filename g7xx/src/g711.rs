@@ -22,8 +22,14 @@ pub enum Law {
 /// ```
 pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
     match law {
-        Law::Mu => linear.iter().zip(coded).for_each(|(s, c)| *c = encode_mu(*s)),
-        Law::A => linear.iter().zip(coded).for_each(|(s, c)| *c = encode_a(*s)),
+        Law::Mu => linear
+            .iter()
+            .zip(coded)
+            .for_each(|(s, c)| *c = encode_mu(*s)),
+        Law::A => linear
+            .iter()
+            .zip(coded)
+            .for_each(|(s, c)| *c = encode_a(*s)),
     }
 }
 
@@ -33,7 +39,10 @@ pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
         Law::Mu => &MU_TO_LINEAR,
         Law::A => &A_TO_LINEAR,
     };
-    coded.iter().zip(linear).for_each(|(c, s)| *s = table[*c as usize]);
+    coded
+        .iter()
+        .zip(linear)
+        .for_each(|(c, s)| *s = table[*c as usize]);
 }
 
 /// Turns octets of one law into octets of the other, by way of the linear value.
@@ -51,8 +60,16 @@ pub fn transcode(from: Law, to: Law, coded: &mut [u8]) {
 const fn encode_mu(sample: i16) -> u8 {
     // 14-bit magnitude with the bias of 33 (G.711 table 2); negatives by one's complement.
     let s = sample >> 2;
-    let (magnitude, mask) = if s < 0 { (!s as i32, 0x7F) } else { (s as i32, 0xFF) };
-    let biased = if magnitude + 33 > 8191 { 8191 } else { magnitude + 33 };
+    let (magnitude, mask) = if s < 0 {
+        (!s as i32, 0x7F)
+    } else {
+        (s as i32, 0xFF)
+    };
+    let biased = if magnitude + 33 > 8191 {
+        8191
+    } else {
+        magnitude + 33
+    };
     let segment = 26 - (biased as u32).leading_zeros() as i32;
     let step = (biased >> (segment + 1)) & 0x0F;
     ((segment << 4 | step) as u8) ^ mask
@@ -61,19 +78,23 @@ const fn encode_mu(sample: i16) -> u8 {
 const fn decode_mu(code: u8) -> i16 {
     let c = !code;
     let segment = ((c >> 4) & 7) as i32;
-    let magnitude = (((c as i32 & 0x0F) << 3) + 0x84 << segment) - 0x84;
+    let magnitude = ((((c as i32 & 0x0F) << 3) + 0x84) << segment) - 0x84;
     (if c & 0x80 != 0 { -magnitude } else { magnitude }) as i16
 }
 
 const fn encode_a(sample: i16) -> u8 {
-    // 12-bit magnitude (G.711 table 1); even bits inverted.
+    // Magnitude of 11 bits (G.711 table 1), negatives by one's complement; even bits inverted.
     let s = sample >> 4;
-    let (magnitude, sign) = if s < 0 { (!s as i32, 0x00) } else { (s as i32, 0x80) };
-    let code = if magnitude < 32 {
-        magnitude >> 1
+    let (magnitude, sign) = if s < 0 {
+        (!s as i32, 0x00)
     } else {
-        let segment = 27 - (magnitude as u32).leading_zeros() as i32;
-        (segment << 4) | ((magnitude >> segment) & 0x0F)
+        (s as i32, 0x80)
+    };
+    let code = if magnitude < 16 {
+        magnitude
+    } else {
+        let segment = 28 - (magnitude as u32).leading_zeros() as i32;
+        (segment << 4) | ((magnitude >> (segment - 1)) & 0x0F)
     };
     (code as u8 | sign) ^ 0x55
 }
@@ -82,7 +103,11 @@ const fn decode_a(code: u8) -> i16 {
     let c = code ^ 0x55;
     let segment = ((c >> 4) & 7) as i32;
     let step = (c & 0x0F) as i32;
-    let magnitude = if segment == 0 { (step << 4) + 8 } else { ((step << 4) + 0x108) << (segment - 1) };
+    let magnitude = if segment == 0 {
+        (step << 4) + 8
+    } else {
+        ((step << 4) + 0x108) << (segment - 1)
+    };
     (if c & 0x80 != 0 { magnitude } else { -magnitude }) as i16
 }
 
@@ -133,7 +158,11 @@ mod tests {
     #[test]
     fn decoding_and_encoding_again_gives_the_same_value() {
         for code in 0..=255u8 {
-            assert_eq!(decode_mu(encode_mu(decode_mu(code))), decode_mu(code), "mu {code}");
+            assert_eq!(
+                decode_mu(encode_mu(decode_mu(code))),
+                decode_mu(code),
+                "mu {code}"
+            );
             assert_eq!(encode_a(decode_a(code)), code, "A {code}");
         }
     }

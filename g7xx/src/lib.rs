@@ -1,4 +1,26 @@
-//! Speech codecs of the ITU-T G.7xx series.
+//! Speech codecs of the ITU-T G.7xx series, bit-exact, without allocation and without `std`.
+//!
+//! - [`g711`]: A-law and mu-law.
+//! - [`g729`]: CS-ACELP at 8 kbit/s, base codec and Annex A, with silence compression of Annex B.
+//! - [`g722`]: 7 kHz audio in 64, 56 and 48 kbit/s.
+//! - [`plc`]: packet loss concealment for sample codecs (G.711 Appendix I).
+//! - [`comfort_noise`]: comfort noise for sample codecs (RFC 3389).
+//! - [`Level`]: which vector instructions are used; found at the first use, can be lowered.
+//! - [`spec`]: what SDP and RTP need to know about each codec.
+//!
+//! Linear samples are 16-bit signed in the full scale of the word. One frame of G.729 and of the
+//! concealment is 80 samples (10 ms at 8 kHz).
 #![cfg_attr(not(test), no_std)]
+#![deny(missing_docs)]
 
+#[allow(unsafe_code)]
+mod arch;
+
+pub mod comfort_noise;
 pub mod g711;
+pub mod g722;
+pub mod g729;
+pub mod plc;
+pub mod spec;
+
+pub use arch::Level;

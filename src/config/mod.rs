@@ -1,6 +1,12 @@
 //! TOML file to a valid [`Config`], or to findings with line and column.
 
+mod equipment;
 mod findings;
+mod load;
+mod routes;
+mod section;
+mod tables;
+mod values;
 
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
 
@@ -29,7 +35,8 @@ pub struct Config {
     pub stations: Vec<Station>,
     /// `[line.NAME]`, in the order of names.
     pub lines: Vec<Line>,
-    /// `[control]`: path of the local control socket; `None`: no socket.
+    /// `[control]`: path of the local control socket; `None`: the shell chooses,
+    /// `$XDG_RUNTIME_DIR/tipring.sock` or else `/tmp/tipring-UID.sock`.
     pub control_socket: Option<String>,
     /// `[log]`
     pub log: Log,
@@ -68,9 +75,14 @@ impl Reader for NoReader {
 
 impl Config {
     /// Reads the text of the file called `name` (the name is only for messages).
-    pub fn parse(name: &str, text: &str, _reader: &dyn Reader) -> Result<Config, Findings> {
-        let files = vec![SourceFile { name: name.to_owned(), text: text.to_owned() }];
-        Err(Findings { files, list: Vec::new() })
+    pub fn parse(name: &str, text: &str, reader: &dyn Reader) -> Result<Config, Findings> {
+        let (config, findings) = Config::check(name, text, reader);
+        config.ok_or(findings)
+    }
+
+    /// As [`Config::parse`], with the findings that are no errors too.
+    pub fn check(name: &str, text: &str, reader: &dyn Reader) -> (Option<Config>, Findings) {
+        load::check(name, text, reader)
     }
 
     /// The demo exchange, [`DEFAULT`].
@@ -316,3 +328,6 @@ pub enum LogFormat {
     /// `format = "json"`
     Json,
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,6 +142,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(id) else { return };
         let worker = call.worker;
         let was_open = std::mem::replace(&mut call.audio_open, false);
+        let plays_tone = matches!(call.b, Some(Leg::Service(Service::Milliwatt)));
         let mut unused = Vec::new();
         for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten() {
             match leg {
@@ -151,6 +152,9 @@ impl Gateway {
                 Leg::Sip(leg) => unused.push(leg.stream),
                 Leg::Line(port) if was_open => {
                     step.out.push(Output::Media(worker, MediaCommand::Part(End::Port(port.port))));
+                    if plays_tone {
+                        step.out.push(Output::Media(worker, MediaCommand::StopTone(port.port)));
+                    }
                 }
                 _ => {}
             }

@@ -17,7 +17,10 @@ impl Gateway {
         self.calls_begun += 1;
         let number = self.calls_begun;
         let give_up_at = step.now + Self::ANSWER_WITHIN;
-        let worker = self.software_worker();
+        let worker = match &a {
+            Leg::Line(port) => WorkerId(port.card.0),
+            _ => self.software_worker(),
+        };
         info!(
             call = number, from = %origin, called = %iam.called,
             calling = iam.calling.as_deref().unwrap_or("-"), "call begins"

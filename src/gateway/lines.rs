@@ -4,7 +4,7 @@ use super::{CardId, Gateway, Output, Owner, PortId, Step, Work, WorkerId};
 use crate::call::CallId;
 use crate::call::b2bua::Side;
 use crate::call::leg::Leg;
-use crate::config::Config;
+use crate::config::{Config, Driver};
 use crate::dialplan::{self, is_inside};
 use crate::line::{Completeness, Country, LineOutput, LinePort, Settings, TonePattern};
 use crate::media::{MediaCommand, Tone};
@@ -42,7 +42,7 @@ pub(super) fn ports(config: &Config) -> BTreeMap<PortId, Port> {
             complete: config.dialling.complete,
             ..Settings::for_country(country)
         };
-        let info = PortInfo { kind: PortKind::Fxs, abilities: Abilities::NONE };
+        let info = PortInfo { kind: PortKind::Fxs, abilities: abilities(config, station.card) };
         let origin = format!("station/{}", station.name);
         let value = Port { machine: LinePort::new(info, settings), origin, call: None, scheduled: None };
         ports.insert(port(station.card, station.port), value);
@@ -55,6 +55,15 @@ pub(super) fn ports(config: &Config) -> BTreeMap<PortId, Port> {
         ports.insert(port(line.card, line.port), value);
     }
     ports
+}
+
+/// What FXS ports of a card do by themselves. A disconnect pulse needs battery that can be removed:
+/// by it a simulated person knows that the far end has gone, and hangs up.
+fn abilities(config: &Config, card: usize) -> Abilities {
+    match config.cards.get(card).map(|card| &card.driver) {
+        Some(Driver::Virtual { .. }) => Abilities::NONE.with(Abilities::REMOVES_BATTERY),
+        None => Abilities::NONE,
+    }
 }
 
 impl Gateway {

@@ -133,7 +133,7 @@ impl Gateway {
     }
 
     fn call_sip(&mut self, id: CallId, target: SipTarget, step: &mut Step<'_>) -> Result<(), Release> {
-        let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
+        let Some(call) = self.calls.get(id) else { return Ok(()) };
         // What the caller likes best first, so that nothing has to be transcoded.
         let mut codecs = match &call.a {
             Leg::Sip(a) => a.liked(),
@@ -141,9 +141,6 @@ impl Gateway {
         };
         codecs.retain(|codec| target.codecs.contains(codec));
         codecs.extend(target.codecs.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
-        if let Leg::Line(port) = call.a {
-            call.worker = WorkerId(port.card.0);
-        }
         let (calling, calling_name) = (call.iam.calling.clone(), call.iam.calling_name.clone());
         let Prepared { stream, ours } = self.prepare_stream(&codecs).map_err(Release::here)?;
         self.own_stream(stream, id);

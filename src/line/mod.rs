@@ -46,8 +46,8 @@ pub struct Settings {
     pub next_digit: Duration,
     /// How long a further digit is waited for when the number is complete but may grow.
     pub complete: Duration,
-    /// How long the loop may be open for a flash. `None`: there is no flash, and a hang-up in a call
-    /// is known at once. Otherwise it is known after the end of this window.
+    /// How long the loop is open for a flash. A hang-up in a call is known after the end of this
+    /// window; `None`: there is no flash, and it is known after 200 ms.
     pub flash: Option<FlashWindow>,
 }
 
@@ -163,12 +163,7 @@ impl LinePort {
     }
 
     /// The answer of the dial plan to [`LineOutput::Digits`].
-    pub fn handle_completeness(
-        &mut self,
-        now: Instant,
-        completeness: Completeness,
-        out: &mut Vec<LineOutput>,
-    ) {
+    pub fn handle_completeness(&mut self, now: Instant, completeness: Completeness, out: &mut Vec<LineOutput>) {
         if let Machine::Fxs(machine) = &mut self.machine {
             machine.handle_completeness(now, completeness, out);
         }

@@ -341,9 +341,9 @@ impl DigitDetector {
             return None;
         }
         // Each tone must be steady by itself; the resonances of speech come and go.
-        let is_steady = [(power[0], row), (power[1], 4 + column)]
-            .iter()
-            .all(|(mean, tone)| centres.clone().all(|c| self.smoothed(*tone, c).power() * 100 > *mean * STEADINESS_MIN));
+        let is_steady = [(power[0], row), (power[1], 4 + column)].iter().all(|(mean, tone)| {
+            centres.clone().all(|c| self.smoothed(*tone, c).power() * 100 > *mean * STEADINESS_MIN)
+        });
         let in_tune = is_steady && self.turns_little(row) && self.turns_little(4 + column);
         let digit = key(row, column)?;
         in_tune.then_some(Heard { digit, row, column, power, absent: 0 })

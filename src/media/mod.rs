@@ -145,6 +145,7 @@ pub enum MediaEvent {
     BindFailed(Box<Stream>),
 }
 
+mod conceal;
 mod detect;
 mod jitter;
 mod level;
@@ -158,5 +159,5 @@ pub use jitter::JitterBuffer;
 pub use level::{PEAK_0_DBM0, level_dbm0, peak_0_dbm0};
 pub use packets::{MediaOut, Outgoing, PacketBatch, PacketSlot};
 pub use stream::{Statistics, Stream};
-pub use tone::{DigitPlayer, Sine, ToneGenerator};
-pub use worker::{Worker, WorkerLayout};
+pub use tone::{DigitPlayer, Sine, ToneGenerator, dtmf_hertz};
+pub use worker::{Worker, WorkerCounters, WorkerLayout};

@@ -154,12 +154,8 @@ pub struct MediaOut {
 impl MediaOut {
     /// Room for all that one call can make; the only place that allocates.
     pub fn new(layout: &WorkerLayout) -> Self {
-        let slot = OutgoingSlot {
-            stream: StreamId::from_bits(u64::MAX),
-            to: NO_ADDRESS,
-            len: 0,
-            data: [0; RTP_PACKET_BYTES],
-        };
+        let slot =
+            OutgoingSlot { stream: StreamId::from_bits(u64::MAX), to: NO_ADDRESS, len: 0, data: [0; RTP_PACKET_BYTES] };
         // A port makes at most one audio packet and four event packets in a block; a service one packet.
         let packets_max = usize::from(layout.ports) * 5 + layout.streams_max;
         // A block begins at most two digits on a port, a packet at most one on a stream.

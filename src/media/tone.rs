@@ -232,7 +232,9 @@ impl DigitPlayer {
                 }
                 PlayerState::On { left, low, high } => {
                     let count = rest.len().min(*left as usize);
-                    rest[..count].iter_mut().for_each(|s| *s = clip(i32::from(low.sample()) + i32::from(high.sample())));
+                    rest[..count]
+                        .iter_mut()
+                        .for_each(|s| *s = clip(i32::from(low.sample()) + i32::from(high.sample())));
                     *left -= count as u32;
                     if *left == 0 {
                         self.state = PlayerState::Pause { left: PART_MIN_SAMPLES };

@@ -111,7 +111,7 @@ pub struct EventSender {
 impl EventSender {
     /// Begins a digit at `timestamp`; packets go out with the next [`Self::advance`]. What is left
     /// of the digit before goes out now.
-    pub fn begin(&mut self, digit: Digit, timestamp: u32, send: &mut impl FnMut(EventPacket)) {
+    pub fn begin(&mut self, digit: Digit, timestamp: u32, send: &mut dyn FnMut(EventPacket)) {
         self.finish(send);
         self.event =
             Some(Event { digit, timestamp, duration: 0, since_sent: None, duration_before: 0, end_wanted: false });
@@ -130,7 +130,7 @@ impl EventSender {
     }
 
     /// Lets `samples` pass; a packet is sent every `interval` samples. At most four at once.
-    pub fn advance(&mut self, samples: u32, interval: u32, send: &mut impl FnMut(EventPacket)) {
+    pub fn advance(&mut self, samples: u32, interval: u32, send: &mut dyn FnMut(EventPacket)) {
         if let Some(repeat) = &mut self.repeat {
             repeat.since_sent += samples;
             if repeat.since_sent >= interval {
@@ -150,7 +150,8 @@ impl EventSender {
         if event.end_wanted && event.duration_before + event.duration >= DURATION_MIN {
             let packet = event.packet(true);
             send(packet);
-            self.repeat = Some(Repeat { packet: EventPacket { marker: false, ..packet }, left: FINAL_REPEATS, since_sent: 0 });
+            self.repeat =
+                Some(Repeat { packet: EventPacket { marker: false, ..packet }, left: FINAL_REPEATS, since_sent: 0 });
             self.event = None;
             return;
         }
@@ -162,7 +163,7 @@ impl EventSender {
     }
 
     /// 2.5.1.3: "MUST send a packet reporting this maximum duration but MUST NOT set the E bit".
-    fn next_segment(event: &mut Event, repeat: &mut Option<Repeat>, send: &mut impl FnMut(EventPacket)) {
+    fn next_segment(event: &mut Event, repeat: &mut Option<Repeat>, send: &mut dyn FnMut(EventPacket)) {
         let rest = event.duration - SEGMENT;
         event.duration = SEGMENT;
         let packet = event.packet(false);
@@ -176,7 +177,7 @@ impl EventSender {
 
     /// Sends at once all that is left: the end of the digit and the repetitions of its end. At most
     /// three packets.
-    pub fn finish(&mut self, send: &mut impl FnMut(EventPacket)) {
+    pub fn finish(&mut self, send: &mut dyn FnMut(EventPacket)) {
         if let Some(event) = self.event.take()
             && (event.duration > 0 || event.duration_before > 0)
         {

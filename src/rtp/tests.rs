@@ -1,7 +1,8 @@
 use super::*;
 use std::time::Duration;
 
-const HEADER: Header = Header { marker: true, payload_type: 8, sequence: 0xFFFE, timestamp: 0xFFFF_FF60, ssrc: 0xDEAD_BEEF };
+const HEADER: Header =
+    Header { marker: true, payload_type: 8, sequence: 0xFFFE, timestamp: 0xFFFF_FF60, ssrc: 0xDEAD_BEEF };
 
 #[test]
 fn a_written_header_reads_back_the_same() {

@@ -1,1 +1,238 @@
-//! shell
+//! The thin shell around the two cores: the only module that knows the operating system.
+//!
+//! It reads the clocks, draws the seed, owns sockets, threads and cards, and carries what the
+//! cores say to where it belongs. It decides nothing about calls.
+
+mod cards;
+mod control;
+pub mod control_client;
+pub mod control_protocol;
+mod control_socket;
+mod media_thread;
+mod rtp_io;
+mod sip_sockets;
+mod sound;
+mod welcome;
+
+use crate::config::{Config, Listener, LogFormat};
+use crate::gateway::Gateway;
+use crate::rng::Seed;
+use crate::sip::Transport;
+use crate::time::Instant;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+/// Threads for calls without a line: one keeps up with more calls than one control thread sets up.
+const SOFTWARE_WORKERS: usize = 1;
+/// How long the last bytes may take to leave on TCP connections.
+const FLUSH_TIME: Duration = Duration::from_millis(200);
+
+/// What `tipring run` was told.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The configuration, checked.
+    pub config: Config,
+    /// Where the configuration comes from, for the start-up text.
+    pub source: ConfigSource,
+    /// `--sip ADDR:PORT`: listen there (UDP and TCP) instead of where the configuration says.
+    pub sip: Option<SocketAddr>,
+    /// `--control PATH` or `TIPRING_CONTROL`: the control socket instead of the configured one.
+    pub control: Option<PathBuf>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// The embedded demo exchange.
+    Demo,
+    /// This file.
+    File(PathBuf),
+}
+
+/// Why the gateway did not start, or did not end well.
+#[derive(Debug, Error)]
+pub enum ShellError {
+    /// A listener could not be opened.
+    #[error("cannot listen on {what}: {source}{hint}")]
+    Listen {
+        /// `udp:127.0.0.1:5060`
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+        /// What to do, or nothing.
+        hint: &'static str,
+    },
+    /// Another gateway answers on the control socket.
+    #[error("{0} is in use by another tipring; use --control PATH for a second one")]
+    ControlInUse(PathBuf),
+    /// The control socket could not be made.
+    #[error("control socket {path}: {source}")]
+    Control {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A card could not be opened.
+    #[error("card {name}: {source}")]
+    Card {
+        /// NAME of `[card.NAME]`.
+        name: String,
+        /// What the driver said.
+        source: tipring_hal::CardError,
+    },
+    /// The system refused something that every run needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked of it.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+/// Sends log lines to standard error, as `TIPRING_LOG` or else `[log]` says. To be called once.
+pub fn start_logging(log: &crate::config::Log) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let wish = std::env::var("TIPRING_LOG").ok().filter(|wish| !wish.is_empty());
+    let filter = wish.and_then(|wish| EnvFilter::try_new(wish).ok());
+    let filter = filter.or_else(|| EnvFilter::try_new(&log.level).ok()).unwrap_or_else(|| EnvFilter::new("info"));
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call changes nothing, which is what tests of the command line need.
+    let _ = match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}
+
+/// Runs the gateway until SIGINT or SIGTERM, then ends the running calls and returns.
+///
+/// # Errors
+/// [`ShellError`] when the gateway could not start.
+pub fn run(options: RunOptions) -> Result<(), ShellError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ShellError::System { what: "event loop", source })?;
+    let ended = runtime.block_on(run_inside(options));
+    runtime.shutdown_timeout(FLUSH_TIME);
+    ended
+}
+
+async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
+    let RunOptions { mut config, source, sip, control } = options;
+    if let Some(address) = sip {
+        config.sip.listen = [Transport::Udp, Transport::Tcp].map(|transport| Listener { transport, address }).into();
+    }
+    let clock = Clock::start();
+    let seed = kernel_seed()?;
+    let (sockets, streams) = sip_sockets::SipSockets::open(&config.sip.listen)?;
+    config.sip.listen = sockets.listening().to_vec();
+    let path = control_socket::path(control.as_deref(), config.control_socket.as_deref());
+    let (control_socket, requests) = control_socket::ControlSocket::open(path)?;
+
+    let opened = cards::open(&config, &seed, clock.now())?;
+    let media_wakes = Arc::new(Notify::new());
+    let media = start_media(clock, &config, opened.audio, &media_wakes)?;
+    let welcome = welcome::text(&config, &source, control_socket.path());
+    let mut gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
+    gateway.survive_broken_assumptions();
+    let parts = control::Parts {
+        clock,
+        gateway,
+        sockets,
+        streams,
+        cards: opened.lines,
+        hands: opened.hands,
+        media,
+        media_wakes,
+        requests,
+    };
+    let mut control = control::Control::new(parts)?;
+    {
+        use std::io::Write;
+        // A closed standard output is no reason not to carry calls.
+        let _ = std::io::stdout().write_all(welcome.as_bytes());
+        let _ = std::io::stdout().flush();
+    }
+    control.run().await;
+    control.close().await;
+    drop(control_socket);
+    Ok(())
+}
+
+/// One thread for each card with sound, in card order, then those of the software clock.
+fn start_media(
+    clock: Clock,
+    config: &Config,
+    cards: Vec<cards::CardAudio>,
+    wakes: &Arc<Notify>,
+) -> Result<Vec<Option<media_thread::MediaThread>>, ShellError> {
+    let failed = |source| ShellError::System { what: "media thread", source };
+    let mut threads = Vec::new();
+    for (card, entry) in cards.into_iter().zip(&config.cards) {
+        let Some(audio) = card.audio else {
+            threads.push(None);
+            continue;
+        };
+        let wakes = Arc::clone(wakes);
+        let thread = media_thread::MediaThread::start_card(clock, &entry.name, &card.info, audio, wakes);
+        threads.push(Some(thread.map_err(failed)?));
+    }
+    for number in 0..SOFTWARE_WORKERS {
+        let thread = media_thread::MediaThread::start_software(clock, number, Arc::clone(wakes));
+        threads.push(Some(thread.map_err(failed)?));
+    }
+    Ok(threads)
+}
+
+/// 32 bytes of the kernel's generator: all chance of the process comes from them.
+fn kernel_seed() -> Result<Seed, ShellError> {
+    use std::io::Read;
+    let mut bytes = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|source| ShellError::System { what: "random seed", source })?;
+    Ok(Seed::from_bytes(bytes))
+}
+
+/// The clocks of the process. No other part of the program reads one.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    origin: std::time::Instant,
+}
+
+impl Clock {
+    /// Time begins now.
+    #[allow(clippy::disallowed_methods)] // the one place where the monotonic clock is read
+    fn start() -> Clock {
+        Clock { origin: std::time::Instant::now() }
+    }
+
+    /// Nanoseconds since the start.
+    fn now(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Time since 1970, for stamps that come from outside.
+    #[allow(clippy::disallowed_methods)] // the one place where the wall clock is read
+    fn wall(&self) -> Duration {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+    }
+
+    /// The same moment for the runtime's timer. What is decades away never comes.
+    fn to_tokio(self, at: Instant) -> tokio::time::Instant {
+        let far = Duration::from_secs(86_400 * 365);
+        tokio::time::Instant::from_std(self.origin + at.since(Instant::ZERO).min(self.origin.elapsed() + far))
+    }
+}
+
+/// The user that runs the process.
+fn user_id() -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").map_or(0, |m| m.uid())
+}

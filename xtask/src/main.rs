@@ -1,1 +1,145 @@
-fn main() {}
+//! `cargo xtask test`: every test there is, with what it needs from the distribution.
+//!
+//! A tool that is missing and cannot be installed is a failure, never a silent skip.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// What the interoperability tests run, and the Debian package that brings it.
+const TOOLS: [(&str, &str); 4] =
+    [("sipp", "sip-tester"), ("tshark", "tshark"), ("dumpcap", "wireshark-common"), ("baresip", "baresip-core")];
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  test      format, lints, all tests, then the interoperability tests
+  interop   only the interoperability tests; further arguments go to the test program
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => test(),
+        ["interop", rest @ ..] => interop_only(rest),
+        ["--help" | "-h" | "help"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything. Goes on after a failed step, so that one run shows all that is wrong.
+fn test() -> Result<(), String> {
+    prepare()?;
+    let steps: [(&str, &[&str]); 5] = [
+        ("format", &["fmt", "--all", "--check"]),
+        ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        ("lints of the interoperability tests", &["clippy", "--test", "interop", "--", "-D", "warnings"]),
+        ("tests", &["test", "--workspace"]),
+        ("interoperability", &["test", "--test", "interop", "--", "--test-threads", "1", "--nocapture"]),
+    ];
+    run_all(&steps)
+}
+
+fn interop_only(rest: &[&str]) -> Result<(), String> {
+    prepare()?;
+    let mut arguments = vec!["test", "--test", "interop", "--", "--test-threads", "1", "--nocapture"];
+    arguments.extend(rest);
+    run_all(&[("interoperability", arguments.as_slice())])
+}
+
+fn run_all(steps: &[(&str, &[&str])]) -> Result<(), String> {
+    let mut results = Vec::new();
+    for (name, arguments) in steps {
+        println!("\n== {name}: cargo {}", arguments.join(" "));
+        let began = now();
+        let passed = cargo(arguments)?;
+        results.push((*name, passed, began.elapsed()));
+    }
+    println!("\n== summary");
+    for (name, passed, took) in &results {
+        println!("{} {:>5.0} s  {name}", if *passed { "passed" } else { "FAILED" }, took.as_secs_f64());
+    }
+    let total: Duration = results.iter().map(|(_, _, took)| *took).sum();
+    match results.iter().filter(|(_, passed, _)| !passed).count() {
+        0 => {
+            println!("all passed in {:.0} s", total.as_secs_f64());
+            Ok(())
+        }
+        failed => Err(format!("{failed} of {} steps failed", results.len())),
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // the time that a step took is for people to read
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn cargo(arguments: &[&str]) -> Result<bool, String> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(&program)
+        .args(arguments)
+        .current_dir(root())
+        .status()
+        .map_err(|error| format!("{}: {error}", Path::new(&program).display()))?;
+    Ok(status.success())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Sees to it that all tools are there.
+fn prepare() -> Result<(), String> {
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let by_hand = |reason: &str| format!("{reason}; install what the tests need with\n\n  sudo {install}\n");
+    if !is_root() {
+        return Err(by_hand("some tools are missing"));
+    }
+    println!("== installing {}", packages.join(" "));
+    // The package lists may be there already; asking for new ones takes longer than the packages.
+    let installed = shell(&install) || (shell("apt-get update") && shell(&install));
+    if !installed {
+        return Err(by_hand("the packages could not be installed"));
+    }
+    match missing().as_slice() {
+        [] => Ok(()),
+        left => Err(format!("{} installed, but its program is still not found", left.join(" "))),
+    }
+}
+
+fn missing() -> Vec<&'static str> {
+    TOOLS.iter().filter(|(tool, _)| !is_on_path(tool)).map(|(_, package)| *package).collect()
+}
+
+fn is_on_path(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(tool).is_file())
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").stderr(Stdio::null()).output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn shell(line: &str) -> bool {
+    let status = Command::new("sh").args(["-c", line]).env("DEBIAN_FRONTEND", "noninteractive").status();
+    status.is_ok_and(|status| status.success())
+}

@@ -9,8 +9,8 @@
 //!
 //! [`conformance`] holds every card, simulated or real, to the same tests.
 
-pub mod conformance;
 mod block;
+pub mod conformance;
 mod instant;
 mod line;
 

@@ -9,9 +9,7 @@ use rtrb::{Consumer, Producer, PushError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tipring_hal::{
-    Audio, Block, CardError, CardErrorKind, Digit, Exchange, Instant, PortIndex, Readiness,
-};
+use tipring_hal::{Audio, Block, CardError, CardErrorKind, Digit, Exchange, Instant, PortIndex, Readiness};
 
 /// Echo of the hybrid, from what we say to the line to what comes back: about -20 dB of white noise,
 /// spread over some samples. In parts of 32768, from the sample that is said at this moment.
@@ -38,17 +36,8 @@ pub(crate) struct VirtualAudio {
 
 impl VirtualAudio {
     /// Allocates everything.
-    pub fn new(
-        config: &VirtualConfig,
-        crystal: Crystal,
-        block_samples: u16,
-        wires: Vec<AudioWires>,
-    ) -> Self {
-        let ports = config
-            .ports
-            .iter()
-            .zip(wires)
-            .map(|(port, wires)| AudioPort::new(port.behaviour.plays, wires));
+    pub fn new(config: &VirtualConfig, crystal: Crystal, block_samples: u16, wires: Vec<AudioWires>) -> Self {
+        let ports = config.ports.iter().zip(wires).map(|(port, wires)| AudioPort::new(port.behaviour.plays, wires));
         VirtualAudio {
             crystal,
             blocks_held: u64::from(config.blocks_held.max(1)),
@@ -65,25 +54,12 @@ impl Audio for VirtualAudio {
         Readiness::At(self.crystal.complete_at(self.next_block))
     }
 
-    fn exchange(
-        &mut self,
-        now: Instant,
-        input: &mut Block,
-        output: &Block,
-    ) -> Result<Exchange, CardError> {
-        let waiting = self
-            .crystal
-            .blocks_made(now)
-            .saturating_sub(self.next_block);
-        let fits = |block: &Block| {
-            block.ports() == self.playing.ports() && block.samples() == self.block_samples
-        };
+    fn exchange(&mut self, now: Instant, input: &mut Block, output: &Block) -> Result<Exchange, CardError> {
+        let waiting = self.crystal.blocks_made(now).saturating_sub(self.next_block);
+        let fits = |block: &Block| block.ports() == self.playing.ports() && block.samples() == self.block_samples;
         if waiting == 0 || !fits(input) || !fits(output) {
             // Both are mistakes of the caller. No words: they would have to be allocated.
-            return Err(CardError {
-                kind: CardErrorKind::Fault,
-                message: String::new(),
-            });
+            return Err(CardError { kind: CardErrorKind::Fault, message: String::new() });
         }
         let lost = waiting.saturating_sub(self.blocks_held) * u64::from(self.block_samples);
         self.next_block += waiting.saturating_sub(self.blocks_held);
@@ -91,14 +67,8 @@ impl Audio for VirtualAudio {
         for (index, port) in self.ports.iter_mut().enumerate() {
             let index = PortIndex(index as u16);
             port.ear.hear_nothing(lost);
-            port.run(
-                first_sample,
-                self.playing.port(index),
-                input.port_mut(index),
-            );
-            self.playing
-                .port_mut(index)
-                .copy_from_slice(output.port(index));
+            port.run(first_sample, self.playing.port(index), input.port_mut(index));
+            self.playing.port_mut(index).copy_from_slice(output.port(index));
         }
         let stamped_at = self.crystal.complete_at(self.next_block);
         self.next_block += 1;
@@ -117,9 +87,10 @@ struct AudioPort {
     person: Person,
     mouth: Mouth,
     ear: Ear,
-    /// The last samples that the line heard, the newest at `said_at`.
+    /// The last samples that the line heard, the newest first.
     said: [i32; HYBRID_ECHO.len()],
-    said_at: usize,
+    /// How many of them, and of those before, were zero without a break.
+    silent_for: u8,
     sidetone: i32,
 }
 
@@ -128,10 +99,7 @@ impl AudioPort {
         AudioPort {
             shared: Arc::clone(&wires.shared),
             person: Person::new(plays),
-            mouth: Mouth {
-                orders: wires.mouth,
-                now: None,
-            },
+            mouth: Mouth { orders: wires.mouth, now: None },
             ear: Ear {
                 orders: wires.ear,
                 back: wires.back,
@@ -139,7 +107,7 @@ impl AudioPort {
                 first_sample: None,
             },
             said: [0; HYBRID_ECHO.len()],
-            said_at: 0,
+            silent_for: u8::MAX,
             sidetone: gain(SIDETONE_TENTH_DB),
         }
     }
@@ -155,41 +123,25 @@ impl AudioPort {
             self.mouth.give_up(&mut self.ear.back, &self.shared);
         }
         for (index, (sample, &played)) in input.iter_mut().zip(playing).enumerate() {
-            let heard = if closed {
-                amplify(i32::from(played), transmit_gain)
-            } else {
-                0
-            };
+            let heard = if closed { amplify(i32::from(played), transmit_gain) } else { 0 };
             let person = self.person.sample(heard);
-            let spoken = if lifted {
-                person + self.mouth.sample(&mut self.ear.back, &self.shared)
-            } else {
-                0
-            };
+            let spoken = if lifted { person + self.mouth.sample(&mut self.ear.back, &self.shared) } else { 0 };
             let echo = self.echo(heard);
-            *sample = if closed {
-                clip(amplify(spoken + echo, receive_gain))
-            } else {
-                0
-            };
-            let at_ear = if closed {
-                clip(heard + amplify(spoken, self.sidetone))
-            } else {
-                0
-            };
-            self.ear
-                .hear(first_sample + index as u64, at_ear, &self.shared);
+            *sample = if closed { clip(amplify(spoken + echo, receive_gain)) } else { 0 };
+            let at_ear = if closed { clip(heard + amplify(spoken, self.sidetone)) } else { 0 };
+            self.ear.hear(first_sample + index as u64, at_ear, &self.shared);
         }
     }
 
     fn echo(&mut self, heard: i32) -> i32 {
-        self.said_at = (self.said_at + 1) % self.said.len();
-        self.said[self.said_at] = heard;
-        let mut sum = 0i64;
-        for (delay, &tap) in HYBRID_ECHO.iter().enumerate() {
-            let sample = self.said[(self.said_at + self.said.len() - delay) % self.said.len()];
-            sum += i64::from(sample) * i64::from(tap);
+        // Most lines are silent most of the time: nothing was heard for as long as an echo lasts.
+        self.silent_for = if heard == 0 { self.silent_for.saturating_add(1) } else { 0 };
+        if usize::from(self.silent_for) > HYBRID_ECHO.len() {
+            return 0;
         }
+        self.said.copy_within(..HYBRID_ECHO.len() - 1, 1);
+        self.said[0] = heard;
+        let sum: i64 = self.said.iter().zip(HYBRID_ECHO).map(|(said, tap)| i64::from(*said) * i64::from(tap)).sum();
         (sum >> 15) as i32
     }
 }
@@ -197,11 +149,7 @@ impl AudioPort {
 /// What the person's mouth says by itself.
 enum Person {
     Silent,
-    Echo {
-        heard: Box<[i32]>,
-        at: usize,
-        gain: i32,
-    },
+    Echo { heard: Box<[i32]>, at: usize, gain: i32 },
     Tone(Sine),
 }
 
@@ -209,23 +157,12 @@ impl Person {
     fn new(plays: Plays) -> Self {
         match plays {
             Plays::Silence => Person::Silent,
-            Plays::Echo {
-                after,
-                weaker_tenth_db,
-            } => {
-                let samples =
-                    after.min(Plays::ECHO_MAX).as_millis() as usize * RATE_HZ as usize / 1000;
+            Plays::Echo { after, weaker_tenth_db } => {
+                let samples = after.min(Plays::ECHO_MAX).as_millis() as usize * RATE_HZ as usize / 1000;
                 let loss = i16::try_from(weaker_tenth_db).unwrap_or(i16::MAX);
-                Person::Echo {
-                    heard: vec![0; samples.max(1)].into_boxed_slice(),
-                    at: 0,
-                    gain: gain(-loss),
-                }
+                Person::Echo { heard: vec![0; samples.max(1)].into_boxed_slice(), at: 0, gain: gain(-loss) }
             }
-            Plays::Tone {
-                hertz,
-                level_tenth_dbm0,
-            } => Person::Tone(Sine::new(hertz, level_tenth_dbm0)),
+            Plays::Tone { hertz, level_tenth_dbm0 } => Person::Tone(Sine::new(hertz, level_tenth_dbm0)),
         }
     }
 
@@ -233,11 +170,7 @@ impl Person {
     fn sample(&mut self, heard: i32) -> i32 {
         match self {
             Person::Silent => 0,
-            Person::Echo {
-                heard: memory,
-                at,
-                gain,
-            } => {
+            Person::Echo { heard: memory, at, gain } => {
                 let said = amplify(std::mem::replace(&mut memory[*at], heard), *gain);
                 *at = (*at + 1) % memory.len();
                 said
@@ -254,15 +187,8 @@ struct Mouth {
 }
 
 enum Saying {
-    Key {
-        low: Sine,
-        high: Sine,
-        position: u32,
-    },
-    Speech {
-        samples: Vec<i16>,
-        position: usize,
-    },
+    Key { low: Sine, high: Sine, position: u32 },
+    Speech { samples: Vec<i16>, position: usize },
 }
 
 impl Mouth {
@@ -272,21 +198,10 @@ impl Mouth {
         }
         let (sample, ends) = match &mut self.now {
             None => return 0,
-            Some(Saying::Key {
-                low,
-                high,
-                position,
-            }) => {
+            Some(Saying::Key { low, high, position }) => {
                 *position += 1;
                 let sounds = *position <= KEY_SAMPLES;
-                (
-                    if sounds {
-                        low.sample() + high.sample()
-                    } else {
-                        0
-                    },
-                    *position >= 2 * KEY_SAMPLES,
-                )
+                (if sounds { low.sample() + high.sample() } else { 0 }, *position >= 2 * KEY_SAMPLES)
             }
             Some(Saying::Speech { samples, position }) => {
                 let sample = samples.get(*position).copied().unwrap_or(0);
@@ -324,10 +239,7 @@ impl Saying {
                     position: 0,
                 }
             }
-            Say::Speech(samples) => Saying::Speech {
-                samples,
-                position: 0,
-            },
+            Say::Speech(samples) => Saying::Speech { samples, position: 0 },
         }
     }
 
@@ -388,21 +300,14 @@ impl Ear {
         {
             // One place stays free, so that the next sample ends the recording as always.
             let room = tape.wanted.saturating_sub(tape.samples.len() + 1) as u64;
-            tape.samples
-                .resize(tape.samples.len() + samples.min(room) as usize, 0);
+            tape.samples.resize(tape.samples.len() + samples.min(room) as usize, 0);
         }
     }
 
     fn finish(&mut self, shared: &Shared) {
         if let Some(tape) = self.tapes.pop_front() {
             let first_sample = self.first_sample.take().unwrap_or(0);
-            give_back(
-                &mut self.back,
-                Back::Recording(Recording {
-                    first_sample,
-                    samples: tape.samples,
-                }),
-            );
+            give_back(&mut self.back, Back::Recording(Recording { first_sample, samples: tape.samples }));
             shared.recordings_done();
         }
     }

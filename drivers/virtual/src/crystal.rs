@@ -20,9 +20,7 @@ pub(crate) struct Crystal {
 impl Crystal {
     /// A crystal that starts a card opened at `now`; `None` when it would not run forwards.
     pub fn new(config: &VirtualConfig, block_samples: u16, now: Instant) -> Option<Crystal> {
-        let parts = u128::try_from(MILLION + i64::from(config.crystal_ppm))
-            .ok()
-            .filter(|&parts| parts > 0)?;
+        let parts = u128::try_from(MILLION + i64::from(config.crystal_ppm)).ok().filter(|&parts| parts > 0)?;
         Some(Crystal {
             started: now + config.crystal_phase,
             scaled_rate_hz: u128::from(RATE_HZ) * parts,
@@ -33,9 +31,7 @@ impl Crystal {
     /// When block number `block`, counted from 0, is complete.
     pub fn complete_at(&self, block: u64) -> Instant {
         let samples = u128::from(block.saturating_add(1)) * u128::from(self.block_samples);
-        let nanos = samples
-            .saturating_mul(SCALED_SECOND)
-            .div_ceil(self.scaled_rate_hz);
+        let nanos = samples.saturating_mul(SCALED_SECOND).div_ceil(self.scaled_rate_hz);
         let since_zero = u128::from(self.started.as_nanos()).saturating_add(nanos);
         Instant::from_nanos(u64::try_from(since_zero).unwrap_or(u64::MAX))
     }
@@ -54,11 +50,8 @@ mod tests {
     use std::time::Duration;
 
     fn crystal(ppm: i32) -> Crystal {
-        let config = VirtualConfig {
-            crystal_ppm: ppm,
-            crystal_phase: Duration::from_micros(1234),
-            ..VirtualConfig::default()
-        };
+        let config =
+            VirtualConfig { crystal_ppm: ppm, crystal_phase: Duration::from_micros(1234), ..VirtualConfig::default() };
         Crystal::new(&config, 80, Instant::from_millis(5)).unwrap()
     }
 
@@ -68,24 +61,15 @@ mod tests {
             let crystal = crystal(ppm);
             for block in [0, 1, 2, 99, 8_640_000, 86_400_000] {
                 let at = crystal.complete_at(block);
-                assert_eq!(
-                    crystal.blocks_made(at),
-                    block + 1,
-                    "{ppm} ppm, block {block}"
-                );
-                assert_eq!(
-                    crystal.blocks_made(at - Duration::from_nanos(1)),
-                    block,
-                    "{ppm} ppm, block {block}"
-                );
+                assert_eq!(crystal.blocks_made(at), block + 1, "{ppm} ppm, block {block}");
+                assert_eq!(crystal.blocks_made(at - Duration::from_nanos(1)), block, "{ppm} ppm, block {block}");
             }
         }
     }
 
     #[test]
     fn a_fast_crystal_gains_its_ppm_over_ten_days_to_the_sample() {
-        let ten_days =
-            Instant::from_millis(5) + Duration::from_micros(1234) + Duration::from_secs(864_000);
+        let ten_days = Instant::from_millis(5) + Duration::from_micros(1234) + Duration::from_secs(864_000);
         assert_eq!(crystal(0).blocks_made(ten_days), 86_400_000);
         // 100 ppm of 86,400,000 blocks.
         assert_eq!(crystal(100).blocks_made(ten_days), 86_400_000 + 8_640);
@@ -94,10 +78,7 @@ mod tests {
 
     #[test]
     fn a_crystal_that_stands_still_or_runs_backwards_is_refused() {
-        let config = VirtualConfig {
-            crystal_ppm: -1_000_000,
-            ..VirtualConfig::default()
-        };
+        let config = VirtualConfig { crystal_ppm: -1_000_000, ..VirtualConfig::default() };
         assert!(Crystal::new(&config, 80, Instant::ZERO).is_none());
     }
 }

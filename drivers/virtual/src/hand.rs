@@ -81,10 +81,7 @@ impl Hand {
     /// # Errors
     /// As every order: [`HandError::Full`] and [`HandError::Gone`].
     pub fn off_hook(&mut self, now: Instant) -> Result<(), HandError> {
-        self.order(Order {
-            at: now,
-            act: Act::Hook { closed: true },
-        })
+        self.order(Order { at: now, act: Act::Hook { closed: true } })
     }
 
     /// Puts the handset down. What was being dialled or spoken is given up.
@@ -92,10 +89,7 @@ impl Hand {
     /// # Errors
     /// As every order.
     pub fn on_hook(&mut self, now: Instant) -> Result<(), HandError> {
-        self.order(Order {
-            at: now,
-            act: Act::Hook { closed: false },
-        })
+        self.order(Order { at: now, act: Act::Hook { closed: false } })
     }
 
     /// Taps the hook: open for 500 ms. Nothing when the handset is down.
@@ -103,10 +97,7 @@ impl Hand {
     /// # Errors
     /// As every order.
     pub fn flash(&mut self, now: Instant) -> Result<(), HandError> {
-        self.order(Order {
-            at: now,
-            act: Act::Flash,
-        })
+        self.order(Order { at: now, act: Act::Flash })
     }
 
     /// Presses keys, 100 ms each with 100 ms between them, after what is still to be dialled or
@@ -117,10 +108,7 @@ impl Hand {
     pub fn dial(&mut self, now: Instant, digits: &[Digit]) -> Result<(), HandError> {
         for &digit in digits {
             self.shared.keys.fetch_add(1, Ordering::Relaxed);
-            let pressed = self.order(Order {
-                at: now,
-                act: Act::Say(Say::Key(digit)),
-            });
+            let pressed = self.order(Order { at: now, act: Act::Say(Say::Key(digit)) });
             pressed.inspect_err(|_| self.shared.keys_done())?;
         }
         Ok(())
@@ -133,10 +121,7 @@ impl Hand {
     /// As every order; then the digits before the refused one were taken.
     pub fn dial_pulses(&mut self, now: Instant, digits: &[Digit]) -> Result<(), HandError> {
         for &digit in digits.iter().filter(|digit| digit.event() < 10) {
-            self.order(Order {
-                at: now,
-                act: Act::Pulses(digit),
-            })?;
+            self.order(Order { at: now, act: Act::Pulses(digit) })?;
         }
         Ok(())
     }
@@ -152,10 +137,7 @@ impl Hand {
             return Err(HandError::Full);
         }
         self.shared.speeches.fetch_add(1, Ordering::Relaxed);
-        let spoken = self.order(Order {
-            at: now,
-            act: Act::Say(Say::Speech(samples)),
-        });
+        let spoken = self.order(Order { at: now, act: Act::Say(Say::Speech(samples)) });
         spoken.inspect_err(|_| self.shared.speeches_done())?;
         self.buffers_away += 1;
         Ok(())
@@ -172,10 +154,7 @@ impl Hand {
             return Err(HandError::Full);
         }
         self.shared.recordings.fetch_add(1, Ordering::Relaxed);
-        let taken = self.order(Order {
-            at: now,
-            act: Act::Hear(Hear::Record(Tape::new(samples))),
-        });
+        let taken = self.order(Order { at: now, act: Act::Hear(Hear::Record(Tape::new(samples))) });
         taken.inspect_err(|_| self.shared.recordings_done())?;
         self.buffers_away += 1;
         Ok(())
@@ -186,10 +165,7 @@ impl Hand {
     /// # Errors
     /// As every order.
     pub fn stop_listening(&mut self, now: Instant) -> Result<(), HandError> {
-        self.order(Order {
-            at: now,
-            act: Act::Hear(Hear::Stop),
-        })
+        self.order(Order { at: now, act: Act::Hear(Hear::Stop) })
     }
 
     /// Takes the oldest finished recording.
@@ -213,9 +189,7 @@ impl Hand {
         if self.orders.is_abandoned() {
             return Err(HandError::Gone);
         }
-        self.orders
-            .push(order)
-            .map_err(|PushError::Full(_)| HandError::Full)
+        self.orders.push(order).map_err(|PushError::Full(_)| HandError::Full)
     }
 
     fn take_back(&mut self) {
@@ -264,10 +238,7 @@ pub(crate) struct Tape {
 
 impl Tape {
     fn new(wanted: usize) -> Self {
-        Tape {
-            samples: Vec::with_capacity(wanted),
-            wanted,
-        }
+        Tape { samples: Vec::with_capacity(wanted), wanted }
     }
 }
 
@@ -379,22 +350,6 @@ pub(crate) fn wire(shared: Arc<Shared>) -> (Hand, Wires) {
         buffers_away: 0,
         shared: Arc::clone(&shared),
     };
-    let lines = LineWires {
-        orders,
-        mouth: mouth_in,
-        ear: ear_in,
-        shared: Arc::clone(&shared),
-    };
-    (
-        hand,
-        Wires {
-            lines,
-            audio: AudioWires {
-                mouth,
-                ear,
-                back,
-                shared,
-            },
-        },
-    )
+    let lines = LineWires { orders, mouth: mouth_in, ear: ear_in, shared: Arc::clone(&shared) };
+    (hand, Wires { lines, audio: AudioWires { mouth, ear, back, shared } })
 }

@@ -30,8 +30,7 @@ use hand::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 use tipring_hal::{
-    Abilities, Block, Card, CardConfig, CardError, CardErrorKind, CardInfo, Halves, Instant,
-    Pacing, PortInfo, PortKind,
+    Abilities, Block, Card, CardConfig, CardError, CardErrorKind, CardInfo, Halves, Instant, Pacing, PortInfo, PortKind,
 };
 
 /// Samples a second of every virtual card.
@@ -79,18 +78,12 @@ pub struct VirtualPort {
 impl VirtualPort {
     /// An FXS port with a telephone whose person does `behaviour`.
     pub fn station(behaviour: Behaviour) -> Self {
-        VirtualPort {
-            kind: PortKind::Fxs,
-            behaviour,
-        }
+        VirtualPort { kind: PortKind::Fxs, behaviour }
     }
 
     /// An FXO port on which nothing ever happens.
     pub fn line() -> Self {
-        VirtualPort {
-            kind: PortKind::Fxo,
-            behaviour: Behaviour::default(),
-        }
+        VirtualPort { kind: PortKind::Fxo, behaviour: Behaviour::default() }
     }
 }
 
@@ -148,27 +141,15 @@ pub struct VirtualCard {
 impl VirtualCard {
     /// Builds the card and the telephones on it.
     pub fn new(config: VirtualConfig) -> Self {
-        let ports = config.ports.iter().map(|port| PortInfo {
-            kind: port.kind,
-            abilities: abilities(port.kind),
-        });
+        let ports = config.ports.iter().map(|port| PortInfo { kind: port.kind, abilities: abilities(port.kind) });
         let info = CardInfo {
             name: format!("virtual/{}", config.name),
             ports: ports.collect(),
             rate_hz: RATE_HZ,
             pacing: Pacing::Card,
         };
-        let (hands, wires) = config
-            .ports
-            .iter()
-            .map(|_| hand::wire(Arc::new(Shared::default())))
-            .unzip();
-        VirtualCard {
-            info,
-            config,
-            hands,
-            wires,
-        }
+        let (hands, wires) = config.ports.iter().map(|_| hand::wire(Arc::new(Shared::default()))).unzip();
+        VirtualCard { info, config, hands, wires }
     }
 
     /// Takes the hands of all ports, in port order. To be called once; later calls return none.
@@ -185,38 +166,25 @@ impl Card for VirtualCard {
     fn open(self: Box<Self>, now: Instant, config: &CardConfig) -> Result<Halves, CardError> {
         if !(1..=Block::SAMPLES_MAX).contains(&config.block_samples) {
             let message = format!("a block of {} samples cannot be made", config.block_samples);
-            return Err(CardError {
-                kind: CardErrorKind::Unsupported,
-                message,
-            });
+            return Err(CardError { kind: CardErrorKind::Unsupported, message });
         }
-        let crystal =
-            crystal::Crystal::new(&self.config, config.block_samples, now).ok_or_else(|| {
-                CardError {
-                    kind: CardErrorKind::Unsupported,
-                    message: format!(
-                        "a crystal off by {} ppm does not run",
-                        self.config.crystal_ppm
-                    ),
-                }
-            })?;
+        let crystal = crystal::Crystal::new(&self.config, config.block_samples, now).ok_or_else(|| CardError {
+            kind: CardErrorKind::Unsupported,
+            message: format!("a crystal off by {} ppm does not run", self.config.crystal_ppm),
+        })?;
         let (lines, audio) = self.wires.into_iter().map(hand::Wires::split).unzip();
         let lines = lines::VirtualLines::new(&self.config, lines, now);
         let audio = audio::VirtualAudio::new(&self.config, crystal, config.block_samples, audio);
-        Ok(Halves {
-            lines: Box::new(lines),
-            audio: Some(Box::new(audio)),
-        })
+        Ok(Halves { lines: Box::new(lines), audio: Some(Box::new(audio)) })
     }
 }
 
 /// What a port of the card does by itself: no debouncing, so that the gateway has to.
 fn abilities(kind: PortKind) -> Abilities {
     match kind {
-        PortKind::Fxs => Abilities::NONE
-            .with(Abilities::TURNS_POLARITY)
-            .with(Abilities::REMOVES_BATTERY)
-            .with(Abilities::SETS_GAIN),
+        PortKind::Fxs => {
+            Abilities::NONE.with(Abilities::TURNS_POLARITY).with(Abilities::REMOVES_BATTERY).with(Abilities::SETS_GAIN)
+        }
         PortKind::Fxo | PortKind::Audio => Abilities::NONE.with(Abilities::SETS_GAIN),
     }
 }

@@ -88,22 +88,10 @@ impl Port {
 
     /// When [`Port::step`] is due.
     pub fn next_at(&self) -> Option<Instant> {
-        let order_at = self
-            .wires
-            .orders
-            .peek()
-            .ok()
-            .map(|order| order.at.max(self.retry_at));
+        let order_at = self.wires.orders.peek().ok().map(|order| order.at.max(self.retry_at));
         let bounce_at = self.bounces.front().map(|&(at, _)| at);
         let move_at = self.moves.front().map(|&(at, _)| at);
-        let all = [
-            bounce_at,
-            self.look_at,
-            self.trip_at,
-            move_at,
-            self.person_at(),
-            order_at,
-        ];
+        let all = [bounce_at, self.look_at, self.trip_at, move_at, self.person_at(), order_at];
         all.into_iter().flatten().min()
     }
 
@@ -138,21 +126,9 @@ impl Port {
             // Nothing on this line minds how the battery is turned.
             (PortKind::Fxs, LineCommand::Polarity(_)) => {}
             (PortKind::Fxo, LineCommand::Seize | LineCommand::Release) => {}
-            (
-                _,
-                &LineCommand::Gain {
-                    receive_tenth_db,
-                    transmit_tenth_db,
-                },
-            ) => {
-                self.wires
-                    .shared
-                    .receive_gain
-                    .store(sound::gain(receive_tenth_db), Ordering::Release);
-                self.wires
-                    .shared
-                    .transmit_gain
-                    .store(sound::gain(transmit_tenth_db), Ordering::Release);
+            (_, &LineCommand::Gain { receive_tenth_db, transmit_tenth_db }) => {
+                self.wires.shared.receive_gain.store(sound::gain(receive_tenth_db), Ordering::Release);
+                self.wires.shared.transmit_gain.store(sound::gain(transmit_tenth_db), Ordering::Release);
             }
             _ => return false,
         }
@@ -165,12 +141,12 @@ impl Port {
             return;
         }
         self.set_ringing(true);
-        if self
-            .ring_stopped_at
-            .is_none_or(|stopped| now.since(stopped) > RING_FORGOTTEN)
-        {
-            self.answer_at = self.behaviour.answers_after.map(|after| now + after);
-        }
+        let is_new = self.ring_stopped_at.is_none_or(|stopped| now.since(stopped) > RING_FORGOTTEN);
+        self.answer_at = match self.answer_at {
+            // It was time in the pause before.
+            Some(at) if !is_new => Some(at.max(now)),
+            _ => self.behaviour.answers_after.filter(|_| is_new).map(|after| now + after),
+        };
     }
 
     fn stop_ring(&mut self, now: Instant) {
@@ -221,11 +197,7 @@ impl Port {
             return None;
         }
         self.reported = self.contact;
-        Some(if self.contact {
-            LineEventKind::OffHook
-        } else {
-            LineEventKind::OnHook
-        })
+        Some(if self.contact { LineEventKind::OffHook } else { LineEventKind::OnHook })
     }
 
     fn trip(&mut self, at: Instant) -> Option<LineEventKind> {
@@ -256,12 +228,8 @@ impl Port {
     fn take_order(&mut self, at: Instant, now: Instant) {
         // A full ring to the audio half keeps the order, and all behind it, in the ring before.
         let blocked = match self.wires.orders.peek() {
-            Ok(Order {
-                act: Act::Say(_), ..
-            }) => self.wires.mouth.is_full() && !self.wires.mouth.is_abandoned(),
-            Ok(Order {
-                act: Act::Hear(_), ..
-            }) => self.wires.ear.is_full() && !self.wires.ear.is_abandoned(),
+            Ok(Order { act: Act::Say(_), .. }) => self.wires.mouth.is_full() && !self.wires.mouth.is_abandoned(),
+            Ok(Order { act: Act::Hear(_), .. }) => self.wires.ear.is_full() && !self.wires.ear.is_abandoned(),
             _ => false,
         };
         if blocked {
@@ -273,23 +241,12 @@ impl Port {
         };
         match order.act {
             // Pushing fails only when the audio half is gone, and then nobody waits for the sound.
-            Act::Say(say) => self
-                .wires
-                .mouth
-                .push(say)
-                .unwrap_or_else(|PushError::Full(say)| self.lose(say)),
-            Act::Hear(hear) => self
-                .wires
-                .ear
-                .push(hear)
-                .unwrap_or_else(|PushError::Full(hear)| self.miss(&hear)),
+            Act::Say(say) => self.wires.mouth.push(say).unwrap_or_else(|PushError::Full(say)| self.lose(say)),
+            Act::Hear(hear) => self.wires.ear.push(hear).unwrap_or_else(|PushError::Full(hear)| self.miss(&hear)),
             _ if self.kind != PortKind::Fxs => {}
             Act::Hook { closed } => self.move_handset(at, closed),
             Act::Flash => {
-                let from = self
-                    .moves
-                    .back()
-                    .map_or(at, |&(last, _)| last + BETWEEN_DIGITS);
+                let from = self.moves.back().map_or(at, |&(last, _)| last + BETWEEN_DIGITS);
                 self.add_break(from, FLASH);
             }
             Act::Pulses(digit) => self.add_pulses(at, digit),
@@ -317,15 +274,8 @@ impl Port {
     }
 
     fn add_pulses(&mut self, at: Instant, digit: Digit) {
-        let mut from = self
-            .moves
-            .back()
-            .map_or(at, |&(last, _)| last + BETWEEN_DIGITS);
-        let pulses = if digit.event() == 0 {
-            10
-        } else {
-            digit.event()
-        };
+        let mut from = self.moves.back().map_or(at, |&(last, _)| last + BETWEEN_DIGITS);
+        let pulses = if digit.event() == 0 { 10 } else { digit.event() };
         for _ in 0..pulses {
             self.add_break(from, PULSE_BREAK);
             from += PULSE_PERIOD;
@@ -352,8 +302,7 @@ impl Port {
         let mut transition_at = at;
         for _ in 0..self.chance.between(1, BOUNCES_MAX) {
             for state in [!closed, closed] {
-                transition_at +=
-                    Duration::from_micros(self.chance.between(BOUNCE_US.0, BOUNCE_US.1));
+                transition_at += Duration::from_micros(self.chance.between(BOUNCE_US.0, BOUNCE_US.1));
                 self.bounces.push_back((transition_at, state));
             }
         }

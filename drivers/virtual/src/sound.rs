@@ -22,11 +22,7 @@ impl Sine {
     /// A sine of `hertz` at `level_tenth_dbm0`, beginning at zero.
     pub fn new(hertz: u16, level_tenth_dbm0: i16) -> Self {
         let step = (u128::from(hertz) << 64) / u128::from(crate::RATE_HZ);
-        Sine {
-            phase: 0,
-            step: step as u64,
-            peak: PEAK_0_DBM0 * ratio(i32::from(level_tenth_dbm0)),
-        }
+        Sine { phase: 0, step: step as u64, peak: PEAK_0_DBM0 * ratio(i32::from(level_tenth_dbm0)) }
     }
 
     /// The next sample.
@@ -68,11 +64,7 @@ fn sine(phase: u64) -> f64 {
     let half = (phase >> 63) == 1;
     // Within the half turn, folded into its first quarter.
     let part = phase << 1;
-    let part = if part >> 63 == 1 {
-        part.wrapping_neg()
-    } else {
-        part
-    };
+    let part = if part >> 63 == 1 { part.wrapping_neg() } else { part };
     let x = (part >> 11) as f64 * (std::f64::consts::PI / (1u64 << 53) as f64);
     let square = x * x;
     // Taylor series; at a quarter turn the first term left out is 6e-8 of the whole.
@@ -112,10 +104,7 @@ mod tests {
     #[test]
     fn a_sine_has_its_level() {
         let mut sine = Sine::new(1000, -100);
-        let power: f64 = (0..8000)
-            .map(|_| f64::from(sine.sample()).powi(2))
-            .sum::<f64>()
-            / 8000.0;
+        let power: f64 = (0..8000).map(|_| f64::from(sine.sample()).powi(2)).sum::<f64>() / 8000.0;
         let level = 10.0 * (power / (PEAK_0_DBM0 * PEAK_0_DBM0 / 2.0)).log10();
         assert!((level + 10.0).abs() < 0.01, "{level} dBm0");
     }

@@ -18,7 +18,15 @@ struct Press {
 
 impl Press {
     fn new(digit: Digit) -> Self {
-        Press { digit, low_permille: 0.0, high_permille: 0.0, low_dbm0: -11.0, high_dbm0: -9.0, before: 800, during: 400 }
+        Press {
+            digit,
+            low_permille: 0.0,
+            high_permille: 0.0,
+            low_dbm0: -11.0,
+            high_dbm0: -9.0,
+            before: 800,
+            during: 400,
+        }
     }
 
     fn samples(&self) -> Vec<i16> {
@@ -30,7 +38,8 @@ impl Press {
         };
         let mut samples = vec![0; self.before];
         samples.extend((0..self.during).map(|n| {
-            let sum = wave(low, self.low_permille, self.low_dbm0, n) + wave(high, self.high_permille, self.high_dbm0, n);
+            let sum =
+                wave(low, self.low_permille, self.low_dbm0, n) + wave(high, self.high_permille, self.high_dbm0, n);
             sum.clamp(-32635.0, 32635.0) as i16
         }));
         samples.extend([0; 800]);

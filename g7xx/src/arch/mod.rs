@@ -1,0 +1,131 @@
+//! What depends on the processor: the level of vector instructions, and kernels written for it.
+//!
+//! The level is found once. It can be lowered and never raised, so that every level can be tested
+//! on one machine. All `unsafe` of this crate lives below here.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+#[cfg(target_arch = "x86_64")]
+pub mod x86_64;
+
+/// Vector instructions that are used. Each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// What the compiler makes of the plain code; the reference.
+    Scalar = 1,
+    /// x86-64 with AVX2, BMI1, BMI2 and LZCNT.
+    Avx2 = 2,
+}
+
+/// The level in use; zero before it was found.
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+impl Level {
+    /// All levels, lowest first.
+    pub const ALL: [Level; 2] = [Level::Scalar, Level::Avx2];
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| *level as u8 == number)
+    }
+
+    /// Finds a level by its name in lower case: `scalar`, `avx2`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+
+    /// Name in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Scalar => "scalar",
+            Level::Avx2 => "avx2",
+        }
+    }
+
+    /// The level in use.
+    #[inline]
+    pub fn current() -> Self {
+        match Self::from_number(LEVEL.load(Ordering::Relaxed)) {
+            Some(level) => level,
+            None => Self::detect(),
+        }
+    }
+
+    #[cold]
+    fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let level = if x86_64::has_avx2() { Level::Avx2 } else { Level::Scalar };
+        #[cfg(not(target_arch = "x86_64"))]
+        let level = Level::Scalar;
+        LEVEL.store(level as u8, Ordering::Relaxed);
+        level
+    }
+
+    /// Uses no more than `most` from now on, in the whole process; a higher level than the one in use
+    /// changes nothing. Returns the level in use. Results are the same at every level.
+    pub fn lower_to(most: Level) -> Self {
+        let level = Self::current().min(most);
+        LEVEL.fetch_min(level as u8, Ordering::Relaxed);
+        level
+    }
+}
+
+/// Square root of an integer below 2^53, correctly rounded (`core` has none).
+#[cfg(target_arch = "x86_64")]
+pub fn square_root(x: u64) -> f64 {
+    use core::arch::x86_64::{_mm_cvtsd_f64, _mm_set1_pd, _mm_sqrt_pd};
+    // SAFETY: SSE2 belongs to every x86-64 processor.
+    unsafe { _mm_cvtsd_f64(_mm_sqrt_pd(_mm_set1_pd(x as f64))) }
+}
+
+/// Square root of an integer below 2^53, correctly rounded (`core` has none).
+#[cfg(not(target_arch = "x86_64"))]
+pub fn square_root(x: u64) -> f64 {
+    square_root_portable(x)
+}
+
+/// The same in integers: the root of a number of about 106 bits has 53, and one more bit rounds it.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn square_root_portable(x: u64) -> f64 {
+    if x == 0 {
+        return 0.0;
+    }
+    let half_shift = (107 - (64 - x.leading_zeros())) / 2;
+    // 53 or 54 bits; an exact half cannot occur, since the root of an integer has no such end.
+    let root = (u128::from(x) << (2 * half_shift)).isqrt();
+    let scale = f64::from_bits(u64::from(1023 - half_shift) << 52);
+    let (kept, half) = if root >> 53 == 0 {
+        (root, false)
+    } else {
+        (root >> 1, root & 1 == 1)
+    };
+    if root >> 53 == 0 {
+        // One more bit is needed to round.
+        let finer = (u128::from(x) << (2 * half_shift + 2)).isqrt();
+        return ((finer >> 1) + (finer & 1)) as f64 * scale;
+    }
+    (kept + u128::from(half)) as f64 * 2.0 * scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portable_square_root_is_the_rounded_one() {
+        let mut x = 1u64;
+        for n in 0..100_000u64 {
+            x = x
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            for value in [n, n * n, x >> (n % 50 + 12)] {
+                assert_eq!(
+                    square_root_portable(value),
+                    (value as f64).sqrt(),
+                    "{value}"
+                );
+                assert_eq!(square_root(value), (value as f64).sqrt(), "{value}");
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The fixed codebook: four pulses of one amplitude on five interleaved tracks (G.729 3.8, A.3.8).
+
+use super::filter::SUBFRAME;
+use super::ops::*;
+use super::pitch::backward_filter;
+
+/// Positions of a track.
+const PLACES: usize = 8;
+/// Distance of the positions of a track, and number of tracks.
+const TRACKS: usize = 5;
+
+/// What a search found.
+#[derive(Clone, Copy, Debug)]
+pub struct Innovation {
+    /// Code vector, Q13, sharpened.
+    pub code: [i16; SUBFRAME],
+    /// The pulses through the impulse response, Q12.
+    pub filtered: [i16; SUBFRAME],
+    /// Positions, 13 bits.
+    pub positions: u16,
+    /// Signs, 4 bits.
+    pub signs: u16,
+}
+
+/// Repeats a vector at the distance of a short lag, attenuated by `sharpening` (Q14).
+#[inline(always)]
+pub fn sharpen(x: &mut [i16; SUBFRAME], lag: i32, sharpening: i16) {
+    let gain = shl(sharpening, 1);
+    for n in lag.max(0) as usize..SUBFRAME {
+        x[n] = add(x[n], mult(x[n - lag as usize], gain));
+    }
+}
+
+/// Code vector of received indices, not yet sharpened.
+#[inline(always)]
+pub fn decode(positions: u16, signs: u16) -> [i16; SUBFRAME] {
+    let place = |shift: u16| TRACKS * usize::from(positions >> shift & 7);
+    let pulses = [
+        place(0),
+        place(3) + 1,
+        place(6) + 2,
+        place(10) + 3 + usize::from(positions >> 9 & 1),
+    ];
+    let mut code = [0; SUBFRAME];
+    for (k, at) in pulses.into_iter().enumerate() {
+        code[at] = if signs >> k & 1 == 1 { 8191 } else { -8192 };
+    }
+    code
+}
+
+/// Correlations of the impulse response with itself, by position, track and place in the track.
+type Matrix = [[[i16; PLACES]; TRACKS]; SUBFRAME];
+
+/// The impulse response scaled so that its energy nearly fills the word.
+#[inline(always)]
+fn scaled(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
+    let e = energy(0, h);
+    if extract_h(e) > 32000 {
+        h.map(|h| h >> 1)
+    } else {
+        let shift = norm_l(e) >> 1;
+        h.map(|h| shl(h, shift))
+    }
+}
+
+/// Fills the matrix; `signed` turns a value between two positions by their signs.
+#[inline(always)]
+fn correlations(h: &[i16; SUBFRAME], signed: impl Fn(i16, usize, usize) -> i16) -> Matrix {
+    let g = scaled(h);
+    let mut matrix = [[[0; PLACES]; TRACKS]; SUBFRAME];
+    // By Cauchy-Schwarz no sum exceeds the energy.
+    let plain = energy_wide(0, &g) <= i64::from(MAX_32);
+    let mut sums = [0i32; SUBFRAME];
+    for n in 0..SUBFRAME {
+        let j = SUBFRAME - 1 - n;
+        if plain {
+            for (sum, delayed) in sums.iter_mut().zip(&g[n..]) {
+                *sum += 2 * i32::from(g[n]) * i32::from(*delayed);
+            }
+        } else {
+            for (sum, delayed) in sums.iter_mut().zip(&g[n..]) {
+                *sum = l_mac(*sum, g[n], *delayed);
+            }
+        }
+        matrix[j][j % TRACKS][j / TRACKS] = extract_h(sums[0]);
+        for i in 0..j {
+            let value = signed(extract_h(sums[j - i]), i, j);
+            matrix[i][j % TRACKS][j / TRACKS] = value;
+            matrix[j][i % TRACKS][i / TRACKS] = value;
+        }
+    }
+    matrix
+}
+
+/// What both searches work on.
+struct Ground {
+    /// Magnitude of the correlation of the target with the impulse response.
+    d: [i16; SUBFRAME],
+    /// Sign of that correlation.
+    positive: [bool; SUBFRAME],
+}
+
+impl Ground {
+    #[inline(always)]
+    fn new(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> Self {
+        let d = backward_filter(target, h);
+        Self {
+            d: d.map(|d| if d < 0 { negate(d) } else { d }),
+            positive: d.map(|d| d >= 0),
+        }
+    }
+
+    fn track(&self, track: usize) -> [i16; PLACES] {
+        core::array::from_fn(|place| self.d[TRACKS * place + track])
+    }
+}
+
+const HALF: i16 = 16384;
+const QUARTER: i16 = 8192;
+const EIGHTH: i16 = 4096;
+const SIXTEENTH: i16 = 2048;
+
+/// Best candidate so far as a fraction: squared correlation over energy.
+#[derive(Clone, Copy)]
+struct Best {
+    square: i16,
+    energy: i16,
+}
+
+impl Best {
+    const NONE: Best = Best {
+        square: -1,
+        energy: 1,
+    };
+
+    /// Whether `other` is strictly better; compares the fractions by cross products.
+    #[inline(always)]
+    fn loses_to(self, other: Best) -> bool {
+        i32::from(self.energy) * i32::from(other.square)
+            > i32::from(self.square) * i32::from(other.energy)
+    }
+}
+
+/// Values of the depth-first search that outlive a phase: they are never set back.
+struct Walk<'a> {
+    ground: &'a Ground,
+    matrix: &'a Matrix,
+    x: usize,
+    y: usize,
+    sum: i16,
+}
+
+impl Walk<'_> {
+    #[inline(always)]
+    fn diagonal(&self, i: usize) -> i16 {
+        self.matrix[i][i % TRACKS][i / TRACKS]
+    }
+
+    /// Two pulses: the two largest of track `outer` against all of track `inner`.
+    #[inline(always)]
+    fn first_pair(&mut self, outer: usize, inner: usize) -> Best {
+        let d = &self.ground.d;
+        let mut best = Best::NONE;
+        let mut excluded = SUBFRAME;
+        for _ in 0..2 {
+            let mut i0 = 0;
+            let mut max = -1;
+            for i in (outer..SUBFRAME).step_by(TRACKS) {
+                if d[i] > max && i != excluded {
+                    (max, i0) = (d[i], i);
+                }
+            }
+            excluded = i0;
+            let start = l_mult(self.diagonal(i0), QUARTER);
+            for (place, i1) in (inner..SUBFRAME).step_by(TRACKS).enumerate() {
+                let sum = add(d[i0], d[i1]);
+                let energy = l_mac(start, self.matrix[i0][inner][place], HALF);
+                let energy = l_mac(energy, self.diagonal(i1), QUARTER);
+                let candidate = Best {
+                    square: mult(sum, sum),
+                    energy: round(energy),
+                };
+                if best.loses_to(candidate) {
+                    best = candidate;
+                    (self.x, self.y, self.sum) = (i0, i1, sum);
+                }
+            }
+        }
+        best
+    }
+
+    /// Two more pulses on the tracks `outer` and `inner`, given the first two.
+    #[inline(always)]
+    fn second_pair(
+        &mut self,
+        first: Best,
+        i0: usize,
+        i1: usize,
+        outer: usize,
+        inner: usize,
+    ) -> Best {
+        let start = l_mult(first.energy, QUARTER);
+        let inner_d = self.ground.track(inner);
+        let v: [i16; PLACES] = core::array::from_fn(|place| {
+            let i3 = TRACKS * place + inner;
+            let sum = l_mult(self.matrix[i0][inner][place], QUARTER);
+            let sum = l_mac(sum, self.matrix[i1][inner][place], QUARTER);
+            round(l_mac(sum, self.diagonal(i3), EIGHTH))
+        });
+        let mut best = Best::NONE;
+        for (place, i2) in (outer..SUBFRAME).step_by(TRACKS).enumerate() {
+            let base = add(self.sum, self.ground.d[i2]);
+            let energy = l_mac(start, self.matrix[i0][outer][place], EIGHTH);
+            let energy = l_mac(energy, self.matrix[i1][outer][place], EIGHTH);
+            let energy = l_mac(energy, self.diagonal(i2), SIXTEENTH);
+            let row = &self.matrix[i2][inner];
+            let candidates: [Best; PLACES] = core::array::from_fn(|place| {
+                let sum = add(base, inner_d[place]);
+                let energy = l_mac(l_mac(energy, row[place], EIGHTH), v[place], HALF);
+                Best {
+                    square: mult(sum, sum),
+                    energy: round(energy),
+                }
+            });
+            for (place, candidate) in candidates.into_iter().enumerate() {
+                if best.loses_to(candidate) {
+                    best = candidate;
+                    (self.x, self.y) = (i2, TRACKS * place + inner);
+                }
+            }
+        }
+        best
+    }
+}
+
+/// Depth-first search of Annex A.
+#[inline(always)]
+fn depth_first(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
+    let mut pulses = [0, 1, 2, 3];
+    let mut global = Best::NONE;
+    let mut walk = Walk {
+        ground,
+        matrix,
+        x: 0,
+        y: 0,
+        sum: 0,
+    };
+    for fourth in [3, 4] {
+        let first = walk.first_pair(2, fourth);
+        let (i0, i1) = (walk.x, walk.y);
+        let best = walk.second_pair(first, i0, i1, 0, 1);
+        if global.loses_to(best) {
+            global = best;
+            pulses = [walk.x, walk.y, i0, i1];
+        }
+        let first = walk.first_pair(fourth, 0);
+        let (i0, i1) = (walk.x, walk.y);
+        let best = walk.second_pair(first, i0, i1, 1, 2);
+        if global.loses_to(best) {
+            global = best;
+            pulses = [i1, walk.x, walk.y, i0];
+        }
+    }
+    pulses
+}
+
+/// Nested search of the base codec; `credit` is the budget left over from the first subframe.
+#[inline(always)]
+fn nested(ground: &Ground, matrix: &Matrix, credit: &mut i32) -> [usize; 4] {
+    let d = &ground.d;
+    let tracks = [ground.track(0), ground.track(1), ground.track(2)];
+    let top = tracks.iter().fold(0, |sum, track| {
+        add(sum, track.iter().fold(0, |max, d| max.max(*d)))
+    });
+    let mean = (tracks
+        .as_flattened()
+        .iter()
+        .map(|d| i32::from(*d))
+        .sum::<i32>()
+        >> 3) as i16;
+    let threshold = i32::from(add(mult(sub(top, mean), 13107), mean));
+    let mut budget = 75 + *credit;
+    let mut pulses = [0, 1, 2, 3];
+    let mut best = Best {
+        square: 0,
+        energy: 32767,
+    };
+    let phi = |i: usize, j: usize| i32::from(matrix[i][j % TRACKS][j / TRACKS]);
+    'search: for i0 in (0..SUBFRAME).step_by(TRACKS) {
+        for i1 in (1..SUBFRAME).step_by(TRACKS) {
+            let sum1 = i32::from(d[i0]) + i32::from(d[i1]);
+            let energy1 = 2 * (phi(i0, i0) + phi(i1, i1)) + 4 * phi(i0, i1);
+            for i2 in (2..SUBFRAME).step_by(TRACKS) {
+                let sum2 = sum1 + i32::from(d[i2]);
+                if sum2 <= threshold {
+                    continue;
+                }
+                let energy2 = energy1 + 2 * phi(i2, i2) + 4 * (phi(i0, i2) + phi(i1, i2));
+                for track in [3, 4] {
+                    for i3 in (track..SUBFRAME).step_by(TRACKS) {
+                        let sum3 = add(sum2 as i16, d[i3]);
+                        let cross = phi(i0, i3) + phi(i1, i3) + phi(i2, i3);
+                        let energy3 = energy2 + 2 * phi(i3, i3) + 4 * cross;
+                        let candidate = Best {
+                            square: mult(sum3, sum3),
+                            energy: extract_l(energy3 >> 5),
+                        };
+                        if best.loses_to(candidate) {
+                            best = candidate;
+                            pulses = [i0, i1, i2, i3];
+                        }
+                    }
+                }
+                budget -= 1;
+                if budget <= 0 {
+                    break 'search;
+                }
+            }
+        }
+    }
+    *credit = budget;
+    pulses
+}
+
+/// Makes the vectors and indices of the pulses.
+#[inline(always)]
+fn finish(
+    ground: &Ground,
+    h: &[i16; SUBFRAME],
+    pulses: [usize; 4],
+    lag: i32,
+    sharpening: i16,
+) -> Innovation {
+    let mut code = [0; SUBFRAME];
+    let mut filtered = [0i16; SUBFRAME];
+    let mut signs = 0;
+    for (k, at) in pulses.into_iter().enumerate() {
+        let positive = ground.positive[at];
+        code[at] = if positive { 8191 } else { -8192 };
+        signs |= u16::from(positive) << k;
+        for (y, h) in filtered[at..].iter_mut().zip(h) {
+            *y = if positive { add(*y, *h) } else { sub(*y, *h) };
+        }
+    }
+    // Annex A negates the first pulse where the base codec subtracts it from zero: the same but for
+    // -32768, which both limit to 32767.
+    sharpen(&mut code, lag, sharpening);
+    let [p0, p1, p2, p3] = pulses.map(|p| (p / TRACKS) as u16);
+    let jump = (pulses[3] % TRACKS) as u16 - 3;
+    let positions = p0 | p1 << 3 | p2 << 6 | (2 * p3 + jump) << 9;
+    Innovation {
+        code,
+        filtered,
+        positions,
+        signs,
+    }
+}
+
+/// Search of Annex A for the target after the adaptive codebook.
+#[inline(always)]
+pub fn search_a(
+    target: &[i16; SUBFRAME],
+    h: &[i16; SUBFRAME],
+    lag: i32,
+    sharpening: i16,
+) -> Innovation {
+    let mut h = *h;
+    sharpen(&mut h, lag, sharpening);
+    let ground = Ground::new(target, &h);
+    let matrix = correlations(&h, |value, i, j| {
+        if ground.positive[i] == ground.positive[j] {
+            mult(value, 32767)
+        } else {
+            mult(value, -32768)
+        }
+    });
+    finish(&ground, &h, depth_first(&ground, &matrix), lag, sharpening)
+}
+
+/// Search of the base codec. `credit` is 30 before the first subframe and is handed to the second.
+#[inline(always)]
+pub fn search_base(
+    target: &[i16; SUBFRAME],
+    h: &[i16; SUBFRAME],
+    lag: i32,
+    sharpening: i16,
+    credit: &mut i32,
+) -> Innovation {
+    let mut h = *h;
+    sharpen(&mut h, lag, sharpening);
+    let ground = Ground::new(target, &h);
+    let matrix = correlations(&h, |value, i, j| {
+        // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
+        let sign = match (ground.positive[i], ground.positive[j]) {
+            (true, true) => 32766,
+            (false, false) => 32767,
+            _ => -32767,
+        };
+        mult(value, sign)
+    });
+    finish(
+        &ground,
+        &h,
+        nested(&ground, &matrix, credit),
+        lag,
+        sharpening,
+    )
+}

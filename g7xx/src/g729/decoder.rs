@@ -1,0 +1,333 @@
+//! The decoder up to the synthesis; the post-filters follow in their own files (G.729 4.1, 4.4, B.5).
+
+use super::bits::{self, Parameters, SidParameters, Subframe};
+use super::cng::{self, Energy};
+use super::codebook;
+use super::encoder::{SHARPENING_MAX, SHARPENING_MIN, mix};
+use super::filter::{self, Memory, SUBFRAME, window};
+use super::gains::{self, Gains, Predictor as GainPredictor};
+use super::highpass::HighPass;
+use super::lpc::{self, Lsp, ORDER, Predictor};
+use super::lsp::{self, Indices};
+use super::ops::*;
+use super::pitch::{self, EXCITATION, EXCITATION_PAST, LAG_MAX, Lag};
+use super::postfilter::PostFilterBase;
+use super::postfilter_a::PostFilterA;
+use super::tables::{FREQ_PREV_RESET, INIT_LSP, INIT_LSP_SID};
+use super::{FRAME, FrameInput, Variant};
+
+/// The post-filter of a variant.
+// The larger one is no waste: an enum of the two costs the same as either alone needs.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Debug)]
+enum PostFilter {
+    A(PostFilterA),
+    Base(PostFilterBase),
+}
+
+/// State of a decoder between frames.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    excitation: [i16; EXCITATION_PAST],
+    lsp_old: Lsp,
+    lsf_memory: lsp::Memory,
+    lsf_previous: Lsp,
+    mode_previous: usize,
+    synthesis_memory: Memory,
+    sharpening: i16,
+    lag_previous: i32,
+    gains: Gains,
+    gain_predictor: GainPredictor,
+    /// Of the codebook of erased frames.
+    seed: i16,
+    /// Base codec: lag of the last frame when it was voiced, else 0.
+    voicing: i32,
+    post_filter: PostFilter,
+    post_process: HighPass,
+    noise: Noise,
+}
+
+/// What comfort noise remembers.
+#[derive(Clone, Debug)]
+struct Noise {
+    seed: i16,
+    after_speech: bool,
+    sid_gain: i16,
+    gain: i16,
+    lsp: Lsp,
+    energy: Energy,
+}
+
+/// What the post-filter is told about a frame.
+struct Synthesis {
+    /// The ten samples before the frame, then the frame.
+    samples: [i16; FRAME + ORDER],
+    a: [Predictor; 2],
+    lags: [i32; 2],
+}
+
+impl Decoder {
+    pub fn new(variant: Variant) -> Self {
+        Self {
+            excitation: [0; EXCITATION_PAST],
+            lsp_old: INIT_LSP,
+            lsf_memory: lsp::initial_memory(),
+            lsf_previous: FREQ_PREV_RESET,
+            mode_previous: 0,
+            synthesis_memory: [0; ORDER],
+            sharpening: SHARPENING_MIN,
+            lag_previous: 60,
+            gains: Gains { pitch: 0, code: 0 },
+            gain_predictor: GainPredictor::new(),
+            seed: 21845,
+            voicing: 60,
+            post_filter: match variant {
+                Variant::A => PostFilter::A(PostFilterA::new()),
+                Variant::Base => PostFilter::Base(PostFilterBase::new()),
+            },
+            post_process: HighPass::new(),
+            noise: Noise {
+                seed: cng::SEED,
+                after_speech: true,
+                sid_gain: cng::gain_of(0),
+                gain: 0,
+                lsp: INIT_LSP_SID,
+                energy: Energy {
+                    value: 0,
+                    exponent: 1,
+                },
+            },
+        }
+    }
+
+    #[inline(always)]
+    pub fn decode(&mut self, input: FrameInput<'_>, output: &mut [i16; FRAME]) {
+        let mut excitation = [0; EXCITATION];
+        excitation[..EXCITATION_PAST].copy_from_slice(&self.excitation);
+        // An erased frame goes on with what there was: speech or noise.
+        let (speech, synthesis) = match input {
+            FrameInput::Speech(octets) => (
+                true,
+                self.decode_speech(Some(&bits::unpack(octets)), &mut excitation),
+            ),
+            FrameInput::Erased if self.noise.after_speech => {
+                (true, self.decode_speech(None, &mut excitation))
+            }
+            FrameInput::Sid(octets) => (
+                false,
+                self.decode_noise(Some(&bits::unpack_sid(octets)), &mut excitation),
+            ),
+            FrameInput::Untransmitted | FrameInput::Erased => {
+                (false, self.decode_noise(None, &mut excitation))
+            }
+        };
+        if input != FrameInput::Erased {
+            let sum = energy(0, &excitation[EXCITATION_PAST..]);
+            let norm = norm_l(sum);
+            self.noise.energy = Energy {
+                value: round(l_shl(sum, norm)),
+                exponent: 16 - norm as i16,
+            };
+        }
+        self.noise.after_speech = speech;
+        self.excitation.copy_from_slice(&excitation[FRAME..]);
+        self.voicing = match &mut self.post_filter {
+            PostFilter::A(post_filter) => {
+                for subframe in 0..2 {
+                    let s = window(&synthesis.samples, SUBFRAME * subframe);
+                    let y = post_filter.filter(
+                        s,
+                        &synthesis.a[subframe],
+                        synthesis.lags[subframe],
+                        speech,
+                    );
+                    output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
+                }
+                0
+            }
+            PostFilter::Base(post_filter) => {
+                let mut voicing = 0;
+                for subframe in 0..2 {
+                    let s = window(&synthesis.samples, SUBFRAME * subframe);
+                    let (y, voiced) =
+                        post_filter.filter(s, &synthesis.a[subframe], synthesis.lags[0], speech);
+                    output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
+                    if voiced != 0 {
+                        voicing = voiced;
+                    }
+                }
+                voicing
+            }
+        };
+        self.post_process.post_process(output);
+    }
+
+    /// LSP of a speech frame, received or not.
+    #[inline(always)]
+    fn spectrum(&mut self, parameters: Option<&Parameters>) -> Lsp {
+        match parameters {
+            Some(p) => {
+                let indices = Indices {
+                    mode: usize::from(p.predictor_first >> 7 & 1),
+                    first: usize::from(p.predictor_first & 127),
+                    lower: usize::from(p.second >> 5 & 31),
+                    upper: usize::from(p.second & 31),
+                };
+                self.lsf_previous = lsp::reconstruct(&indices, &mut self.lsf_memory);
+                self.mode_previous = indices.mode;
+            }
+            None => lsp::repeat(&self.lsf_previous, self.mode_previous, &mut self.lsf_memory),
+        }
+        lsp::lsf_to_lsp(&self.lsf_previous)
+    }
+
+    #[inline(always)]
+    fn decode_speech(
+        &mut self,
+        parameters: Option<&Parameters>,
+        excitation: &mut [i16; EXCITATION],
+    ) -> Synthesis {
+        self.noise.seed = cng::SEED;
+        let lsp = self.spectrum(parameters);
+        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        self.lsp_old = lsp;
+        let mut samples = self.history();
+        let mut lags = [0; 2];
+        for subframe in 0..2 {
+            let lag = match parameters {
+                Some(p) if subframe == 0 => {
+                    let index = p.subframes[0].lag;
+                    (pitch::parity(index) == p.parity).then(|| pitch::decode_first(index))
+                }
+                Some(p) => Some(pitch::decode_second(p.subframes[1].lag, lags[0])),
+                None => None,
+            };
+            let lag = match lag {
+                Some(lag) => {
+                    self.lag_previous = lag.whole;
+                    lag
+                }
+                None => {
+                    let whole = self.lag_previous;
+                    self.lag_previous = (whole + 1).min(LAG_MAX);
+                    Lag { whole, third: 0 }
+                }
+            };
+            lags[subframe] = lag.whole;
+            let start = EXCITATION_PAST + SUBFRAME * subframe;
+            pitch::predict(excitation, start, lag);
+            let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
+            let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
+            mix(&mut excitation[start..start + SUBFRAME], &code, gains);
+            self.synthesise(&a[subframe], excitation, subframe, &mut samples);
+        }
+        Synthesis { samples, a, lags }
+    }
+
+    /// Code vector of a subframe, received or drawn.
+    #[inline(always)]
+    fn innovation(&mut self, subframe: Option<&Subframe>, lag: i32) -> [i16; SUBFRAME] {
+        let (positions, signs) = match subframe {
+            Some(subframe) => (subframe.positions, subframe.signs),
+            None => {
+                let positions = random(&mut self.seed) as u16 & 0x1FFF;
+                (positions, random(&mut self.seed) as u16 & 0xF)
+            }
+        };
+        let mut code = codebook::decode(positions, signs);
+        codebook::sharpen(&mut code, lag, self.sharpening);
+        code
+    }
+
+    /// Gains for the excitation of a subframe; a lost one repeats them, attenuated.
+    #[inline(always)]
+    fn decode_gains(&mut self, index: Option<u16>, code: &[i16; SUBFRAME]) -> Gains {
+        let used = match index {
+            Some(index) => {
+                self.gains = gains::decode(index, code, &mut self.gain_predictor);
+                self.gains
+            }
+            None => {
+                self.gains.pitch = mult(self.gains.pitch, 29491).min(29491);
+                self.gains.code = mult(self.gains.code, 32111);
+                self.gain_predictor.fade();
+                match (&self.post_filter, self.voicing) {
+                    (PostFilter::A(_), _) => self.gains,
+                    (PostFilter::Base(_), 0) => Gains {
+                        pitch: 0,
+                        ..self.gains
+                    },
+                    (PostFilter::Base(_), _) => Gains {
+                        code: 0,
+                        ..self.gains
+                    },
+                }
+            }
+        };
+        self.sharpening = self.gains.pitch.clamp(SHARPENING_MIN, SHARPENING_MAX);
+        used
+    }
+
+    /// Sample buffer that starts with the last ten samples before the frame.
+    fn history(&self) -> [i16; FRAME + ORDER] {
+        let mut samples = [0; FRAME + ORDER];
+        samples[..ORDER].copy_from_slice(&self.synthesis_memory);
+        samples
+    }
+
+    /// Synthesis of a subframe. When it overflows, the whole excitation is scaled down for good.
+    #[inline(always)]
+    fn synthesise(
+        &mut self,
+        a: &Predictor,
+        excitation: &mut [i16; EXCITATION],
+        subframe: usize,
+        samples: &mut [i16; FRAME + ORDER],
+    ) {
+        let start = EXCITATION_PAST + SUBFRAME * subframe;
+        let (mut y, overflow) =
+            filter::synthesise_checked(a, window(&excitation[..], start), &self.synthesis_memory);
+        if overflow {
+            excitation.iter_mut().for_each(|e| *e >>= 2);
+            y = filter::synthesise_only(a, window(&excitation[..], start), &self.synthesis_memory);
+        }
+        self.synthesis_memory
+            .copy_from_slice(&y[SUBFRAME - ORDER..]);
+        samples[ORDER + SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
+    }
+
+    #[inline(always)]
+    fn decode_noise(
+        &mut self,
+        sid: Option<&SidParameters>,
+        excitation: &mut [i16; EXCITATION],
+    ) -> Synthesis {
+        let noise = &mut self.noise;
+        match sid {
+            Some(sid) => {
+                noise.sid_gain = cng::gain_of(usize::from(sid.gain));
+                noise.lsp = cng::decode_spectrum(sid, &mut self.lsf_memory);
+            }
+            // The first descriptor after speech was lost.
+            None if noise.after_speech => {
+                noise.sid_gain = cng::gain_of(cng::conceal_gain(noise.energy))
+            }
+            None => {}
+        }
+        noise.gain = cng::smooth(noise.gain, noise.sid_gain, noise.after_speech);
+        cng::excite(excitation, noise.gain, &mut noise.seed, None);
+        let lsp = noise.lsp;
+        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        self.lsp_old = lsp;
+        let mut samples = self.history();
+        for (subframe, a) in a.iter().enumerate() {
+            self.synthesise(a, excitation, subframe, &mut samples);
+        }
+        self.sharpening = SHARPENING_MIN;
+        Synthesis {
+            samples,
+            a,
+            lags: [self.lag_previous; 2],
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The two filters of which everything else is made: the residual through A(z) and the synthesis
+//! through 1/A(z), both of order ten.
+//!
+//! The recommendation adds in a fixed order and limits every sum. Here the sums are plain, and a
+//! bound over the largest coefficient sum and sample shows that no limit could have acted;
+//! otherwise the block is computed again, limit by limit.
+
+use super::lpc::{ORDER, Predictor};
+use super::ops::*;
+
+/// Samples of a subframe.
+pub const SUBFRAME: usize = 40;
+
+/// Filter memory: the last ten outputs, oldest first.
+pub type Memory = [i16; ORDER];
+
+/// Whether no sum of `coefficients` times samples of at most `magnitude` can leave 32 bits when doubled.
+#[inline(always)]
+fn bounded(coefficients: i32, magnitude: i32) -> bool {
+    i64::from(coefficients) * i64::from(magnitude) < 1 << 30
+}
+
+/// Output sample of a plain (undoubled) sum: shifted by three, rounded, limited.
+#[inline(always)]
+fn finish(sum: i32) -> i16 {
+    clamp_16(sum.wrapping_add(0x800) >> 12)
+}
+
+/// Residual of `x[10..]` through the predictor; `x` starts with ten past samples.
+#[inline(always)]
+pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+    if bounded(sum_magnitudes(a), max_magnitude(x)) {
+        let a = a.map(i32::from);
+        for (n, y) in y.iter_mut().enumerate() {
+            let mut sum = 0;
+            for (j, a) in a.iter().enumerate() {
+                sum += a * i32::from(x[n + ORDER - j]);
+            }
+            *y = finish(sum);
+        }
+    } else {
+        for (n, y) in y.iter_mut().enumerate() {
+            let mut sum = l_mult(x[n + ORDER], a[0]);
+            for j in 1..=ORDER {
+                sum = l_mac(sum, a[j], x[n + ORDER - j]);
+            }
+            *y = round(l_shl(sum, 3));
+        }
+    }
+}
+
+/// Work area of a synthesis: memory, then outputs.
+type Area<const L: usize> = [i16; L];
+
+/// Plain synthesis; returns whether the result is exact.
+#[inline(always)]
+fn synthesise_plain<const N: usize, const L: usize>(
+    a: &Predictor,
+    x: &[i16; N],
+    area: &mut Area<L>,
+) -> bool {
+    let total = sum_magnitudes(a);
+    let c = a.map(i32::from);
+    let mut past: [i32; ORDER] = core::array::from_fn(|k| i32::from(area[ORDER - 1 - k]));
+    for n in 0..N {
+        let mut sum = c[0].wrapping_mul(i32::from(x[n]));
+        // Newest last, so that the chain from one output to the next is one product long.
+        for k in (0..ORDER).rev() {
+            sum = sum.wrapping_sub(c[k + 1].wrapping_mul(past[k]));
+        }
+        let y = finish(sum);
+        past.copy_within(0..ORDER - 1, 1);
+        past[0] = i32::from(y);
+        area[ORDER + n] = y;
+    }
+    bounded(total, max_magnitude(x).max(max_magnitude(area)))
+}
+
+/// Synthesis with every limit; returns whether one of them acted.
+#[inline(never)]
+fn synthesise_limited<const N: usize, const L: usize>(
+    a: &Predictor,
+    x: &[i16; N],
+    area: &mut Area<L>,
+) -> bool {
+    let mut overflow = false;
+    let mut watch = |wide: i64| {
+        let limited = clamp_32(wide);
+        overflow |= i64::from(limited) != wide;
+        limited
+    };
+    for n in 0..N {
+        let mut sum = watch(2 * i64::from(x[n]) * i64::from(a[0]));
+        for k in 1..=ORDER {
+            let product = watch(2 * i64::from(a[k]) * i64::from(area[ORDER + n - k]));
+            sum = watch(i64::from(sum) - i64::from(product));
+        }
+        let shifted = watch(i64::from(sum) << 3);
+        area[ORDER + n] = extract_h(watch(i64::from(shifted) + 0x8000));
+    }
+    overflow
+}
+
+/// Synthesis of `x` through `1/A(z)` after the outputs in `memory`, which stay as they are.
+#[inline(always)]
+pub fn synthesise_peek<const N: usize, const L: usize>(
+    a: &Predictor,
+    x: &[i16; N],
+    memory: &Memory,
+) -> [i16; N] {
+    const { assert!(L == N + ORDER) };
+    let mut area = [0; L];
+    area[..ORDER].copy_from_slice(memory);
+    if !synthesise_plain(a, x, &mut area) {
+        synthesise_limited(a, x, &mut area);
+    }
+    core::array::from_fn(|n| area[ORDER + n])
+}
+
+/// Synthesis of a subframe; the memory is not changed.
+#[inline(always)]
+pub fn synthesise_only(a: &Predictor, x: &[i16; SUBFRAME], memory: &Memory) -> [i16; SUBFRAME] {
+    synthesise_peek::<SUBFRAME, { SUBFRAME + ORDER }>(a, x, memory)
+}
+
+/// Synthesis of a subframe; the memory becomes its last ten outputs.
+#[inline(always)]
+pub fn synthesise(a: &Predictor, x: &[i16; SUBFRAME], memory: &mut Memory) -> [i16; SUBFRAME] {
+    let y = synthesise_only(a, x, memory);
+    memory.copy_from_slice(&y[SUBFRAME - ORDER..]);
+    y
+}
+
+/// Synthesis of a subframe that also says whether a limit acted (the decoder then rescales).
+#[inline(always)]
+pub fn synthesise_checked(
+    a: &Predictor,
+    x: &[i16; SUBFRAME],
+    memory: &Memory,
+) -> ([i16; SUBFRAME], bool) {
+    let mut area = [0; SUBFRAME + ORDER];
+    area[..ORDER].copy_from_slice(memory);
+    // An output at either end of the range may be a limited one.
+    let plain = synthesise_plain(a, x, &mut area);
+    let extreme = area[ORDER..]
+        .iter()
+        .any(|y| *y == i16::MAX || *y == i16::MIN);
+    let overflow = if plain && !extreme {
+        false
+    } else {
+        synthesise_limited(a, x, &mut area)
+    };
+    (core::array::from_fn(|n| area[ORDER + n]), overflow)
+}
+
+/// Impulse response of `numerator / denominator`, `N` samples.
+#[inline(always)]
+pub fn impulse_response<const N: usize, const L: usize>(
+    numerator: &Predictor,
+    denominator: &Predictor,
+) -> [i16; N] {
+    let mut x = [0; N];
+    x[..ORDER + 1].copy_from_slice(numerator);
+    synthesise_peek::<N, L>(denominator, &x, &[0; ORDER])
+}
+
+/// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.
+#[inline(always)]
+pub fn convolve(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
+    core::array::from_fn(|n| {
+        let sum = (0..=n).fold(0, |sum, i| l_mac(sum, x[i], h[n - i]));
+        extract_h(l_shl(sum, 3))
+    })
+}
+
+/// `N` samples of a buffer from `start` on.
+#[inline(always)]
+pub fn window<const N: usize>(x: &[i16], start: usize) -> &[i16; N] {
+    x[start..]
+        .first_chunk()
+        .expect("buffers are longer than any window into them")
+}

@@ -1,0 +1,309 @@
+//! Linear prediction: window, autocorrelation, Levinson recursion, and the way from the predictor
+//! to line spectral pairs (G.729 3.2.1 to 3.2.3).
+
+use super::ops::*;
+use super::tables::{HAM_WINDOW, LAG_H, LAG_L};
+
+/// Order of the linear prediction.
+pub const ORDER: usize = 10;
+/// Autocorrelations taken: Annex B uses twelve lags, the codec itself ten.
+pub const LAGS: usize = 13;
+/// Samples of the speech buffer, which is also the analysis window.
+pub const WINDOW: usize = 240;
+
+/// Line spectral pairs in the cosine domain, Q15; or frequencies.
+pub type Lsp = [i16; ORDER];
+/// Predictor, Q12, with the leading 1.0.
+pub type Predictor = [i16; ORDER + 1];
+
+/// Normalised autocorrelation in double precision format.
+#[derive(Clone, Copy, Debug)]
+pub struct Autocorrelation {
+    /// High words of lags 0 to 12.
+    pub high: [i16; LAGS],
+    /// Low words of lags 0 to 12.
+    pub low: [i16; LAGS],
+    /// Scale of the values, used by Annex B only.
+    pub exponent: i16,
+}
+
+impl Autocorrelation {
+    fn at(&self, lag: usize) -> Dpf {
+        (self.high[lag], self.low[lag])
+    }
+}
+
+/// Windows the speech buffer and correlates it with itself.
+#[inline(always)]
+pub fn autocorrelate(speech: &[i16; WINDOW]) -> Autocorrelation {
+    let mut y = [0i16; WINDOW];
+    for ((y, s), w) in y.iter_mut().zip(speech).zip(&HAM_WINDOW) {
+        *y = mult_r(*s, *w);
+    }
+    let mut exponent = 1;
+    let mut sum = energy_wide(1, &y);
+    while sum > i64::from(MAX_32) {
+        y.iter_mut().for_each(|y| *y >>= 2);
+        exponent += 4;
+        sum = energy_wide(1, &y);
+    }
+    let norm = norm_l(sum as i32);
+    let mut r = Autocorrelation {
+        high: [0; LAGS],
+        low: [0; LAGS],
+        exponent: exponent - norm as i16,
+    };
+    (r.high[0], r.low[0]) = l_extract((sum as i32) << norm);
+    // No sum of a lag exceeds the energy, nor does any part of one, so plain sums are exact.
+    for lag in 1..LAGS {
+        let sum = dot(&y[..WINDOW - lag], &y[lag..]);
+        (r.high[lag], r.low[lag]) = l_extract((2 * sum) << norm);
+    }
+    r
+}
+
+/// Multiplies lags 1 to 12 by the lag window, which contains the white noise correction.
+#[inline(always)]
+pub fn lag_window(r: &mut Autocorrelation) {
+    for lag in 1..LAGS {
+        (r.high[lag], r.low[lag]) = l_extract(mpy_32(r.at(lag), (LAG_H[lag - 1], LAG_L[lag - 1])));
+    }
+}
+
+/// What the last stable Levinson recursion gave; an unstable one repeats it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stable {
+    /// Predictor.
+    pub a: Predictor,
+    /// First two reflection coefficients, Q15.
+    pub reflection: [i16; 2],
+}
+
+impl Stable {
+    /// Before the first frame.
+    pub const fn new() -> Self {
+        Self {
+            a: [4096, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            reflection: [0; 2],
+        }
+    }
+}
+
+/// Solves for the predictor, leaves it in `stable` and returns the residual energy, or `None` when
+/// the filter is unstable and `stable` stays as it was.
+#[inline(always)]
+pub fn levinson(r: &Autocorrelation, stable: &mut Stable) -> Option<i16> {
+    let mut a = [(0i16, 0i16); ORDER + 1];
+    let t = l_comp(r.at(1));
+    let q = div_32(l_abs(t), r.at(0));
+    let q = if t > 0 { l_negate(q) } else { q };
+    let mut k = l_extract(q);
+    a[1] = l_extract(q >> 4);
+    let mut reflection = [k.0, 0];
+    let u = l_sub(MAX_32, l_abs(mpy_32(k, k)));
+    let energy = mpy_32(r.at(0), l_extract(u));
+    let mut alpha_exponent = norm_l(energy);
+    let mut alpha = l_extract(l_shl(energy, alpha_exponent));
+    for i in 2..=ORDER {
+        let mut s = 0;
+        for j in 1..i {
+            s = l_add(s, mpy_32(r.at(j), a[i - j]));
+        }
+        s = l_add(l_shl(s, 4), l_comp(r.at(i)));
+        let q = div_32(l_abs(s), alpha);
+        let q = l_shl(if s > 0 { l_negate(q) } else { q }, alpha_exponent);
+        k = l_extract(q);
+        if i == 2 {
+            reflection[1] = k.0;
+        }
+        // A reflection coefficient of almost 1.0 makes the filter unstable.
+        if abs_s(k.0) > 32750 {
+            return None;
+        }
+        let previous = a;
+        for j in 1..i {
+            a[j] = l_extract(l_add(mpy_32(k, previous[i - j]), l_comp(previous[j])));
+        }
+        a[i] = l_extract(q >> 4);
+        let u = l_sub(MAX_32, l_abs(mpy_32(k, k)));
+        let energy = mpy_32(alpha, l_extract(u));
+        let norm = norm_l(energy);
+        alpha = l_extract(l_shl(energy, norm));
+        alpha_exponent += norm;
+    }
+    for (a, value) in stable.a[1..].iter_mut().zip(&a[1..]) {
+        *a = round(l_shl(l_comp(*value), 1));
+    }
+    stable.reflection = reflection;
+    Some(shr(alpha.0, alpha_exponent))
+}
+
+/// Sum and difference polynomials, and whether they are in Q10 instead of Q11.
+struct Polynomials {
+    f: [[i16; 6]; 2],
+    coarse: bool,
+}
+
+/// Adds or subtracts in the polynomial recursion and says when the result does not fit.
+#[inline(always)]
+fn step(x: i32, y: i32, fits: &mut bool) -> i16 {
+    let sum = x + y;
+    *fits &= sum == i32::from(sum as i16);
+    clamp_16(sum)
+}
+
+#[inline(always)]
+fn polynomials(a: &Predictor) -> Polynomials {
+    for (shift, coarse) in [(1, false), (2, true)] {
+        let start = if coarse { 1024 } else { 2048 };
+        let mut f = [[start, 0, 0, 0, 0, 0]; 2];
+        let mut fits = true;
+        for i in 0..5 {
+            let (p, q) = (i32::from(a[i + 1]), i32::from(a[ORDER - i]));
+            f[0][i + 1] = step((p + q) >> shift, -i32::from(f[0][i]), &mut fits);
+            f[1][i + 1] = step((p - q) >> shift, i32::from(f[1][i]), &mut fits);
+        }
+        if fits || coarse {
+            return Polynomials { f, coarse };
+        }
+    }
+    unreachable!()
+}
+
+/// Evaluates the Chebyshev series, Q14, limited to 16 bits.
+#[inline(always)]
+fn chebyshev(x: i16, f: &[i16; 6], coarse: bool) -> i16 {
+    let (unit, factor, shift) = if coarse { (128, 256, 7) } else { (256, 512, 6) };
+    let mut b2: Dpf = (unit, 0);
+    let mut b1 = l_extract(l_mac(l_mult(x, factor), f[1], 4096));
+    for &f in &f[2..5] {
+        let t = l_shl(mpy_32_16(b1, x), 1);
+        let t = l_msu(l_mac(t, b2.0, -32768), b2.1, 1);
+        let t = l_mac(t, f, 4096);
+        b2 = b1;
+        b1 = l_extract(t);
+    }
+    let t = mpy_32_16(b1, x);
+    let t = l_msu(l_mac(t, b2.0, -32768), b2.1, 1);
+    extract_h(l_shl(l_mac(t, f[5], 2048), shift))
+}
+
+/// How finely the roots are searched: the grid, and how often an interval is halved.
+#[derive(Clone, Copy)]
+pub struct RootSearch {
+    /// Cosines at which the polynomials are evaluated.
+    pub grid: &'static [i16],
+    /// Halvings of an interval with a sign change.
+    pub halvings: usize,
+}
+
+/// Finds the line spectral pairs of a predictor; `None` when fewer than ten roots were found.
+#[inline(always)]
+pub fn az_lsp(a: &Predictor, search: RootSearch) -> Option<Lsp> {
+    let polynomials = polynomials(a);
+    let value = |x, which: usize| chebyshev(x, &polynomials.f[which], polynomials.coarse);
+    let mut lsp = [0; ORDER];
+    let mut found = 0;
+    let mut x_low = search.grid[0];
+    let mut y_low = value(x_low, 0);
+    for &x in &search.grid[1..] {
+        let (mut x_high, mut y_high) = (x_low, y_low);
+        x_low = x;
+        y_low = value(x_low, found & 1);
+        if i32::from(y_low) * i32::from(y_high) > 0 {
+            continue;
+        }
+        for _ in 0..search.halvings {
+            let x_mid = add(x_low >> 1, x_high >> 1);
+            let y_mid = value(x_mid, found & 1);
+            if i32::from(y_low) * i32::from(y_mid) <= 0 {
+                (x_high, y_high) = (x_mid, y_mid);
+            } else {
+                (x_low, y_low) = (x_mid, y_mid);
+            }
+        }
+        let root = interpolate_root(x_low, x_high, y_low, y_high);
+        lsp[found] = root;
+        found += 1;
+        if found == ORDER {
+            return Some(lsp);
+        }
+        x_low = root;
+        y_low = value(x_low, found & 1);
+    }
+    None
+}
+
+#[inline(always)]
+fn interpolate_root(x_low: i16, x_high: i16, y_low: i16, y_high: i16) -> i16 {
+    let dx = sub(x_high, x_low);
+    let dy = sub(y_high, y_low);
+    if dy == 0 {
+        return x_low;
+    }
+    let magnitude = abs_s(dy);
+    let exponent = norm_s(magnitude);
+    let inverse = div_s(16383, shl(magnitude, exponent));
+    let slope = extract_l(l_shr(l_mult(dx, inverse), 20 - exponent));
+    let slope = if dy < 0 { negate(slope) } else { slope };
+    sub(x_low, extract_l(l_shr(l_mult(y_low, slope), 11)))
+}
+
+/// One of the two polynomials of which the predictor is made, Q24.
+#[inline(always)]
+fn lsp_polynomial(lsp: &Lsp, offset: usize) -> [i32; 6] {
+    let mut f = [0i32; 6];
+    f[0] = 1 << 24;
+    f[1] = l_msu(0, lsp[offset], 512);
+    for i in 2..=5 {
+        let c = lsp[2 * (i - 1) + offset];
+        f[i] = f[i - 2];
+        for e in (2..=i).rev() {
+            let t = l_shl(mpy_32_16(l_extract(f[e - 1]), c), 1);
+            f[e] = l_sub(l_add(f[e], f[e - 2]), t);
+        }
+        f[1] = l_msu(f[1], c, 512);
+    }
+    f
+}
+
+/// Turns line spectral pairs into the predictor.
+#[inline(always)]
+pub fn lsp_az(lsp: &Lsp) -> Predictor {
+    let mut f1 = lsp_polynomial(lsp, 0);
+    let mut f2 = lsp_polynomial(lsp, 1);
+    for i in (1..=5).rev() {
+        f1[i] = l_add(f1[i], f1[i - 1]);
+        f2[i] = l_sub(f2[i], f2[i - 1]);
+    }
+    let mut a = [4096; ORDER + 1];
+    for i in 1..=5 {
+        a[i] = extract_l(l_shr_r(l_add(f1[i], f2[i]), 13));
+        a[ORDER + 1 - i] = extract_l(l_shr_r(l_sub(f1[i], f2[i]), 13));
+    }
+    a
+}
+
+/// Mean of two LSP vectors, each halved first.
+#[inline(always)]
+pub fn lsp_mean(old: &Lsp, new: &Lsp) -> Lsp {
+    core::array::from_fn(|i| add(new[i] >> 1, old[i] >> 1))
+}
+
+/// Predictors of the two subframes: the first from the mean, the second from the new pairs.
+#[inline(always)]
+pub fn interpolate(old: &Lsp, new: &Lsp) -> [Predictor; 2] {
+    [lsp_az(&lsp_mean(old, new)), lsp_az(new)]
+}
+
+/// Bandwidth expansion `A(z / gamma)`, gamma in Q15.
+#[inline(always)]
+pub fn weight(a: &Predictor, gamma: i16) -> Predictor {
+    let mut weighted = *a;
+    let mut factor = gamma;
+    for i in 1..=ORDER {
+        weighted[i] = round(l_mult(a[i], factor));
+        factor = round(l_mult(factor, gamma));
+    }
+    weighted
+}

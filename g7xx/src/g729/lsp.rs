@@ -1,0 +1,260 @@
+//! Line spectral frequencies and their quantiser (G.729 3.2.4 to 3.2.6).
+
+use super::lpc::{Lsp, ORDER};
+use super::ops::*;
+use super::tables::*;
+
+/// Past elementary vectors of the moving-average predictor, newest first, Q13.
+pub type Memory = [Lsp; 4];
+
+/// Indices of a quantised vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Indices {
+    /// Predictor, 0 or 1.
+    pub mode: usize,
+    /// First stage, 0-127.
+    pub first: usize,
+    /// Second stage, lower five, 0-31.
+    pub lower: usize,
+    /// Second stage, upper five, 0-31.
+    pub upper: usize,
+}
+
+/// The predictor memory at reset.
+pub fn initial_memory() -> Memory {
+    [FREQ_PREV_RESET; 4]
+}
+
+/// Cosines to frequencies, Q13 in radians.
+#[inline(always)]
+pub fn lsp_to_lsf(lsp: &Lsp) -> Lsp {
+    let mut lsf = [0; ORDER];
+    let mut index = 63;
+    for i in (0..ORDER).rev() {
+        while index > 0 && COSINE[index] < lsp[i] {
+            index -= 1;
+        }
+        let offset = sub(lsp[i], COSINE[index]);
+        let slope = extract_l(l_mult(SLOPE_ACOS[index], offset) >> 12);
+        lsf[i] = mult(add(shl(index as i16, 9), slope), 25736);
+    }
+    lsf
+}
+
+/// Cosines to frequencies, Q15 of half the sampling rate (0 to 16384).
+#[inline(always)]
+pub fn lsp_to_normalised(lsp: &Lsp) -> Lsp {
+    let mut lsf = [0; ORDER];
+    let mut index = 63;
+    for i in (0..ORDER).rev() {
+        while index > 0 && COSINE[index] < lsp[i] {
+            index -= 1;
+        }
+        let x = l_mult(sub(lsp[i], COSINE[index]), SLOPE_ACOS[index]);
+        lsf[i] = add(round(l_shl(x, 3)), (index as i16) << 8);
+    }
+    lsf
+}
+
+/// Frequencies (Q13) to cosines (Q15).
+#[inline(always)]
+pub fn lsf_to_lsp(lsf: &Lsp) -> Lsp {
+    lsf.map(|lsf| {
+        let f = mult(lsf, 20861);
+        let index = (f >> 8).clamp(0, 63) as usize;
+        let offset = f & 0xFF;
+        add(
+            COSINE[index],
+            extract_l(l_mult(SLOPE_COS[index], offset) >> 13),
+        )
+    })
+}
+
+/// Weights of the quantiser: close frequencies count more.
+#[inline(always)]
+pub fn weights(lsf: &Lsp) -> Lsp {
+    let mut w = [0; ORDER];
+    for i in 0..ORDER {
+        let distance = match i {
+            0 => sub(lsf[1], 9221),
+            9 => sub(15485, lsf[8]),
+            _ => sub(sub(lsf[i + 1], lsf[i - 1]), 8192),
+        };
+        w[i] = if distance > 0 {
+            2048
+        } else {
+            let square = extract_h(l_shl(l_mult(distance, distance), 2));
+            add(extract_h(l_shl(l_mult(square, 20480), 2)), 2048)
+        };
+    }
+    for w in &mut w[4..6] {
+        *w = extract_h(l_shl(l_mult(*w, 19661), 1));
+    }
+    let max = w.iter().fold(0, |max, w| max.max(*w));
+    let norm = norm_s(max);
+    w.map(|w| shl(w, norm))
+}
+
+/// Pulls neighbours of the pairs `from..=to` apart to at least `gap`, in place and in order.
+#[inline(always)]
+pub fn spread(u: &mut Lsp, from: usize, to: usize, gap: i16) {
+    for j in from..=to {
+        let t = add(sub(u[j - 1], u[j]), gap) >> 1;
+        if t > 0 {
+            u[j - 1] = sub(u[j - 1], t);
+            u[j] = add(u[j], t);
+        }
+    }
+}
+
+/// Removes the prediction: the elementary vector that would give `lsf`.
+#[inline(always)]
+pub fn extract(lsf: &Lsp, memory: &Memory, fg: &[Lsp; 4], fg_sum_inv: &Lsp) -> Lsp {
+    core::array::from_fn(|j| {
+        let t = (0..4).fold(l_deposit_h(lsf[j]), |t, k| l_msu(t, memory[k][j], fg[k][j]));
+        extract_h(l_shl(l_mult(extract_h(t), fg_sum_inv[j]), 3))
+    })
+}
+
+/// Adds the prediction to an elementary vector.
+#[inline(always)]
+pub fn compose(u: &Lsp, memory: &Memory, fg: &[Lsp; 4], fg_sum: &Lsp) -> Lsp {
+    core::array::from_fn(|j| {
+        let t = l_mult(u[j], fg_sum[j]);
+        extract_h((0..4).fold(t, |t, k| l_mac(t, memory[k][j], fg[k][j])))
+    })
+}
+
+/// Puts an elementary vector into the memory.
+#[inline(always)]
+pub fn remember(memory: &mut Memory, u: &Lsp) {
+    memory.copy_within(..3, 1);
+    memory[0] = *u;
+}
+
+/// Orders the frequencies and keeps them apart so that the filter is stable.
+#[inline(always)]
+pub fn stabilise(lsf: &mut Lsp) {
+    for j in 0..ORDER - 1 {
+        if lsf[j + 1] < lsf[j] {
+            lsf.swap(j, j + 1);
+        }
+    }
+    lsf[0] = lsf[0].max(40);
+    for j in 0..ORDER - 1 {
+        if i32::from(lsf[j + 1]) - i32::from(lsf[j]) < 321 {
+            lsf[j + 1] = add(lsf[j], 321);
+        }
+    }
+    lsf[9] = lsf[9].min(25681);
+}
+
+/// Rebuilds the frequencies of a set of indices and moves the memory on.
+#[inline(always)]
+pub fn reconstruct(indices: &Indices, memory: &mut Memory) -> Lsp {
+    let first = &LSP_CB1[indices.first];
+    let (lower, upper) = (&LSP_CB2[indices.lower], &LSP_CB2[indices.upper]);
+    let mut u = core::array::from_fn(|j| add(first[j], if j < 5 { lower[j] } else { upper[j] }));
+    spread(&mut u, 1, 9, 10);
+    spread(&mut u, 1, 9, 5);
+    let mut lsf = compose(&u, memory, &FG[indices.mode], &FG_SUM[indices.mode]);
+    remember(memory, &u);
+    stabilise(&mut lsf);
+    lsf
+}
+
+/// Rebuilds the memory when nothing was received and `lsf` is used again.
+#[inline(always)]
+pub fn repeat(lsf: &Lsp, mode: usize, memory: &mut Memory) {
+    let u = extract(lsf, memory, &FG[mode], &FG_SUM_INV[mode]);
+    remember(memory, &u);
+}
+
+/// First stage of the quantiser: the nearest vector without weights.
+#[inline(always)]
+fn first_stage(target: &Lsp) -> usize {
+    let mut best = (MAX_32, 0);
+    for (c, vector) in LSP_CB1.iter().enumerate() {
+        let distance: i64 = target
+            .iter()
+            .zip(vector)
+            .map(|(t, v)| {
+                let d = i32::from(sub(*t, *v));
+                i64::from(d * d)
+            })
+            .sum();
+        let distance = clamp_32(2 * distance);
+        if distance < best.0 {
+            best = (distance, c);
+        }
+    }
+    best.1
+}
+
+/// Second stage of the quantiser for the elements from `offset` on.
+#[inline(always)]
+fn second_stage(target: &Lsp, first: &Lsp, w: &Lsp, offset: usize) -> usize {
+    let e: [i16; 5] = core::array::from_fn(|j| sub(target[offset + j], first[offset + j]));
+    let mut best = (MAX_32, 0);
+    for (l, vector) in LSP_CB2.iter().enumerate() {
+        let mut distance = 0;
+        for j in 0..5 {
+            let t = sub(e[j], vector[offset + j]);
+            distance = l_mac(distance, mult(w[offset + j], t), t);
+        }
+        if distance < best.0 {
+            best = (distance, l);
+        }
+    }
+    best.1
+}
+
+/// Quantises with one predictor; returns the indices and the distortion.
+#[inline(always)]
+fn quantise_mode(lsf: &Lsp, w: &Lsp, memory: &Memory, mode: usize) -> (Indices, i32) {
+    let target = extract(lsf, memory, &FG[mode], &FG_SUM_INV[mode]);
+    let first = first_stage(&target);
+    let vector = &LSP_CB1[first];
+    let lower = second_stage(&target, vector, w, 0);
+    let mut u = [0; ORDER];
+    for j in 0..5 {
+        u[j] = add(vector[j], LSP_CB2[lower][j]);
+    }
+    spread(&mut u, 1, 4, 10);
+    let upper = second_stage(&target, vector, w, 5);
+    for j in 5..ORDER {
+        u[j] = add(vector[j], LSP_CB2[upper][j]);
+    }
+    spread(&mut u, 5, 9, 10);
+    spread(&mut u, 1, 9, 5);
+    let mut distortion = 0;
+    for j in 0..ORDER {
+        let t = mult(sub(u[j], target[j]), FG_SUM[mode][j]);
+        let weighted = extract_h(l_shl(l_mult(w[j], t), 4));
+        distortion = l_mac(distortion, weighted, t);
+    }
+    (
+        Indices {
+            mode,
+            first,
+            lower,
+            upper,
+        },
+        distortion,
+    )
+}
+
+/// Quantises a set of LSP; returns the indices and the quantised LSP, and moves the memory on.
+#[inline(always)]
+pub fn quantise(lsp: &Lsp, memory: &mut Memory) -> (Indices, Lsp) {
+    let lsf = lsp_to_lsf(lsp);
+    let w = weights(&lsf);
+    let (indices_0, distortion_0) = quantise_mode(&lsf, &w, memory, 0);
+    let (indices_1, distortion_1) = quantise_mode(&lsf, &w, memory, 1);
+    let indices = if distortion_1 < distortion_0 {
+        indices_1
+    } else {
+        indices_0
+    };
+    (indices, lsf_to_lsp(&reconstruct(&indices, memory)))
+}

@@ -1,0 +1,154 @@
+//! G.729: conjugate-structure ACELP at 8 kbit/s, with Annex A (reduced complexity) and Annex B
+//! (silence compression), bit-exact.
+//!
+//! A frame is 80 samples at 8 kHz (10 ms). The encoder looks 5 ms ahead, so what it sends describes
+//! sound 5 ms older than its newest sample.
+
+pub mod bits;
+
+mod cng;
+mod codebook;
+pub(crate) mod decoder;
+mod dtx;
+pub(crate) mod encoder;
+mod filter;
+mod gains;
+mod highpass;
+mod lpc;
+mod lsp;
+// Every operator of the recommendation stands here by its name; its document needs no more.
+#[allow(missing_docs)]
+mod ops;
+mod perceptual;
+mod pitch;
+mod postfilter;
+mod postfilter_a;
+mod tables;
+mod vad;
+
+#[cfg(target_arch = "x86_64")]
+use crate::Level;
+
+/// Samples of a frame.
+pub const FRAME: usize = 80;
+/// Octets of a coded speech frame.
+pub const SPEECH_OCTETS: usize = 10;
+/// Octets of a silence descriptor.
+pub const SID_OCTETS: usize = 2;
+
+/// Which of the two interoperable algorithms. They share the bit stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// The base codec: a little better, half again as dear.
+    Base,
+    /// Annex A, what everybody uses.
+    A,
+}
+
+/// What an encoder made of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Active speech, or anything when the VAD is off.
+    Speech([u8; SPEECH_OCTETS]),
+    /// Silence descriptor of Annex B: ends a packet.
+    Sid([u8; SID_OCTETS]),
+    /// Annex B: nothing is sent.
+    Untransmitted,
+}
+
+impl Frame {
+    /// The octets to be put into an RTP payload: 10, 2 or none.
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            Frame::Speech(octets) => octets,
+            Frame::Sid(octets) => octets,
+            Frame::Untransmitted => &[],
+        }
+    }
+
+    /// The same frame as decoder input.
+    pub fn as_input(&self) -> FrameInput<'_> {
+        match self {
+            Frame::Speech(octets) => FrameInput::Speech(octets),
+            Frame::Sid(octets) => FrameInput::Sid(octets),
+            Frame::Untransmitted => FrameInput::Untransmitted,
+        }
+    }
+}
+
+/// What is known about a frame at the receiver. The four are not interchangeable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameInput<'a> {
+    /// Received speech.
+    Speech(&'a [u8; SPEECH_OCTETS]),
+    /// Received silence descriptor.
+    Sid(&'a [u8; SID_OCTETS]),
+    /// The sender sent nothing on purpose (a gap in timestamps without a gap in sequence numbers).
+    Untransmitted,
+    /// The frame was sent and got lost.
+    Erased,
+}
+
+/// Encoder of one channel.
+///
+/// ```
+/// use g7xx::g729::{Encoder, Frame, Variant};
+/// let mut encoder = Encoder::new(Variant::A, false);
+/// let frame = encoder.encode(&[0; 80]);
+/// assert_eq!(frame.octets().len(), 10);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    inner: encoder::Encoder,
+}
+
+impl Encoder {
+    /// In the reset state. With `vad`, silence is compressed as Annex B says; otherwise every frame
+    /// is [`Frame::Speech`].
+    pub fn new(variant: Variant, vad: bool) -> Self {
+        Self {
+            inner: encoder::Encoder::new(variant, vad),
+        }
+    }
+
+    /// Encodes one frame.
+    pub fn encode(&mut self, samples: &[i16; FRAME]) -> Frame {
+        #[cfg(target_arch = "x86_64")]
+        if Level::current() == Level::Avx2 {
+            return crate::arch::x86_64::g729_encode(&mut self.inner, samples);
+        }
+        self.inner.encode(samples)
+    }
+}
+
+/// Decoder of one channel.
+///
+/// ```
+/// use g7xx::g729::{Decoder, FrameInput, Variant};
+/// let mut decoder = Decoder::new(Variant::A);
+/// let mut samples = [0; 80];
+/// decoder.decode(FrameInput::Erased, &mut samples);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    inner: decoder::Decoder,
+}
+
+impl Decoder {
+    /// In the reset state. The variant chooses the post-filter and the concealment; either decodes
+    /// streams of both encoders, and of Annex B.
+    pub fn new(variant: Variant) -> Self {
+        Self {
+            inner: decoder::Decoder::new(variant),
+        }
+    }
+
+    /// Decodes one frame. Any bits are allowed.
+    pub fn decode(&mut self, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
+        #[cfg(target_arch = "x86_64")]
+        if Level::current() == Level::Avx2 {
+            return crate::arch::x86_64::g729_decode(&mut self.inner, input, samples);
+        }
+        self.inner.decode(input, samples);
+    }
+}

@@ -1,0 +1,160 @@
+//! Post-filter of Annex A (G.729 A.4.2).
+
+use super::filter::{self, Memory, SUBFRAME};
+use super::lpc::{self, ORDER, Predictor};
+use super::ops::*;
+
+/// Past samples of the residual: the largest lag.
+const PAST: usize = 143;
+/// Samples of the impulse response for the tilt.
+const RESPONSE: usize = 22;
+
+/// State of the post-filter.
+#[derive(Clone, Debug)]
+pub struct PostFilterA {
+    /// Residual; the scaled copy of the recommendation is made from it when needed.
+    residual: [i16; PAST],
+    memory: Memory,
+    /// Last sample before the tilt filter.
+    tilt: i16,
+    /// Gain of the level control, Q12.
+    gain: i16,
+}
+
+impl PostFilterA {
+    /// At reset.
+    pub const fn new() -> Self {
+        Self {
+            residual: [0; PAST],
+            memory: [0; ORDER],
+            tilt: 0,
+            gain: 4096,
+        }
+    }
+
+    /// Filters a subframe: `s` is the synthesis with ten samples before it.
+    #[inline(always)]
+    pub fn filter(
+        &mut self,
+        s: &[i16; SUBFRAME + ORDER],
+        a: &Predictor,
+        lag: i32,
+        speech: bool,
+    ) -> [i16; SUBFRAME] {
+        let numerator = lpc::weight(a, 18022);
+        let denominator = lpc::weight(a, 22938);
+        let mut residual = [0; SUBFRAME];
+        filter::residual(&numerator, s, &mut residual);
+        let mut run = [0; PAST + SUBFRAME];
+        run[..PAST].copy_from_slice(&self.residual);
+        run[PAST..].copy_from_slice(&residual);
+        let mut x = if speech {
+            harmonic(&run, lag)
+        } else {
+            residual
+        };
+        self.residual.copy_from_slice(&run[SUBFRAME..]);
+        let mu = tilt_factor(&numerator, &denominator);
+        for x in &mut x {
+            let before = core::mem::replace(&mut self.tilt, *x);
+            *x = sub(*x, mult(mu, before));
+        }
+        let mut y = filter::synthesise(&denominator, &x, &mut self.memory);
+        self.control_gain(&s[ORDER..], &mut y);
+        y
+    }
+
+    /// Brings the level back to that of the input, slowly.
+    #[inline(always)]
+    fn control_gain(&mut self, input: &[i16], y: &mut [i16; SUBFRAME]) {
+        let out = energy(0, &y.map(|y| y >> 2));
+        if out == 0 {
+            self.gain = 0;
+            return;
+        }
+        let exponent = norm_l(out) - 1;
+        let out = round(l_shl(out, exponent));
+        let quarter: [i16; SUBFRAME] = core::array::from_fn(|n| input[n] >> 2);
+        let level = energy(0, &quarter);
+        let target = if level == 0 {
+            0
+        } else {
+            let norm = norm_l(level);
+            let level = round(l_shl(level, norm));
+            let x = l_shl(i32::from(div_s(out, level)), 7);
+            let x = inv_sqrt(l_shr(x, exponent - norm));
+            mult(round(l_shl(x, 9)), 3276)
+        };
+        for y in y {
+            self.gain = add(mult(self.gain, 29491), target);
+            *y = extract_h(l_shl(l_mult(*y, self.gain), 3));
+        }
+    }
+}
+
+/// Strengthens the pitch: adds the residual one lag ago. `run` ends with the subframe.
+#[inline(always)]
+fn harmonic(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
+    let (low, high) = if lag + 3 > 143 {
+        (137, 143)
+    } else {
+        (lag - 3, lag + 3)
+    };
+    let scaled = run.map(|r| r >> 2);
+    let delayed = |lag: i32| &scaled[PAST - lag as usize..][..SUBFRAME];
+    let present = &scaled[PAST..];
+    // By Cauchy-Schwarz over the whole run.
+    let plain = energy_wide(1, &scaled) <= i64::from(MAX_32);
+    let mut best = (MIN_32, low);
+    for lag in low..=high {
+        let c = if plain {
+            2 * dot(present, delayed(lag))
+        } else {
+            mac_chain(present, delayed(lag))
+        };
+        if c > best.0 {
+            best = (c, lag);
+        }
+    }
+    let lag = best.1;
+    let correlation = best.0.max(0);
+    let past_energy = energy(1, delayed(lag));
+    let present_energy = energy(1, present);
+    let norm = norm_l(correlation.max(past_energy).max(present_energy));
+    let [c, n1, n0] = [correlation, past_energy, present_energy].map(|x| round(l_shl(x, norm)));
+    let now: [i16; SUBFRAME] = core::array::from_fn(|n| run[PAST + n]);
+    if l_sub(l_mult(c, c), l_mult(n1, n0) >> 1) < 0 {
+        return now;
+    }
+    let (direct, back) = if c > n1 {
+        (21845, 10923)
+    } else {
+        let c2 = mult(c, 16384) >> 1;
+        let sum = add(c2, n1 >> 1);
+        if sum > 0 {
+            let back = div_s(c2, sum);
+            (sub(32767, back), back)
+        } else {
+            (32767, 0)
+        }
+    };
+    core::array::from_fn(|n| {
+        add(
+            mult(direct, now[n]),
+            mult(back, run[PAST + n - lag as usize]),
+        )
+    })
+}
+
+/// Factor of the tilt filter from the impulse response of the short-term filter, Q15.
+#[inline(always)]
+fn tilt_factor(numerator: &Predictor, denominator: &Predictor) -> i16 {
+    let h = filter::impulse_response::<RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
+    let t1 = extract_h(energy(0, &h));
+    let t2 = extract_h(mac_chain(&h[..RESPONSE - 1], &h[1..]));
+    if t2 <= 0 {
+        0
+    } else {
+        div_s(mult(t2, 26214), t1)
+    }
+}

@@ -1,0 +1,116 @@
+//! `tipring explain NUMBER --from phone/201`: why a number goes where it goes.
+
+use super::{Answer, ExplainArgs, config};
+use serde_json::json;
+use tipring::config::Config;
+use tipring::dialplan::{Completeness, Decision, Refusal, Verdict, is_inside};
+
+/// `tipring explain`, `tipring dialplan explain`
+pub(super) fn explain(args: &ExplainArgs) -> Answer {
+    let config = config::load(&args.file)?;
+    check_caller(&config, &args.from)?;
+    let inside = is_inside(&args.from);
+    let decision = config.plan.route(&args.from, inside, &args.number);
+    let completeness = config.plan.completeness(&args.from, inside, &args.number);
+    if args.json {
+        Ok(to_json(args, &decision, completeness))
+    } else {
+        Ok(to_text(args, &config, &decision, completeness))
+    }
+}
+
+/// Refuses callers that the configuration does not know: their answer would be of no use.
+fn check_caller(config: &Config, from: &str) -> Result<(), String> {
+    let names: Vec<String> = [
+        config.phones.iter().map(|phone| format!("phone/{}", phone.name)).collect::<Vec<_>>(),
+        config.stations.iter().map(|station| format!("station/{}", station.name)).collect(),
+        config.lines.iter().map(|line| format!("line/{}", line.name)).collect(),
+        config.trunks.iter().map(|trunk| format!("trunk/{}", trunk.name)).collect(),
+        config.isups.iter().map(|isup| format!("isup/{isup}")).collect(),
+    ]
+    .concat();
+    if names.iter().any(|name| name == from) {
+        return Ok(());
+    }
+    Err(format!("nobody is called {from}; there are: {}", names.join(", ")))
+}
+
+fn to_text(args: &ExplainArgs, config: &Config, decision: &Decision, completeness: Completeness) -> String {
+    let side = if is_inside(&args.from) { "inside" } else { "outside" };
+    let mut text = format!("{} dialled by {} ({side})\n", args.number, args.from);
+    let mut rows: Vec<[&str; 4]> = Vec::new();
+    if let Some(chosen) = &decision.chosen {
+        rows.push([&chosen.place, &chosen.name, &chosen.pattern, "chosen: narrowest that serves this caller"]);
+    }
+    rows.extend(decision.considered.iter().map(|c| [c.place.as_str(), c.name.as_str(), c.pattern.as_str(), c.why]));
+    if rows.is_empty() {
+        text.push_str("  routes      none accepts this number\n");
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    for (index, [place, name, pattern, why]) in rows.iter().enumerate() {
+        let head = if index == 0 { "routes" } else { "" };
+        let [a, b, c] = widths;
+        text.push_str(&format!("  {head:<10}  {place:<a$}  {name:<b$}  {pattern:<c$}  {why}\n"));
+    }
+    match &decision.verdict {
+        Verdict::Targets(targets) => {
+            for (index, target) in targets.iter().enumerate() {
+                let head = if index == 0 { "would try" } else { "" };
+                text.push_str(&format!("  {head:<10}  {target}, sends {}\n", decision.number));
+            }
+        }
+        Verdict::Refused(refusal) => {
+            let (status, cause, why) = (refusal.status(), refusal.cause(), in_words(*refusal));
+            text.push_str(&format!("  refused     {status}, cause {cause} ({}): {why}\n", refusal.as_str()));
+        }
+    }
+    let dialling = match completeness {
+        Completeness::Complete => "complete at the last digit".to_owned(),
+        Completeness::CompleteMayGrow => {
+            format!("complete, and more could follow: a telephone waits {:?}", config.dialling.complete)
+        }
+        Completeness::Incomplete => {
+            format!("not complete: a telephone waits {:?} for more", config.dialling.next_digit)
+        }
+        Completeness::Impossible => "no digits can make it a number: reorder tone at once".to_owned(),
+    };
+    text + &format!("  dialling    {dialling}\n")
+}
+
+fn in_words(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Unassigned => "nobody has this number",
+        Refusal::NoRoute => "the number exists, but not for this caller",
+        Refusal::Incomplete => "more digits are needed",
+        _ => "the route says so",
+    }
+}
+
+fn to_json(args: &ExplainArgs, decision: &Decision, completeness: Completeness) -> String {
+    let (targets, refused) = match &decision.verdict {
+        Verdict::Targets(targets) => (targets.iter().map(ToString::to_string).collect(), None),
+        Verdict::Refused(refusal) => (Vec::new(), Some(refusal)),
+    };
+    let considered = |c: &tipring::dialplan::Considered| json!({ "route": c.name, "place": c.place, "pattern": c.pattern, "why": c.why });
+    let dialling = match completeness {
+        Completeness::Complete => "complete",
+        Completeness::CompleteMayGrow => "complete-may-grow",
+        Completeness::Incomplete => "incomplete",
+        Completeness::Impossible => "impossible",
+    };
+    json!({
+        "dialled": decision.dialled,
+        "from": args.from,
+        "inside": is_inside(&args.from),
+        "route": decision.chosen.as_ref().map(|c| &c.name),
+        "place": decision.chosen.as_ref().map(|c| &c.place),
+        "pattern": decision.chosen.as_ref().map(|c| &c.pattern),
+        "targets": targets,
+        "number": decision.number,
+        "refused": refused.map(|r| json!({ "reason": r.as_str(), "status": r.status(), "cause": r.cause() })),
+        "considered": decision.considered.iter().map(considered).collect::<Vec<_>>(),
+        "dialling": dialling,
+    })
+    .to_string()
+}

@@ -1,0 +1,277 @@
+//! The command line: what can be asked of `tipring`, and where each question goes.
+//!
+//! Exit codes: 0 fine; 1 what was asked failed or the input is wrong; 2 wrong usage (by clap).
+//! Answers go to standard output, complaints to standard error.
+
+mod config;
+mod explain;
+mod gateway;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A media gateway between analog lines, ISUP-style trunks and SIP.
+///
+/// Without a command it runs the gateway; without a configuration, the demo exchange.
+#[derive(Debug, Parser)]
+#[command(name = "tipring", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Run(RunArgs),
+    /// Validate a configuration and its dial plan; shows every finding at once
+    Check(CheckArgs),
+    /// The embedded configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Why a number goes where it goes
+    Explain(ExplainArgs),
+    /// Questions to the dial plan
+    Dialplan {
+        #[command(subcommand)]
+        command: DialplanCommand,
+    },
+    /// Play a scenario against the simulated exchange, in virtual time
+    Sim(SimArgs),
+    /// Show the calls of the running gateway
+    Calls(ListArgs),
+    /// Show the telephones of the running gateway
+    Phones(ListArgs),
+    /// End a call of the running gateway
+    Hangup {
+        /// Number of the call, as `tipring calls` shows it
+        call: u64,
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Let the running gateway take no new calls
+    Drain {
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Move a simulated telephone of the running gateway
+    Handset {
+        /// The telephone, like station/105
+        #[arg(value_parser = station)]
+        station: String,
+        #[command(flatten)]
+        control: ControlArgs,
+        /// The answer as JSON
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(subcommand)]
+        action: HandsetAction,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+struct FileArgs {
+    /// Configuration file; the demo exchange when not given
+    #[arg(short, long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Which running gateway.
+#[derive(Clone, Debug, Args)]
+struct ControlArgs {
+    /// Control socket of the running gateway
+    #[arg(long, global = true, value_name = "PATH", env = "TIPRING_CONTROL")]
+    control: Option<PathBuf>,
+    /// Configuration file of the running gateway, when it says where the control socket is
+    #[arg(short, long = "config", global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Listen for SIP there, UDP and TCP, instead of where the configuration says
+    #[arg(long, value_name = "ADDR:PORT")]
+    sip: Option<SocketAddr>,
+    /// Write what every port and RTP leg heard as WAV, and the packets as pcapng
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Control socket, instead of the configured one
+    #[arg(long, value_name = "PATH", env = "TIPRING_CONTROL")]
+    control: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Findings as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the embedded configuration, commented: the file to start from
+    Default,
+}
+
+#[derive(Debug, Subcommand)]
+enum DialplanCommand {
+    /// Why a number goes where it goes
+    Explain(ExplainArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct ExplainArgs {
+    /// The number, as dialled
+    number: String,
+    /// Who dials: phone/201, station/105, trunk/NAME, ...
+    #[arg(long, value_name = "KIND/NAME")]
+    from: String,
+    #[command(flatten)]
+    file: FileArgs,
+    /// The answer as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+struct SimArgs {
+    /// Scenario file
+    file: PathBuf,
+    /// Where all chance comes from, instead of what the file says
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Write what every port and RTP leg heard as WAV, and the packets as pcapng
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ListArgs {
+    /// The list as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    control: ControlArgs,
+}
+
+/// What the hand, mouth or ear at a simulated telephone does.
+#[derive(Clone, Debug, Subcommand)]
+enum HandsetAction {
+    /// Lift the handset
+    OffHook,
+    /// Put it down
+    OnHook,
+    /// Tap the hook
+    Flash,
+    /// Press keys: 0-9, *, #, A-D
+    Dial {
+        /// The keys
+        #[arg(value_parser = keys)]
+        digits: String,
+    },
+    /// Say a WAV file: 8 kHz, mono, 16 bit
+    Speak {
+        /// The file
+        file: PathBuf,
+    },
+    /// Write what is heard to a WAV file
+    Listen {
+        /// How long, up to 60
+        #[arg(value_parser = seconds)]
+        seconds: f64,
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// NAME of `station/NAME`.
+fn station(text: &str) -> Result<String, String> {
+    match text.strip_prefix("station/").filter(|name| !name.is_empty()) {
+        Some(name) => Ok(name.to_owned()),
+        None => Err("a simulated telephone is written station/NAME".to_owned()),
+    }
+}
+
+fn keys(text: &str) -> Result<String, String> {
+    match text.chars().find(|&c| tipring_hal::Digit::from_char(c).is_none()) {
+        None if !text.is_empty() => Ok(text.to_owned()),
+        Some(c) => Err(format!("there is no key `{c}`")),
+        None => Err("no key".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 60.0 => Ok(seconds),
+        _ => Err("from 0 to 60 seconds".to_owned()),
+    }
+}
+
+/// What to print, or what to complain about.
+type Answer = Result<String, String>;
+
+/// Reads the arguments, does what they ask, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let answer = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => gateway::run(&args),
+        Command::Check(args) => return config::check(&args),
+        Command::Config { command: ConfigCommand::Default } => Ok(tipring::config::DEFAULT.to_owned()),
+        Command::Explain(args) | Command::Dialplan { command: DialplanCommand::Explain(args) } => {
+            explain::explain(&args)
+        }
+        Command::Sim(args) => return gateway::sim(&args),
+        Command::Calls(args) => gateway::calls(&args),
+        Command::Phones(args) => gateway::phones(&args),
+        Command::Hangup { call, control } => gateway::hangup(call, &control),
+        Command::Drain { control } => gateway::drain(&control),
+        Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),
+        Command::Completions { shell } => Ok(completions(shell)),
+    };
+    match answer {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(complaint) => fail(&complaint),
+    }
+}
+
+/// Complains; the exit code is 1.
+fn fail(complaint: &str) -> ExitCode {
+    use std::io::Write;
+    // There is nobody left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "tipring: {}", complaint.trim_end());
+    ExitCode::FAILURE
+}
+
+/// Writes an answer and a line end. A reader who has seen enough (`| head`) is no failure.
+fn print(text: &str) {
+    use std::io::Write;
+    let text = text.trim_end_matches('\n');
+    if !text.is_empty() {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tipring", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}

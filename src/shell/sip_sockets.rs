@@ -1,0 +1,481 @@
+//! UDP and TCP sockets of SIP.
+//!
+//! UDP is read and written by the control thread itself, without waiting: no hop between socket
+//! and core. A TCP connection is one small task that turns reads into [`StreamEvent`]s and writes
+//! what its bounded queue holds. Framing is the core's business; here bytes are bytes.
+
+use super::ShellError;
+use crate::config::Listener;
+use crate::limits;
+use crate::sip::{ConnectionId, Flow, Transport};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Names of accepted connections count up from here; the core names its own from 1.
+const FIRST_ACCEPTED: u64 = 1 << 63;
+/// Messages that may wait for a peer that reads slowly; beyond it the connection is closed.
+const WRITE_QUEUE: usize = 64;
+/// Events of all connections that may wait for the control loop; beyond it reading pauses.
+const STREAM_EVENTS: usize = 256;
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last bytes may take to leave while the process ends.
+const FINISH_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long accepting pauses when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What the kernel may keep of datagrams that the control thread has not read yet, in bytes.
+const UDP_BUFFER_BYTES: usize = 1 << 20;
+
+/// Something that happened on a TCP connection.
+#[derive(Debug)]
+pub(super) enum StreamEvent {
+    /// A peer connected.
+    Accepted { stream: TcpStream, local: SocketAddr, remote: SocketAddr },
+    /// A connection that the core asked for is open.
+    Opened { connection: ConnectionId, stream: TcpStream, local: SocketAddr, remote: SocketAddr },
+    /// Bytes came.
+    Bytes { connection: ConnectionId, bytes: Vec<u8> },
+    /// It could not be opened.
+    Failed { connection: ConnectionId },
+    /// It is closed.
+    Closed { connection: ConnectionId },
+}
+
+struct UdpPort {
+    socket: UdpSocket,
+    local: SocketAddr,
+}
+
+struct Connection {
+    flow: Flow,
+    queue: mpsc::Sender<Vec<u8>>,
+    task: JoinHandle<()>,
+}
+
+/// All SIP sockets of the process.
+pub(super) struct SipSockets {
+    udp: Vec<UdpPort>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    connecting: usize,
+    next_accepted: u64,
+    events: mpsc::Sender<StreamEvent>,
+    listening: Vec<Listener>,
+    acceptors: Vec<JoinHandle<()>>,
+}
+
+impl SipSockets {
+    /// Opens every listener. What happens on connections comes out of the receiver.
+    ///
+    /// # Errors
+    /// [`ShellError::Listen`] names the first that cannot be opened.
+    pub(super) fn open(listeners: &[Listener]) -> Result<(SipSockets, mpsc::Receiver<StreamEvent>), ShellError> {
+        let (events, inbox) = mpsc::channel(STREAM_EVENTS);
+        let mut sockets = SipSockets {
+            udp: Vec::new(),
+            connections: BTreeMap::new(),
+            connecting: 0,
+            next_accepted: FIRST_ACCEPTED,
+            events,
+            listening: Vec::new(),
+            acceptors: Vec::new(),
+        };
+        for listener in listeners {
+            let address = match listener.transport {
+                Transport::Udp => sockets.open_udp(listener.address),
+                Transport::Tcp => sockets.open_tcp(listener.address),
+            }
+            .map_err(|source| listen_error(*listener, source))?;
+            sockets.listening.push(Listener { transport: listener.transport, address });
+        }
+        Ok((sockets, inbox))
+    }
+
+    /// What is listened on, with the ports that the system chose where 0 was asked.
+    pub(super) fn listening(&self) -> &[Listener] {
+        &self.listening
+    }
+
+    fn open_udp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+        // A burst of calls must survive the time that one wake-up takes. The kernel caps the wish.
+        let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let local = socket.local_addr()?;
+        self.udp.push(UdpPort { socket, local });
+        Ok(local)
+    }
+
+    fn open_tcp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?; // else a restart waits for connections in TIME_WAIT
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let local = listener.local_addr()?;
+        self.acceptors.push(tokio::spawn(accept(listener, self.events.clone())));
+        Ok(local)
+    }
+
+    /// Ready when a datagram can be read from some socket, with the number of that socket.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<usize> {
+        for (number, port) in self.udp.iter().enumerate() {
+            if port.socket.poll_recv_ready(context).is_ready() {
+                return Poll::Ready(number);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads one datagram of socket `number` without waiting; `None` when there is none (left).
+    pub(super) fn receive(&self, number: usize, buffer: &mut [u8]) -> Option<(Flow, Received)> {
+        let port = self.udp.get(number)?;
+        let flow = |remote| Flow { transport: Transport::Udp, local: port.local, remote, connection: None };
+        match port.socket.try_recv_from(buffer) {
+            Ok((length, remote)) => Some((flow(remote), Received::Bytes(length))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            // An unconnected UDP socket reports the ICMP error of an earlier send here, without
+            // saying whose; the transaction's own timer handles it.
+            Err(_) => Some((flow(port.local), Received::Error)),
+        }
+    }
+
+    /// Sends a datagram from the socket that listens on `flow.local`. A full send buffer loses
+    /// it, as any network may; the transaction layer repeats.
+    ///
+    /// # Errors
+    /// When there is no such socket or no way to the peer.
+    pub(super) fn send(&self, flow: &Flow, bytes: &[u8]) -> io::Result<()> {
+        let port = self
+            .udp
+            .iter()
+            .find(|p| p.local == flow.local)
+            .or_else(|| self.udp.iter().find(|p| p.local.ip().is_unspecified() && p.local.port() == flow.local.port()))
+            .or_else(|| self.udp.iter().find(|p| p.local.is_ipv4() == flow.remote.is_ipv4()))
+            .ok_or(io::ErrorKind::AddrNotAvailable)?;
+        match port.socket.try_send_to(bytes, flow.remote) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            // A socket reports the ICMP error of an earlier datagram at the next send; that one
+            // was not sent, so once more.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                port.socket.try_send_to(bytes, flow.remote).map(|_| ())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts to read and write a connection that a peer opened; `None` when there are too many.
+    pub(super) fn adopt(&mut self, stream: TcpStream, local: SocketAddr, remote: SocketAddr) -> Option<ConnectionId> {
+        if self.connections.len() + self.connecting >= limits::CONNECTIONS_MAX {
+            return None; // dropping the stream closes it
+        }
+        let connection = ConnectionId(self.next_accepted);
+        self.next_accepted += 1;
+        self.attach(connection, stream, local, remote);
+        Some(connection)
+    }
+
+    /// Starts to read and write a connection that the core asked for.
+    pub(super) fn opened(
+        &mut self,
+        connection: ConnectionId,
+        stream: TcpStream,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Flow {
+        self.connecting = self.connecting.saturating_sub(1);
+        self.attach(connection, stream, local, remote)
+    }
+
+    fn attach(&mut self, connection: ConnectionId, stream: TcpStream, local: SocketAddr, remote: SocketAddr) -> Flow {
+        let flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(connection) };
+        let (queue, outgoing) = mpsc::channel(WRITE_QUEUE);
+        let task = tokio::spawn(serve(connection, stream, outgoing, self.events.clone()));
+        self.connections.insert(connection, Connection { flow, queue, task });
+        flow
+    }
+
+    /// The addresses of an open connection.
+    pub(super) fn flow(&self, connection: ConnectionId) -> Option<Flow> {
+        self.connections.get(&connection).map(|c| c.flow)
+    }
+
+    /// Opens a connection; [`StreamEvent::Opened`] or [`StreamEvent::Failed`] follows.
+    pub(super) fn connect(&mut self, connection: ConnectionId, remote: SocketAddr) {
+        let events = self.events.clone();
+        self.connecting += 1;
+        tokio::spawn(async move {
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await;
+            let event = match opened {
+                Ok(Ok(stream)) => match stream.local_addr() {
+                    Ok(local) => StreamEvent::Opened { connection, stream, local, remote },
+                    Err(_) => StreamEvent::Failed { connection },
+                },
+                _ => StreamEvent::Failed { connection },
+            };
+            let _ = events.send(event).await; // fails only when the process is going down
+        });
+    }
+
+    /// Queues bytes for a connection. A peer that does not read loses it: `false` says that the
+    /// connection is gone and the core is to be told.
+    pub(super) fn write(&mut self, connection: ConnectionId, bytes: Vec<u8>) -> bool {
+        let Some(open) = self.connections.get(&connection) else { return false };
+        if open.queue.try_send(bytes).is_ok() {
+            return true;
+        }
+        open.task.abort();
+        self.connections.remove(&connection);
+        false
+    }
+
+    /// Forgets a connection whose task has ended, or that could not be opened.
+    pub(super) fn closed(&mut self, connection: ConnectionId) {
+        self.connections.remove(&connection);
+    }
+
+    /// Forgets that a connection is being opened.
+    pub(super) fn gave_up(&mut self) {
+        self.connecting = self.connecting.saturating_sub(1);
+    }
+
+    /// Closes all connections after what is queued has been written, or after a short while.
+    pub(super) async fn finish(&mut self) {
+        let all = std::mem::take(&mut self.connections);
+        let tasks: Vec<JoinHandle<()>> = all.into_values().map(|c| c.task).collect();
+        let _ = tokio::time::timeout(FINISH_TIMEOUT, async {
+            for task in tasks {
+                let _ = task.await;
+            }
+        })
+        .await;
+    }
+
+    /// Closes a connection after what is queued has been written.
+    pub(super) fn close(&mut self, connection: ConnectionId) {
+        // Dropping the queue ends the task: it writes the rest and shuts the connection down.
+        self.connections.remove(&connection);
+    }
+}
+
+impl Drop for SipSockets {
+    fn drop(&mut self) {
+        for acceptor in &self.acceptors {
+            acceptor.abort();
+        }
+    }
+}
+
+/// What a read brought.
+pub(super) enum Received {
+    /// So many bytes in the buffer.
+    Bytes(usize),
+    /// Only an error report of an earlier send.
+    Error,
+}
+
+fn listen_error(listener: Listener, source: io::Error) -> ShellError {
+    let word = match listener.transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+    };
+    let hint = match source.kind() {
+        io::ErrorKind::AddrInUse => "; another tipring? --sip ADDR:PORT listens somewhere else",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability net_bind_service",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    };
+    ShellError::Listen { what: format!("{word}:{}", listener.address), source, hint }
+}
+
+async fn accept(listener: TcpListener, events: mpsc::Sender<StreamEvent>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                let Ok(local) = stream.local_addr() else { continue };
+                if events.send(StreamEvent::Accepted { stream, local, remote }).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => pause_accepting().await,
+        }
+    }
+}
+
+/// Waits a little before accepting again: no descriptor is left, and trying at once would spin.
+#[allow(clippy::disallowed_methods)] // the shell may wait; nothing of the cores depends on it
+pub(super) async fn pause_accepting() {
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// One connection: reads until the peer closes, writes until the queue is dropped.
+async fn serve(
+    connection: ConnectionId,
+    stream: TcpStream,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    events: mpsc::Sender<StreamEvent>,
+) {
+    // Small messages, answered one by one: waiting for more bytes only adds delay.
+    let _ = stream.set_nodelay(true);
+    let (mut reader, mut writer) = stream.into_split();
+    let read = async {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            match reader.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => {
+                    let bytes = buffer[..length].to_vec();
+                    if events.send(StreamEvent::Bytes { connection, bytes }).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    };
+    let write = async {
+        while let Some(bytes) = outgoing.recv().await {
+            if writer.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+        let _ = writer.shutdown().await;
+    };
+    tokio::select! {
+        () = read => {}
+        () = write => {}
+    }
+    let _ = events.send(StreamEvent::Closed { connection }).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+    }
+
+    fn listener(transport: Transport, address: &str) -> Listener {
+        Listener { transport, address: address.parse().expect("an address") }
+    }
+
+    async fn datagram(sockets: &SipSockets, buffer: &mut [u8]) -> (Flow, usize) {
+        loop {
+            let number = poll_fn(|context| sockets.poll_readable(context)).await;
+            if let Some((flow, Received::Bytes(length))) = sockets.receive(number, buffer) {
+                return (flow, length);
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_leaves_from_the_address_that_was_asked() {
+        run(async {
+            let listeners = [listener(Transport::Udp, "127.0.0.1:0"), listener(Transport::Udp, "127.0.0.2:0")];
+            let (sockets, _inbox) = SipSockets::open(&listeners).expect("opened");
+            for listening in sockets.listening() {
+                let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+                peer.send_to(b"ask", listening.address).await.expect("sent");
+                let mut buffer = [0; 64];
+                let (flow, length) = datagram(&sockets, &mut buffer).await;
+                assert_eq!((flow.local, &buffer[..length]), (listening.address, &b"ask"[..]));
+                sockets.send(&flow, b"answer").expect("sent");
+                let (_, from) = peer.recv_from(&mut buffer).await.expect("answered");
+                assert_eq!(from, listening.address);
+            }
+        });
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_what_to_do() {
+        run(async {
+            let (first, _inbox) = SipSockets::open(&[listener(Transport::Udp, "127.0.0.1:0")]).expect("opened");
+            let error = SipSockets::open(first.listening()).err().expect("the port is taken").to_string();
+            assert!(error.contains("udp:127.0.0.1:") && error.contains("--sip"), "{error}");
+        });
+    }
+
+    #[test]
+    fn bytes_come_and_go_on_connections_of_either_side() {
+        run(async {
+            let (mut sockets, mut inbox) =
+                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")]).expect("opened");
+            let address = sockets.listening()[0].address;
+            let ours = ConnectionId(1);
+            sockets.connect(ours, address); // to itself: both sides are seen
+            let mut accepted = None;
+            let mut got = Vec::new();
+            while got.len() < 2 {
+                match inbox.recv().await.expect("an event") {
+                    StreamEvent::Accepted { stream, local, remote } => {
+                        let connection = sockets.adopt(stream, local, remote).expect("room");
+                        assert!(connection.0 >= FIRST_ACCEPTED);
+                        assert!(sockets.write(connection, b"from the accepted".to_vec()));
+                        accepted = Some(connection);
+                    }
+                    StreamEvent::Opened { connection, stream, local, remote } => {
+                        assert_eq!(sockets.opened(connection, stream, local, remote).remote, address);
+                        assert!(sockets.write(connection, b"from ours".to_vec()));
+                    }
+                    StreamEvent::Bytes { connection, bytes } => got.push((connection, bytes)),
+                    other => panic!("{other:?}"),
+                }
+            }
+            got.sort();
+            let accepted = accepted.expect("it was accepted");
+            assert_eq!(got, [(ours, b"from the accepted".to_vec()), (accepted, b"from ours".to_vec())]);
+            sockets.close(ours);
+            loop {
+                match inbox.recv().await.expect("an event") {
+                    StreamEvent::Closed { connection } if connection == accepted => break,
+                    StreamEvent::Closed { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_loses_its_connection() {
+        run(async {
+            let (mut sockets, mut inbox) =
+                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")]).expect("opened");
+            let peer = TcpStream::connect(sockets.listening()[0].address).await.expect("connected");
+            let Some(StreamEvent::Accepted { stream, local, remote }) = inbox.recv().await else { panic!("accepted") };
+            let connection = sockets.adopt(stream, local, remote).expect("room");
+            let mut written = 0;
+            while sockets.write(connection, vec![0; 60_000]) {
+                written += 1;
+                assert!(written < 10_000, "the queue is bounded");
+                tokio::task::yield_now().await;
+            }
+            assert!(sockets.flow(connection).is_none());
+            drop(peer);
+        });
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_opened_says_so() {
+        run(async {
+            let (mut sockets, mut inbox) = SipSockets::open(&[]).expect("opened");
+            let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = closed.local_addr().expect("bound");
+            drop(closed);
+            sockets.connect(ConnectionId(5), address);
+            assert!(matches!(inbox.recv().await, Some(StreamEvent::Failed { connection: ConnectionId(5) })));
+        });
+    }
+}

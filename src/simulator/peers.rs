@@ -1,0 +1,603 @@
+//! Simulated SIP phones: the SIP core as a user agent, a mouth and an ear, and somebody with habits.
+//!
+//! A phone registers with digest when it has an account, calls, answers, refuses, hangs up, speaks,
+//! listens and presses keys (RFC 4733). What it noticed stands in its log. Like the cores it waits for
+//! nobody: bytes and the time go in, packets come out.
+
+use super::network::{Packet, Traffic};
+use super::phone_audio::{Far, PhoneAudio, Received, Voice, describe, offered_events};
+use super::sound::Noise;
+use super::wire::{Glimpse, Kind};
+use crate::rng::{Rng, Seed};
+use crate::sip::{
+    Actions, Body, Credentials, Ended, Endpoint, Event, Flow, Header, HeaderName, Host, Method, NameAddr,
+    OutgoingInvite, OutgoingRequest, Params, Reason, RequestId, Response, SessionId, Settings, SipUri, Transport, Uri,
+};
+use crate::time::{Duration, Instant};
+use g7xx::g711::Law;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use tipring_hal::Digit;
+
+/// First port for RTP of a phone; the next calls take the ports after it.
+const RTP_PORT_FIRST: u16 = 30_000;
+/// Calls whose late final response is still noted after they ended here.
+const ENDED_REMEMBERED: usize = 64;
+
+/// What a phone is.
+#[derive(Clone, Debug)]
+pub struct PhoneSettings {
+    /// User name: the account, and the number it calls from.
+    pub user: String,
+    /// Its address for SIP.
+    pub address: SocketAddr,
+    /// The gateway's.
+    pub gateway: SocketAddr,
+    /// The gateway's domain.
+    pub domain: String,
+    /// Of the account, if it has one.
+    pub password: Option<String>,
+    /// Codecs, best first.
+    pub laws: Vec<Law>,
+    /// Error of its clock.
+    pub ppm: i32,
+    /// Whether all it hears is kept, to become a file.
+    pub keeps_all: bool,
+    /// What happens without being told.
+    pub habits: Habits,
+}
+
+/// What the person at the phone does by himself. The default does nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// Answers this long after the phone began to ring.
+    pub answers_after: Option<Duration>,
+    /// Refuses every call with this status.
+    pub rejects_with: Option<u16>,
+    /// Hangs up this long after a call was answered.
+    pub hangs_up_after: Option<Duration>,
+    /// Gives up this long after calling, when there is no answer.
+    pub gives_up_after: Option<Duration>,
+    /// Calls at once beyond the first; others find the phone busy.
+    pub more_calls: usize,
+    /// Speaks noise in every call.
+    pub speaks: bool,
+}
+
+/// What a phone noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noticed {
+    /// Its registration, or the removal of it, succeeded.
+    Registered,
+    /// It failed: status, or none when nobody answered.
+    RegistrationFailed(Option<u16>),
+    /// It rings.
+    Ringing,
+    /// The other side rings.
+    Ringback,
+    /// The call was answered, by either side.
+    Answered,
+    /// The call ended, or the final response of an ended one came.
+    Released {
+        /// Status of the final response, when it was 300 or more.
+        status: Option<u16>,
+        /// Q.850 cause in Reason.
+        cause: Option<u8>,
+        /// In words.
+        how: &'static str,
+    },
+    /// A key of the other side.
+    Digit(Digit),
+}
+
+/// A line of the log of a phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// When.
+    pub at: Instant,
+    /// Which call of this phone, from 1; 0: none.
+    pub call: u64,
+    /// What.
+    pub noticed: Noticed,
+}
+
+/// A simulated SIP phone.
+#[derive(Debug)]
+pub struct SipPhone {
+    settings: PhoneSettings,
+    endpoint: Endpoint,
+    calls: BTreeMap<SessionId, PhoneCall>,
+    calls_begun: u64,
+    registration: Option<RequestId>,
+    registers: u32,
+    rng: Rng,
+    next_port: u16,
+    log: Vec<LogEntry>,
+    /// Calls that ended here before the far end said its last word: Call-ID and number.
+    ended: VecDeque<(String, u64)>,
+    /// Legs that ended, when everything is kept.
+    finished: Vec<(u64, PhoneAudio)>,
+    received: Received,
+}
+
+#[derive(Debug)]
+struct PhoneCall {
+    number: u64,
+    call_id: String,
+    incoming: bool,
+    answered: bool,
+    audio: PhoneAudio,
+    /// Media runs: both sides have described themselves.
+    talking: bool,
+    /// Offer that waits for the handset to be lifted; `None` for a call without one.
+    offer: Option<Far>,
+    /// What the person does next by himself.
+    next_habit: Option<(Instant, Habit)>,
+    version: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    Answer,
+    HangUp,
+}
+
+impl SipPhone {
+    /// A phone at rest.
+    pub fn new(settings: PhoneSettings, seed: &Seed) -> Self {
+        let seed = seed.fork(&format!("phone {}", settings.address));
+        let sip = Settings { listeners: vec![(Transport::Udp, settings.address)], ..Settings::default() };
+        SipPhone {
+            endpoint: Endpoint::new(Settings { server: "simulated-phone".to_owned(), ..sip }, &seed.fork("sip")),
+            rng: seed.fork("media").rng(),
+            settings,
+            calls: BTreeMap::new(),
+            calls_begun: 0,
+            registration: None,
+            registers: 0,
+            next_port: RTP_PORT_FIRST,
+            log: Vec::new(),
+            ended: VecDeque::new(),
+            finished: Vec::new(),
+            received: Received::default(),
+        }
+    }
+
+    /// What it is.
+    pub fn settings(&self) -> &PhoneSettings {
+        &self.settings
+    }
+
+    /// The person takes up other habits, for calls that come.
+    pub fn set_habits(&mut self, habits: Habits) {
+        self.settings.habits = habits;
+    }
+
+    /// All that was noticed so far.
+    pub fn log(&self) -> &[LogEntry] {
+        &self.log
+    }
+
+    /// Calls that are not over.
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The SIP core behind it.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The media of the latest call.
+    pub fn audio(&self) -> Option<&PhoneAudio> {
+        self.latest().map(|id| &self.calls[&id].audio)
+    }
+
+    /// The media of all calls, ended ones when everything is kept, with the numbers of the calls.
+    pub fn legs(&self) -> impl Iterator<Item = (u64, &PhoneAudio)> {
+        let finished = self.finished.iter().map(|(number, audio)| (*number, audio));
+        finished.chain(self.calls.values().map(|call| (call.number, &call.audio)))
+    }
+
+    /// What came in on all legs so far.
+    pub fn received(&self) -> Received {
+        self.calls.values().fold(self.received, |sum, call| add(sum, call.audio.received))
+    }
+
+    /// When [`SipPhone::handle_timeout`] is due.
+    pub fn next(&self) -> Option<Instant> {
+        let calls = self.calls.values().flat_map(|call| {
+            [call.talking.then(|| call.audio.next()), call.next_habit.map(|(at, _)| at)].into_iter().flatten()
+        });
+        calls.chain(self.endpoint.deadline()).min()
+    }
+
+    /// Registers, or removes the registration.
+    pub fn register(&mut self, now: Instant, stays: bool, sent: &mut Vec<Packet>) {
+        let mut actions = Actions::default();
+        self.registers += 1;
+        let address = self.address_of(&self.settings.user);
+        let request = OutgoingRequest {
+            method: Method::Register,
+            target: sip_uri(None, &self.settings.domain),
+            flow: self.flow(),
+            from: address.clone(),
+            to: address,
+            contact_user: Some(self.settings.user.clone()),
+            sequence: None,
+            headers: vec![Header::new(HeaderName::Expires, if stays { 3_600 } else { 0 })],
+            body: None,
+            credentials: self.credentials(),
+        };
+        self.registration = Some(self.endpoint.request(now, request, &mut actions));
+        self.carry_out(now, actions, sent);
+    }
+
+    /// Calls a number; which call of this phone it is.
+    pub fn call(&mut self, now: Instant, number: &str, sent: &mut Vec<Packet>) -> u64 {
+        let mut actions = Actions::default();
+        let audio = self.new_audio(now);
+        let body = describe(audio.local, 1, &self.settings.laws, offered_events());
+        let invite = OutgoingInvite {
+            target: sip_uri(Some(number), &self.settings.domain),
+            flow: self.flow(),
+            from: self.address_of(&self.settings.user),
+            to: self.address_of(number),
+            contact_user: self.settings.user.clone(),
+            body: Some(Body::sdp(body)),
+            headers: Vec::new(),
+            max_forwards: 70,
+            credentials: self.credentials(),
+        };
+        let session = self.endpoint.invite(now, invite, &mut actions);
+        let call_id = actions.sends.iter().find_map(|send| match send {
+            crate::sip::Send::Datagram { bytes, .. } => Glimpse::of(bytes).map(|g| g.call_id.to_owned()),
+            _ => None,
+        });
+        let gives_up = self.settings.habits.gives_up_after.map(|after| (now + after, Habit::HangUp));
+        let number = self.add_call(session, call_id.unwrap_or_default(), false, audio, gives_up);
+        self.carry_out(now, actions, sent);
+        number
+    }
+
+    /// Answers the latest call that rings here.
+    pub fn answer(&mut self, now: Instant, sent: &mut Vec<Packet>) {
+        let ringing = self.calls.iter().filter(|(_, c)| c.incoming && !c.answered).max_by_key(|(_, c)| c.number);
+        if let Some(session) = ringing.map(|(id, _)| *id) {
+            self.answer_call(now, session, sent);
+        }
+    }
+
+    /// Refuses the latest call that rings here.
+    pub fn reject(&mut self, now: Instant, status: u16, sent: &mut Vec<Packet>) {
+        let ringing = self.calls.iter().filter(|(_, c)| c.incoming && !c.answered).max_by_key(|(_, c)| c.number);
+        if let Some(session) = ringing.map(|(id, _)| *id) {
+            let mut actions = Actions::default();
+            self.endpoint.reject(now, session, status, Vec::new(), &mut actions);
+            self.carry_out(now, actions, sent);
+        }
+    }
+
+    /// Ends the latest call, whatever its state.
+    pub fn hang_up(&mut self, now: Instant, sent: &mut Vec<Packet>) {
+        if let Some(session) = self.latest() {
+            self.hang_up_call(now, session, sent);
+        }
+    }
+
+    /// Ends all calls.
+    pub fn hang_up_all(&mut self, now: Instant, sent: &mut Vec<Packet>) {
+        for session in self.calls.keys().copied().collect::<Vec<_>>() {
+            self.hang_up_call(now, session, sent);
+        }
+    }
+
+    /// The mouth says this in the latest call from now on.
+    pub fn speak(&mut self, voice: Voice, until: Option<Instant>) {
+        if let Some(call) = self.latest().and_then(|id| self.calls.get_mut(&id)) {
+            (call.audio.voice, call.audio.until) = (voice, until);
+        }
+    }
+
+    /// Presses keys in the latest call.
+    pub fn press(&mut self, digits: &[Digit]) {
+        if let Some(call) = self.latest().and_then(|id| self.calls.get_mut(&id)) {
+            call.audio.press(digits);
+        }
+    }
+
+    /// Takes a packet that came to one of its ports.
+    pub fn handle_packet(&mut self, now: Instant, packet: &Packet, sent: &mut Vec<Packet>) {
+        if packet.to != self.settings.address {
+            let call = self.calls.values_mut().find(|call| call.audio.local == packet.to);
+            let digit = call.and_then(|c| Some((c.number, c.audio.receive(now, &packet.bytes)?)));
+            if let Some((number, digit)) = digit {
+                self.note(now, number, Noticed::Digit(digit));
+            }
+            return;
+        }
+        self.note_last_word(now, &packet.bytes);
+        let mut actions = Actions::default();
+        let flow = Flow { remote: packet.from, ..self.flow() };
+        self.endpoint.handle_datagram(now, flow, &packet.bytes, &mut actions);
+        self.carry_out(now, actions, sent);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, sent: &mut Vec<Packet>) {
+        let mut actions = Actions::default();
+        if self.endpoint.deadline().is_some_and(|at| at <= now) {
+            self.endpoint.handle_timeout(now, &mut actions);
+        }
+        let mut habits = Vec::new();
+        for (session, call) in &mut self.calls {
+            while call.talking && call.audio.next() <= now {
+                let (from, to) = (call.audio.local, call.audio.far.map(|far| far.address));
+                call.audio.speak(now, |bytes| {
+                    let to = to.unwrap_or(from);
+                    sent.push(Packet { traffic: Traffic::Media, from, to, bytes });
+                });
+            }
+            if let Some((_, habit)) = call.next_habit.take_if(|(at, _)| *at <= now) {
+                habits.push((*session, habit));
+            }
+        }
+        self.carry_out(now, actions, sent);
+        for (session, habit) in habits {
+            match habit {
+                Habit::Answer => self.answer_call(now, session, sent),
+                Habit::HangUp => self.hang_up_call(now, session, sent),
+            }
+        }
+    }
+
+    fn latest(&self) -> Option<SessionId> {
+        self.calls.iter().max_by_key(|(_, call)| call.number).map(|(id, _)| *id)
+    }
+
+    fn note(&mut self, at: Instant, call: u64, noticed: Noticed) {
+        self.log.push(LogEntry { at, call, noticed });
+    }
+
+    fn flow(&self) -> Flow {
+        Flow {
+            transport: Transport::Udp,
+            local: self.settings.address,
+            remote: self.settings.gateway,
+            connection: None,
+        }
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        let password = self.settings.password.clone()?;
+        Some(Credentials { username: self.settings.user.clone(), password })
+    }
+
+    fn address_of(&self, user: &str) -> NameAddr {
+        let uri = sip_uri(Some(user), &self.settings.domain);
+        NameAddr { display: None, uri, params: Params::default() }
+    }
+
+    fn new_audio(&mut self, now: Instant) -> PhoneAudio {
+        let local = SocketAddr::new(self.settings.address.ip(), self.next_port);
+        self.next_port = self.next_port.checked_add(2).unwrap_or(RTP_PORT_FIRST);
+        PhoneAudio::new(now, local, self.settings.ppm, self.settings.keeps_all, &mut self.rng)
+    }
+
+    fn add_call(
+        &mut self,
+        session: SessionId,
+        call_id: String,
+        incoming: bool,
+        mut audio: PhoneAudio,
+        next_habit: Option<(Instant, Habit)>,
+    ) -> u64 {
+        if self.settings.habits.speaks {
+            let seed = Seed::from_number(self.rng.next_u64());
+            audio.voice = Voice::Noise(Noise::new(seed.rng()));
+        }
+        self.calls_begun += 1;
+        let number = self.calls_begun;
+        let call = PhoneCall {
+            number,
+            call_id,
+            incoming,
+            answered: false,
+            audio,
+            talking: false,
+            offer: None,
+            next_habit,
+            version: 1,
+        };
+        self.calls.insert(session, call);
+        number
+    }
+
+    /// Both sides have described themselves: speak and listen. A later description changes only where to.
+    fn talk(&mut self, now: Instant, session: SessionId, far: Option<Far>) {
+        let (ppm, keeps_all) = (self.settings.ppm, self.settings.keeps_all);
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if far.is_some() && !call.talking {
+            // The clock of the frames starts here, not when the call was made.
+            let fresh = PhoneAudio::new(now, call.audio.local, ppm, keeps_all, &mut self.rng);
+            let before = std::mem::replace(&mut call.audio, fresh);
+            (call.audio.voice, call.audio.until) = (before.voice, before.until);
+            call.talking = true;
+        }
+        call.audio.far = far.or(call.audio.far);
+    }
+
+    fn answer_call(&mut self, now: Instant, session: SessionId, sent: &mut Vec<Packet>) {
+        let laws = self.settings.laws.clone();
+        let hangs_up = self.settings.habits.hangs_up_after.map(|after| (now + after, Habit::HangUp));
+        let Some(call) = self.calls.get_mut(&session).filter(|call| call.incoming && !call.answered) else { return };
+        call.answered = true;
+        call.next_habit = hangs_up;
+        let (number, offer, local) = (call.number, call.offer, call.audio.local);
+        let body = match offer {
+            Some(far) => describe(local, 1, &[far.law], far.events),
+            None => describe(local, 1, &laws, offered_events()),
+        };
+        self.talk(now, session, offer);
+        self.note(now, number, Noticed::Answered);
+        let mut actions = Actions::default();
+        self.endpoint.accept(now, session, Some(Body::sdp(body)), &mut actions);
+        self.carry_out(now, actions, sent);
+    }
+
+    fn hang_up_call(&mut self, now: Instant, session: SessionId, sent: &mut Vec<Packet>) {
+        let mut actions = Actions::default();
+        let reason = Reason { protocol: "Q.850".to_owned(), cause: Some(16), text: None };
+        self.endpoint.terminate(now, session, Some(reason), &mut actions);
+        self.carry_out(now, actions, sent);
+    }
+
+    fn carry_out(&mut self, now: Instant, mut actions: Actions, sent: &mut Vec<Packet>) {
+        // Ends: each event is handled once, and what it causes is finite (a reply, a 180).
+        while !actions.events.is_empty() || !actions.sends.is_empty() {
+            for send in actions.sends.drain(..) {
+                if let crate::sip::Send::Datagram { flow, bytes } = send {
+                    sent.push(Packet { traffic: Traffic::Signalling, from: flow.local, to: flow.remote, bytes });
+                }
+            }
+            for event in std::mem::take(&mut actions.events) {
+                self.handle_event(now, event, &mut actions);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event, actions: &mut Actions) {
+        let read = |laws: &[Law], body: Option<&Body>| body.and_then(|body| Far::read(&body.bytes, laws));
+        let laws = self.settings.laws.clone();
+        match event {
+            Event::Incoming { session, request, .. } => {
+                let call_id = request.call_id().map(|id| id.into_owned()).unwrap_or_default();
+                self.incoming(now, session, call_id, request.typed_body().as_ref(), actions);
+            }
+            Event::Progress { session, status, body, .. } => {
+                self.talk(now, session, read(&laws, body.as_ref()));
+                let number = self.calls.get(&session).map(|call| call.number);
+                if let Some(number) = number.filter(|_| status == 180) {
+                    self.note(now, number, Noticed::Ringback);
+                }
+            }
+            Event::Answered { session, body, .. } => {
+                self.talk(now, session, read(&laws, body.as_ref()));
+                let hangs_up = self.settings.habits.hangs_up_after.map(|after| (now + after, Habit::HangUp));
+                if let Some(call) = self.calls.get_mut(&session) {
+                    call.answered = true;
+                    call.next_habit = hangs_up;
+                    let number = call.number;
+                    self.note(now, number, Noticed::Answered);
+                }
+            }
+            Event::Established { session, body } => self.talk(now, session, read(&laws, body.as_ref())),
+            Event::Ended { session, how } => self.ended(now, session, &how),
+            Event::Offer { session, server, request } => {
+                let far = read(&laws, request.typed_body().as_ref());
+                self.talk(now, session, far);
+                let body = self.calls.get_mut(&session).map(|call| {
+                    call.version += 1;
+                    let (laws, events) = far.map_or((laws, offered_events()), |far| (vec![far.law], far.events));
+                    Body::sdp(describe(call.audio.local, call.version, &laws, events))
+                });
+                self.endpoint.reply(now, server, Response::new(200).with_body(body), actions);
+            }
+            Event::InDialog { server, .. } | Event::Request { server, .. } => {
+                self.endpoint.reply(now, server, Response::new(200), actions);
+            }
+            Event::Response { request, outcome, .. } if self.registration == Some(request) => {
+                self.registration = None;
+                let noticed = match outcome {
+                    Ok(response) if response.status == 200 => Noticed::Registered,
+                    Ok(response) => Noticed::RegistrationFailed(Some(response.status)),
+                    Err(_) => Noticed::RegistrationFailed(None),
+                };
+                self.note(now, 0, noticed);
+            }
+            Event::Response { .. } | Event::Acknowledged { .. } => {}
+        }
+    }
+
+    fn incoming(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        call_id: String,
+        body: Option<&Body>,
+        actions: &mut Actions,
+    ) {
+        let habits = self.settings.habits;
+        let busy = (self.calls.len() > habits.more_calls).then_some(486);
+        let offer = body.and_then(|body| Far::read(&body.bytes, &self.settings.laws));
+        let unfit = (body.is_some() && offer.is_none()).then_some(488);
+        if let Some(status) = habits.rejects_with.or(busy).or(unfit) {
+            self.endpoint.reject(now, session, status, Vec::new(), actions);
+            return;
+        }
+        let audio = self.new_audio(now);
+        let answers = habits.answers_after.map(|after| (now + after, Habit::Answer));
+        let number = self.add_call(session, call_id, true, audio, answers);
+        if let Some(call) = self.calls.get_mut(&session) {
+            call.offer = offer;
+        }
+        self.note(now, number, Noticed::Ringing);
+        self.endpoint.progress(now, session, 180, None, Vec::new(), actions);
+    }
+
+    fn ended(&mut self, now: Instant, session: SessionId, how: &Ended) {
+        let Some(call) = self.calls.remove(&session) else { return };
+        let cause = |reasons: Vec<Reason>| {
+            let q850 = reasons.into_iter().find(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"));
+            q850.and_then(|reason| u8::try_from(reason.cause?).ok())
+        };
+        let (status, cause, how) = match how {
+            Ended::Rejected { status, response } => (Some(*status), cause(response.reasons()), "refused"),
+            Ended::Cancelled { request } => (None, cause(request.reasons()), "cancelled"),
+            Ended::Bye { request } => (None, cause(request.reasons()), "hung up by the other side"),
+            Ended::Local => (None, None, "hung up here"),
+            Ended::Timeout => (None, None, "no answer to a message"),
+            Ended::TransportFailure => (None, None, "message not sent"),
+            Ended::AckMissing => (None, None, "200 never acknowledged"),
+        };
+        if self.ended.len() >= ENDED_REMEMBERED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back((call.call_id, call.number));
+        self.received = add(self.received, call.audio.received);
+        if self.settings.keeps_all && call.talking {
+            self.finished.push((call.number, call.audio));
+        }
+        self.note(now, call.number, Noticed::Released { status, cause, how });
+    }
+
+    /// The core does not tell what answered an INVITE that was cancelled; the person wants to know.
+    fn note_last_word(&mut self, now: Instant, bytes: &[u8]) {
+        let Some(Glimpse { kind: Kind::Response(status), call_id, method: "INVITE", .. }) = Glimpse::of(bytes) else {
+            return;
+        };
+        if status < 300 {
+            return;
+        }
+        if let Some(at) = self.ended.iter().position(|(id, _)| id == call_id)
+            && let Some((_, call)) = self.ended.remove(at)
+        {
+            self.note(now, call, Noticed::Released { status: Some(status), cause: None, how: "last word" });
+        }
+    }
+}
+
+fn add(a: Received, b: Received) -> Received {
+    Received {
+        packets: a.packets + b.packets,
+        missing: a.missing + b.missing,
+        late: a.late + b.late,
+        strange: a.strange + b.strange,
+    }
+}
+
+fn sip_uri(user: Option<&str>, host: &str) -> Uri {
+    let host = host.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Ip);
+    let user = user.map(str::to_owned);
+    Uri::Sip(SipUri { secure: false, user, password: None, host, port: None, params: Params::default(), headers: None })
+}

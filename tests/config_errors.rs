@@ -1,0 +1,283 @@
+//! Mistakes in configuration files, through the real binary: `tipring check` shows each of them
+//! with its code at its line and column.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Line 1 of every test file; mistakes begin at line 2.
+const HEAD: &str = "sip.listen = [\"udp:127.0.0.1:5060\"]\n";
+
+fn check_file(directory: &Path, text: &str, arguments: &[&str]) -> Output {
+    let file = directory.join("test.toml");
+    std::fs::write(&file, text).expect("a temporary file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tipring"));
+    command.current_dir(directory).env_remove("TIPRING_NO_SUCH_VARIABLE");
+    command.args(["check", "-c", "test.toml"]).args(arguments).output().expect("the binary runs")
+}
+
+/// What `tipring check` shows a person.
+fn shown(text: &str) -> String {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    String::from_utf8(check_file(directory.path(), text, &[]).stdout).expect("text")
+}
+
+/// Findings as `line:column code`, sorted by place, from the JSON output; the exit code must fit.
+fn findings(text: &str) -> Vec<String> {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = check_file(directory.path(), text, &["--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let list = list.as_array().expect("an array");
+    assert_eq!(output.status.code(), Some(if list.is_empty() { 0 } else { 1 }));
+    let place = |f: &serde_json::Value| {
+        assert_eq!(f["file"], "test.toml");
+        assert!(!f["text"].as_str().expect("a text").is_empty());
+        format!("{}:{} {}", f["line"], f["column"], f["code"].as_str().expect("a code"))
+    };
+    list.iter().map(place).collect()
+}
+
+/// Checks that the text behind [`HEAD`] has exactly these findings.
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    assert_eq!(findings(&format!("{HEAD}{text}")), expected, "\n{text}");
+}
+
+const CARD: &str = "card.c.driver = \"virtual\"\n";
+
+#[test]
+fn a_small_configuration_without_mistakes() {
+    check("", &[]);
+    check(
+        "phone.201 = { password = \"x\" }\n[[route]]\nname = \"a\"\nmatch = \"2XX\"\nto = \"extension/{number}\"\n",
+        &[],
+    );
+}
+
+#[test]
+fn syntax() {
+    check("rtp.address = 127.0.0.1\n", &["2:20 C0001"]);
+    check("[log\nlevel = \"info\"\n", &["2:5 C0001"]);
+    check("[log]\nlevel = \"info\nformat = \"text\"\n", &["3:14 C0001"]);
+    // Both syntax errors and the unknown key elsewhere are shown at once.
+    check("[log]\nlevel = \n[limits]\ncalls = ]\n[rtp]\nport = 1\n", &["3:9 C0001", "5:9 C0001", "7:1 C0003"]);
+}
+
+#[test]
+fn unknown_tables_and_keys() {
+    check("[phonse.201]\npassword = \"x\"\n", &["2:2 C0002"]);
+    check("phone.password = \"x\"\n", &["2:7 C0002"]);
+    check("[log]\nlevle = \"info\"\n", &["3:1 C0003"]);
+    check("[phone.201]\npassword = \"x\"\npassword2 = \"x\"\n", &["4:1 C0003"]);
+    check("[[route]]\nname = \"a\"\nmatch = \"1\"\nto = \"service/echo\"\npriority = 1\n", &["6:1 D0003"]);
+    check("[emergency]\nnumbers = [\"911\"]\n", &["2:2 C0006"]);
+}
+
+#[test]
+fn wrong_types() {
+    check("[rtp]\nports = 20000\n", &["3:9 C0004"]);
+    check("[limits]\ncalls = \"many\"\n", &["3:9 C0004"]);
+    check("[phone.201]\npassword = true\n", &["3:12 C0004"]);
+    check("[phone.201]\npassword = \"x\"\ndigest = \"MD5\"\n", &["4:10 C0004"]);
+    check("[phone.201]\npassword = \"x\"\ndigest = [\"MD5\", 5]\n", &["4:18 C0004"]);
+    check("[phone.201]\npassword = \"x\"\ndigest = []\n", &["4:10 C0007"]);
+    check("log = 1\n", &["2:1 C0004"]);
+    check("[route]\nname = \"a\"\n", &["2:2 D0004"]);
+}
+
+#[test]
+fn missing_keys() {
+    check("[phone.201]\nnumber = \"201\"\n", &["2:1 C0005"]);
+    check("[trunk.a]\n", &["2:1 C0005"]);
+    check(&format!("{CARD}[station.1]\nport = 0\n"), &["3:1 C0005"]);
+    check("[[route]]\nname = \"a\"\nto = \"service/echo\"\n", &["2:1 D0005"]);
+    assert_eq!(findings("[log]\nlevel = \"info\"\n"), ["1:1 C0005"], "no [sip]");
+}
+
+#[test]
+fn addresses_and_ports() {
+    check("[rtp]\naddress = \"127.0.0.256\"\n", &["3:12 C0011"]);
+    check("[rtp]\naddress = \"0.0.0.0\"\n", &["3:11 C0011"]);
+    check("[trunk.a]\nto = \"sip:127.0.0.3:70000\"\n", &["3:21 C0012"]);
+    check("[trunk.a]\nto = \"sip:carrier.example.com\"\n", &["3:11 C0011"]);
+    check("[trunk.a]\nto = \"127.0.0.3\"\n", &["3:6 C0011"]);
+    check("[trunk.a]\nfrom = [\"127.0.0.2\", \"10.0.0.0/33\"]\n", &["3:32 C0011"]);
+    let listen = |text: &str| findings(&format!("[sip]\nlisten = [\"{text}\"]\n"));
+    assert_eq!(listen("udp:127.0.0.1:0"), ["2:26 C0012"]);
+    assert_eq!(listen("udp:127.0.0.1"), ["2:16 C0011"]);
+    assert_eq!(listen("sctp:127.0.0.1:5060"), ["2:12 C0011"]);
+    assert_eq!(listen("tls:127.0.0.1:5061"), ["2:12 C0006"]);
+    assert_eq!(listen("udp:localhost:5060"), ["2:16 C0011"]);
+    assert_eq!(findings("[sip]\nlisten = [\"udp:0.0.0.0:5060\"]\n"), ["1:1 C0005"], "RTP needs an address");
+}
+
+#[test]
+fn port_ranges() {
+    check("[rtp]\nports = \"29999-20000\"\n", &["3:9 C0013"]);
+    check("[rtp]\nports = \"20001-29999\"\n", &["3:10 C0013"]);
+    check("[rtp]\nports = \"20000-99999\"\n", &["3:16 C0012"]);
+    check("[rtp]\nports = \"20000\"\n", &["3:9 C0013"]);
+    check("[rtp]\nports = \"20000-20001\"\n", &["3:9 C0013"]);
+}
+
+#[test]
+fn numbers_that_two_want() {
+    let text =
+        format!("{CARD}[station.hall]\ncard = \"c\"\nport = 0\nnumber = \"201\"\n[phone.201]\npassword = \"x\"\n");
+    // Phones are read first, so the station is told; both places are shown.
+    check(&text, &["6:10 C0101"]);
+    let shown = shown(&format!("{HEAD}{text}"));
+    assert!(shown.contains("test.toml:6:10") && shown.contains("number = \"201\""), "{shown}");
+    assert!(shown.contains("[phone.201]") && shown.contains("phone/201 has it"), "{shown}");
+    check("[phone.201]\npassword = \"x\"\nnumber = \"two\"\n", &["4:10 C0020"]);
+}
+
+#[test]
+fn cards_and_ports_of_cards() {
+    let station = |name: &str, card: &str, port: &str| format!("[station.{name}]\ncard = \"{card}\"\nport = {port}\n");
+    check(&format!("{CARD}{}", station("1", "d", "0")), &["4:8 C0102"]);
+    check(&format!("{CARD}{}", station("1", "c", "256")), &["5:8 C0012"]);
+    check(&format!("{CARD}{}", station("1", "c", "-1")), &["5:8 C0012"]);
+    check(&format!("{CARD}{}{}", station("1", "c", "3"), station("2", "c", "3")), &["8:8 C0103"]);
+    check(&format!("{CARD}{}[line.1]\ncard = \"c\"\nport = 3\n", station("1", "c", "3")), &["8:8 C0103"]);
+    check("[card.c]\ndriver = \"vitrual\"\n", &["3:10 C0017"]);
+    check("[card.c]\ndriver = \"dahdi\"\n", &["3:10 C0006"]);
+    check("[card.c]\ndriver = \"virtual\"\ncrystal-ppm = 5000\n", &["4:15 C0012"]);
+}
+
+#[test]
+fn choices_and_times() {
+    check("[phone.201]\npassword = \"x\"\ndigest = [\"SHA256\"]\n", &["4:11 C0015"]);
+    check(&format!("{CARD}[station.1]\ncard = \"c\"\nport = 0\ncountry = \"USA\"\n"), &["6:11 C0016"]);
+    check("[trunk.a]\nfrom = \"127.0.0.1\"\ncodecs = [\"g722\"]\n", &["4:11 C0022"]);
+    check("[dialling]\nfirst-digit = \"15 s\"\n", &["3:15 C0014"]);
+    check("[dialling]\nfirst-digit = 15\n", &["3:15 C0014"]);
+    check("[dialling]\nfirst-digit = \"2h\"\n", &["3:15 C0014"]);
+    check("[rtp]\njitter-min = \"300ms\"\n", &["3:14 C0014"]);
+    let handset = |text: &str| format!("{CARD}[station.1]\ncard = \"c\"\nport = 0\nhandset = {{ {text} }}\n");
+    check(&handset("answers-after = \"soon\""), &["6:29 C0014"]);
+    check(&handset("plays = { echo-after = \"1s\", tone-hz = 5 }"), &["6:21 C0021"]);
+    check(&handset("plays = { tone-hz = 1004, level-dbm0 = 12.5 }"), &["6:52 C0012"]);
+    check(&handset("hook = 1"), &["6:13 C0003"]);
+}
+
+#[test]
+fn passwords() {
+    check("[phone.201]\npassword = \"\"\n", &["3:12 C0104"]);
+    check("[phone.201]\npassword = { file = \"no-such-file\" }\n", &["3:21 C0104"]);
+    check("[phone.201]\npassword = { env = \"TIPRING_NO_SUCH_VARIABLE\" }\n", &["3:20 C0104"]);
+    check("[phone.201]\npassword = { }\n", &["3:12 C0104"]);
+}
+
+#[test]
+fn a_password_may_stand_in_a_file_beside_the_configuration() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("secret"), "x\n").expect("a file");
+    let text = format!("{HEAD}[phone.201]\npassword = {{ file = \"secret\" }}\n");
+    assert_eq!(check_file(directory.path(), &text, &[]).status.code(), Some(0));
+}
+
+/// A route called "a" with these lines, beginning at line 4 of the file.
+fn route(lines: &str) -> String {
+    format!("[[route]]\nname = \"a\"\n{lines}\n")
+}
+
+#[test]
+fn routes_to_nowhere() {
+    let trunk = "[trunk.voipfone]\nto = \"sip:192.0.2.1\"\n";
+    let via = "match = \"2XX\"\nvia = [\"trunk/voipfone\", \"trunk/voipfon\"]";
+    check(&format!("{}{trunk}", route(via)), &["5:26 D0103"]);
+    check(&route("match = \"2XX\"\nto = \"station/1\""), &["5:6 D0103"]);
+    check(&route("match = \"2XX\"\nto = \"phone/1\""), &["5:6 D0103"]);
+    check(&route("match = \"2XX\"\nto = \"extension/7\""), &["5:6 D0103"]);
+    check(&route("match = \"2XX\"\nto = \"service/fax\""), &["5:6 D0103"]);
+    check(&route("match = \"2XX\"\nto = \"phome/1\""), &["5:7 D0103"]);
+    check(&route("match = \"2XX\"\nto = \"nowhere\""), &["5:6 D0103"]);
+    check(&route("match = \"2XX\""), &["2:1 D0110"]);
+    check(&route("match = \"2XX\"\nto = \"service/echo\"\nvia = [\"service/echo\"]"), &["6:7 D0110"]);
+    check(&route("match = \"2XX\"\nto = \"refuse/bussy\""), &["5:14 D0122"]);
+    check(&route("match = \"2XX\"\nto = \"extension/{ext}\""), &["5:17 D0121"]);
+    check(&route("match = \"2XX\"\nfrom = \"trunk/a\"\nto = \"service/echo\""), &["5:8 D0103"]);
+    check(&route("match = \"2XX\"\nfrom = \"insde\"\nto = \"service/echo\""), &["5:8 D0105"]);
+}
+
+#[test]
+fn patterns() {
+    check(&route("match = \"2x\"\nto = \"service/echo\""), &["4:11 D0120"]);
+    check(&route("match = [\"1\", \"2[5-3]\"]\nto = \"service/echo\""), &["4:18 D0120"]);
+    // With an escape in it, columns inside the text are not known; the whole text is marked.
+    check(&route("match = \"\\u0032x\"\nto = \"service/echo\""), &["4:9 D0120"]);
+}
+
+/// Two routes with these patterns, at lines 4 and 8 of the file.
+fn two_routes(first: &str, second: &str) -> String {
+    let first = route(&format!("match = \"{first}\"\nto = \"service/echo\""));
+    format!("{first}[[route]]\nname = \"b\"\nmatch = \"{second}\"\nto = \"service/echo\"\n")
+}
+
+#[test]
+fn rules_that_cross_or_are_never_reached() {
+    check(&two_routes("12XX", "1XX2"), &["8:9 D0201"]);
+    check(&two_routes("2XX", "2[0-9]X"), &["8:9 D0202"]);
+    check(&two_routes("2XX", "21X"), &[]);
+    check(&two_routes("12XX", "9").replace("\"b\"", "\"a\""), &["7:8 D0104"]);
+    let shown = shown(&format!("{HEAD}{}", two_routes("12XX", "1XX2")));
+    assert!(shown.contains("error[D0201]") && shown.contains("test.toml:8:9"), "{shown}");
+    assert!(shown.contains("accepts 1202 too") && shown.contains("match = \"12XX\""), "{shown}");
+}
+
+#[test]
+fn tables_and_routes_are_checked_in_one_go() {
+    let text = format!("[phone.201]\npassword = 1\n{}", route("match = \"2x\"\nto = \"phone/201\""));
+    check(&text, &["3:12 C0004", "6:11 D0120"]);
+}
+
+#[test]
+fn outside_to_outside_must_be_meant() {
+    let trunk = "[trunk.a]\nto = \"sip:192.0.2.1\"\n";
+    let lines = "match = \"9.\"\nfrom = \"outside\"\nto = \"trunk/a\"";
+    check(&format!("{}{trunk}", route(lines)), &["2:1 D0401"]);
+    check(&format!("{}{trunk}", route(&format!("{lines}\ntransit = true"))), &[]);
+}
+
+#[test]
+fn included_files_are_checked_too() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("more.toml"), "\n[phone.201]\npasword = \"x\"\n").expect("a file");
+    let text = format!("include = [\"more.toml\", \"gone.toml\"]\n{HEAD}[phone.201]\npassword = \"x\"\n");
+    let output = check_file(directory.path(), &text, &[]);
+    let shown = String::from_utf8(output.stdout).expect("text");
+    assert!(shown.contains("test.toml:1:25"), "a file that is gone: {shown}");
+    assert!(shown.contains("more.toml:2:1") && shown.contains("error[C0106]"), "defined twice: {shown}");
+    assert!(shown.contains("test.toml") && shown.contains("first here"), "both places: {shown}");
+    assert!(shown.contains("more.toml:3:1") && shown.contains("did you mean \"password\"?"), "{shown}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_finding_is_shown_with_its_line_and_a_hint() {
+    let shown = shown(&format!("{HEAD}[log]\nlevle = \"info\"\n"));
+    for part in [
+        "error[C0003]: [log] has no key \"levle\"",
+        "--> test.toml:3:1",
+        "levle = \"info\"",
+        "^^^^^",
+        "did you mean \"level\"?",
+        "test.toml: 1 error",
+    ] {
+        assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+}
+
+#[test]
+fn what_is_no_text_or_no_file_is_a_failure_with_a_place() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("latin.toml"), b"a = 1\nb = \"caf\xe9\"\n").expect("a file");
+    let run = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tipring"));
+        let output = command.current_dir(directory.path()).args(["check", "-c", file]).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).expect("text")
+    };
+    assert!(run("latin.toml").contains("latin.toml:2:9: this is no UTF-8"), "{}", run("latin.toml"));
+    assert!(run("gone.toml").contains("cannot read gone.toml"));
+}

@@ -1,0 +1,155 @@
+//! SIPp as caller and as callee, with the scenarios beside this file.
+
+use super::gateway::Gateway;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Where the caller is.
+pub const CALLER: &str = "127.0.0.2";
+/// Where the callee is.
+pub const CALLEE: &str = "127.0.0.3";
+
+/// How SIP travels.
+#[derive(Clone, Copy, Debug)]
+pub enum By {
+    Udp,
+    Tcp,
+}
+
+/// One run of SIPp as a caller.
+pub struct Caller<'a> {
+    gateway: &'a Gateway,
+    scenario: &'a str,
+    number: &'a str,
+    by: By,
+    calls: u32,
+    rate: u32,
+    duration_ms: u32,
+    media_port: u16,
+    more: Vec<String>,
+}
+
+impl<'a> Caller<'a> {
+    /// One call to `number`, by UDP, that stays half a second.
+    pub fn new(gateway: &'a Gateway, scenario: &'a str, number: &'a str) -> Self {
+        Caller {
+            gateway,
+            scenario,
+            number,
+            by: By::Udp,
+            calls: 1,
+            rate: 10,
+            duration_ms: 500,
+            media_port: 6_000,
+            more: Vec::new(),
+        }
+    }
+
+    pub fn by(self, by: By) -> Self {
+        Caller { by, ..self }
+    }
+
+    pub fn calls(self, calls: u32, rate: u32) -> Self {
+        Caller { calls, rate, ..self }
+    }
+
+    pub fn lasting_ms(self, duration_ms: u32) -> Self {
+        Caller { duration_ms, ..self }
+    }
+
+    pub fn media_port(self, media_port: u16) -> Self {
+        Caller { media_port, ..self }
+    }
+
+    pub fn key(mut self, name: &str, value: &Path) -> Self {
+        self.more.extend(["-set".into(), name.into(), value.display().to_string()]);
+        self
+    }
+
+    /// Runs to the end; a single failed call fails the test.
+    pub fn run(self) {
+        let mut command = sipp(self.gateway, self.scenario, CALLER, self.by);
+        command
+            .args(["-s", self.number, "-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
+            .args(["-d", &self.duration_ms.to_string(), "-mp", &self.media_port.to_string()])
+            .args(["-l", "1000", "-recv_timeout", "40000", "-timeout", "180s", "-timeout_error"])
+            .args(&self.more)
+            .arg(self.gateway.sip.to_string());
+        let output = command.output().expect("sipp runs");
+        assert!(
+            output.status.success(),
+            "sipp {} to {} by {:?}: {}\n{}\n{}",
+            self.scenario,
+            self.number,
+            self.by,
+            output.status,
+            tail(&String::from_utf8_lossy(&output.stdout), 60),
+            tail(&std::fs::read_to_string(errors(self.gateway, self.scenario)).unwrap_or_default(), 60),
+        );
+    }
+}
+
+/// SIPp as the peer that 70XXXX and 71XXXX lead to. Ended when dropped.
+pub struct Callee {
+    child: Child,
+}
+
+impl Callee {
+    /// Waits for calls.
+    pub fn start(gateway: &Gateway, scenario: &str, by: By) -> Callee {
+        let child = sipp(gateway, scenario, CALLEE, by)
+            .args(["-p", &gateway.callee_port.to_string(), "-mp", "7000"])
+            .arg(gateway.sip.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sipp runs");
+        // It has no sign of being ready; it is when its port is taken.
+        super::wait_for("sipp to listen", std::time::Duration::from_secs(5), || {
+            let address = (CALLEE, gateway.callee_port);
+            let taken = match by {
+                By::Udp => std::net::UdpSocket::bind(address).is_err(),
+                By::Tcp => std::net::TcpListener::bind(address).is_err(),
+            };
+            taken.then_some(())
+        });
+        Callee { child }
+    }
+}
+
+impl Drop for Callee {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn sipp(gateway: &Gateway, scenario: &str, address: &str, by: By) -> Command {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/sipp").join(scenario).with_extension("xml");
+    assert!(file.is_file(), "{} is missing", file.display());
+    let mut command = Command::new("sipp");
+    command
+        .current_dir(&gateway.directory)
+        .arg("-sf")
+        .arg(file)
+        .args(["-i", address, "-mi", address, "-nostdin", "-trace_err", "-error_file"])
+        .arg(errors(gateway, scenario))
+        .args([
+            "-t",
+            match by {
+                By::Udp => "u1",
+                By::Tcp => "t1",
+            },
+        ])
+        .stdin(Stdio::null());
+    command
+}
+
+fn errors(gateway: &Gateway, scenario: &str) -> PathBuf {
+    gateway.directory.join(format!("sipp-{scenario}.err"))
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
