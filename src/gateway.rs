@@ -39,24 +39,9 @@ use lines::Port;
 use rtp_ports::RtpPorts;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use tipring_hal::{LineCommand, LineEvent, PortIndex};
+use tipring_hal::{LineCommand, LineEvent};
 
-/// Number of a card, in the order of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CardId(pub u16);
-
-/// A port of a card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortId {
-    /// The card.
-    pub card: CardId,
-    /// The port on it.
-    pub port: PortIndex,
-}
-
-/// Which media worker: one a card, in card order, then the software-clocked ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u16);
+pub use crate::ids::{CardId, PortId, WorkerId};
 
 /// What can happen to the control core. One closed enum.
 pub enum Input<'a> {

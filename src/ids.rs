@@ -1,4 +1,5 @@
-//! Generational ids, a slab of values, and a keyed map that cannot be iterated.
+//! Generational ids, a slab of values, a keyed map that cannot be iterated, and the numbers of
+//! cards, ports and workers.
 //!
 //! A value lives in one slab; everybody else refers to it by [`Id`]. A stale id finds nothing,
 //! so "the call ended meanwhile" is an ordinary `None`.
@@ -6,6 +7,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
+use tipring_hal::PortIndex;
 
 /// A reference to a value of type `T` in a [`Slab`], valid as long as the value lives.
 pub struct Id<T> {
@@ -210,6 +212,23 @@ impl<K: Hash + Eq, V> Index<K, V> {
         self.map.is_empty()
     }
 }
+
+/// Number of a card, in the order of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CardId(pub u16);
+
+/// A port of a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId {
+    /// The card.
+    pub card: CardId,
+    /// The port on it.
+    pub port: PortIndex,
+}
+
+/// Which media worker: one a card, in card order, then the software-clocked ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u16);
 
 #[cfg(test)]
 mod tests {

@@ -78,7 +78,7 @@ const fn encode_mu(sample: i16) -> u8 {
 const fn decode_mu(code: u8) -> i16 {
     let c = !code;
     let segment = ((c >> 4) & 7) as i32;
-    let magnitude = (((c as i32 & 0x0F) << 3) + 0x84 << segment) - 0x84;
+    let magnitude = ((((c as i32 & 0x0F) << 3) + 0x84) << segment) - 0x84;
     (if c & 0x80 != 0 { -magnitude } else { magnitude }) as i16
 }
 

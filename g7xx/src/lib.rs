@@ -5,6 +5,7 @@
 //! - [`g722`]: 7 kHz audio in 64, 56 and 48 kbit/s.
 //! - [`plc`]: packet loss concealment for sample codecs (G.711 Appendix I).
 //! - [`comfort_noise`]: comfort noise for sample codecs (RFC 3389).
+//! - [`Level`]: which vector instructions are used; found at the first use, can be lowered.
 //! - [`spec`]: what SDP and RTP need to know about each codec.
 //!
 //! Linear samples are 16-bit signed in the full scale of the word. One frame of G.729 and of the
@@ -21,3 +22,5 @@ pub mod g722;
 pub mod g729;
 pub mod plc;
 pub mod spec;
+
+pub use arch::Level;

@@ -13,7 +13,7 @@
 //!
 //! (RFC 3398 7.2.5 to 7.2.9 and 8.2.3.)
 
-use crate::gateway::PortId;
+use crate::ids::PortId;
 use crate::media::StreamId;
 use crate::sdp::{Agreed, Capabilities};
 use crate::sip::SessionId;

@@ -8,7 +8,7 @@ pub mod b2bua;
 pub mod leg;
 pub mod record;
 
-use crate::gateway::WorkerId;
+use crate::ids::WorkerId;
 use crate::ids::Id;
 use crate::time::Instant;
 use crate::trunk::{Iam, Release};

@@ -1,5 +1,6 @@
 //! TOML file to a valid [`Config`], or to findings with line and column.
 
+mod equipment;
 mod findings;
 mod load;
 mod routes;

@@ -202,7 +202,7 @@ fn action(section: &mut Section<'_>, names: &Names<'_>, lowering: &mut Lowering<
     };
     let mut targets = Vec::new();
     for text in &texts {
-        let Some((kind, name)) = text.text.split_once('/') else {
+        let Some((kind, _)) = text.text.split_once('/') else {
             let finding = Finding::error("D0103", &text.place, format!("\"{}\" is no target", text.text));
             let all = names.known.all();
             let finding = finding.did_you_mean(&text.text, all.iter().map(String::as_str));

@@ -52,7 +52,10 @@ impl Gateway {
                 }
             },
             // RFC 3261 14.2: a re-INVITE without an offer asks for ours; UPDATE without one refreshes.
-            None if is_invite => sdp::offer(&ours),
+            None if is_invite => match &leg.sent {
+                Some(sent) => sdp::offer_again(sent, &ours),
+                None => sdp::offer(&ours),
+            },
             None => return Response::new(200),
         };
         leg.ours = ours;

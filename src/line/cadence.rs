@@ -52,13 +52,8 @@ impl Country {
 
     /// The country with this ISO code, in either case; `UK` is understood as `GB`.
     pub fn of(code: &str) -> Option<&'static Country> {
-        let code = if code.eq_ignore_ascii_case("UK") {
-            "GB"
-        } else {
-            code
-        };
-        ALL.iter()
-            .find(|country| country.code.eq_ignore_ascii_case(code))
+        let code = if code.eq_ignore_ascii_case("UK") { "GB" } else { code };
+        ALL.iter().find(|country| country.code.eq_ignore_ascii_case(code))
     }
 
     /// All countries that are known.
@@ -68,11 +63,7 @@ impl Country {
 }
 
 const fn tone(hertz: &[u16], level_centi_dbm0: i16, cadence: &[u16]) -> TonePattern {
-    let mut pattern = TonePattern {
-        hertz: [0; 4],
-        level_centi_dbm0,
-        cadence_ms: [0; TONE_STEPS],
-    };
+    let mut pattern = TonePattern { hertz: [0; 4], level_centi_dbm0, cadence_ms: [0; TONE_STEPS] };
     let mut i = 0;
     while i < hertz.len() {
         pattern.hertz[i] = hertz[i];
@@ -194,34 +185,12 @@ mod tests {
     #[test]
     fn every_cadence_has_an_end_for_each_beginning() {
         for country in Country::all() {
-            assert!(
-                !country.ring_ms.is_empty() && country.ring_ms.len() % 2 == 0,
-                "{}",
-                country.code
-            );
+            assert!(!country.ring_ms.is_empty() && country.ring_ms.len() % 2 == 0, "{}", country.code);
             assert!(country.ring_ms.iter().all(|&ms| ms > 0), "{}", country.code);
-            assert!(
-                country.flash.min_ms < country.flash.max_ms,
-                "{}",
-                country.code
-            );
-            for tone in [
-                country.dial,
-                country.busy,
-                country.reorder,
-                country.ringback,
-            ] {
-                assert_eq!(
-                    tone.cadence_ms.iter().filter(|&&ms| ms > 0).count() % 2,
-                    0,
-                    "{}",
-                    country.code
-                );
-                assert!(
-                    tone.hertz[0] > 0 && tone.level_centi_dbm0 < 0,
-                    "{}",
-                    country.code
-                );
+            assert!(country.flash.min_ms < country.flash.max_ms, "{}", country.code);
+            for tone in [country.dial, country.busy, country.reorder, country.ringback] {
+                assert_eq!(tone.cadence_ms.iter().filter(|&&ms| ms > 0).count() % 2, 0, "{}", country.code);
+                assert!(tone.hertz[0] > 0 && tone.level_centi_dbm0 < 0, "{}", country.code);
             }
         }
     }

@@ -120,8 +120,7 @@ impl Collector {
         if self.pulses_end_at.take().is_some() {
             // Ten pulses are a 0; more are no digit.
             return match std::mem::take(&mut self.pulses) {
-                pulses @ 1..=10 => Digit::from_event(pulses % 10)
-                    .map(|digit| self.handle_digit(now, digit, settings)),
+                pulses @ 1..=10 => Digit::from_event(pulses % 10).map(|digit| self.handle_digit(now, digit, settings)),
                 _ => Some(Collected::Nothing),
             };
         }
@@ -166,21 +165,12 @@ mod tests {
     fn the_first_digit_is_waited_for_longer_than_the_next() {
         let mut collector = Collector::new(Instant::ZERO, &settings());
         assert_eq!(collector.deadline(), Instant::from_millis(16_000));
-        assert_eq!(
-            collector.handle_timeout(Instant::from_millis(15_999), &settings()),
-            None
-        );
+        assert_eq!(collector.handle_timeout(Instant::from_millis(15_999), &settings()), None);
         assert!(collector.is_empty());
-        assert_eq!(
-            collector.handle_digit(Instant::from_millis(1000), digit('1'), &settings()),
-            more("1")
-        );
+        assert_eq!(collector.handle_digit(Instant::from_millis(1000), digit('1'), &settings()), more("1"));
         assert!(!collector.is_empty());
         assert_eq!(collector.deadline(), Instant::from_millis(9000));
-        assert_eq!(
-            collector.handle_timeout(Instant::from_millis(9000), &settings()),
-            Some(Collected::Nothing)
-        );
+        assert_eq!(collector.handle_timeout(Instant::from_millis(9000), &settings()), Some(Collected::Nothing));
     }
 
     #[test]
@@ -189,46 +179,27 @@ mod tests {
         let answer = |completeness| {
             let mut collector = dialled("105");
             let collected = collector.handle_completeness(now, completeness, &settings());
-            (
-                collected,
-                collector.deadline(),
-                collector.handle_timeout(Instant::from_millis(60_000), &settings()),
-            )
+            (collected, collector.deadline(), collector.handle_timeout(Instant::from_millis(60_000), &settings()))
         };
         assert_eq!(answer(Completeness::Complete).0, Some(number("105")));
         assert_eq!(answer(Completeness::Impossible).0, Some(Collected::Nothing));
         let (collected, deadline, timeout) = answer(Completeness::CompleteMayGrow);
-        assert_eq!(
-            (collected, deadline, timeout),
-            (None, Instant::from_millis(3100), Some(number("105")))
-        );
+        assert_eq!((collected, deadline, timeout), (None, Instant::from_millis(3100), Some(number("105"))));
         let (collected, deadline, timeout) = answer(Completeness::Incomplete);
-        assert_eq!(
-            (collected, deadline, timeout),
-            (None, Instant::from_millis(8100), Some(Collected::Nothing))
-        );
+        assert_eq!((collected, deadline, timeout), (None, Instant::from_millis(8100), Some(Collected::Nothing)));
     }
 
     #[test]
     fn a_hash_ends_a_number_that_may_be_sent_and_is_a_digit_elsewhere() {
         let mut collector = dialled("12");
         collector.handle_completeness(Instant::ZERO, Completeness::CompleteMayGrow, &settings());
-        assert_eq!(
-            collector.handle_digit(Instant::ZERO, digit('#'), &settings()),
-            number("12")
-        );
-        assert_eq!(
-            dialled("12").handle_digit(Instant::ZERO, digit('#'), &settings()),
-            more("12#")
-        );
+        assert_eq!(collector.handle_digit(Instant::ZERO, digit('#'), &settings()), number("12"));
+        assert_eq!(dialled("12").handle_digit(Instant::ZERO, digit('#'), &settings()), more("12#"));
         // A further digit must be judged anew before "#" may end the number.
         let mut collector = dialled("12");
         collector.handle_completeness(Instant::ZERO, Completeness::CompleteMayGrow, &settings());
         collector.handle_digit(Instant::ZERO, digit('3'), &settings());
-        assert_eq!(
-            collector.handle_digit(Instant::ZERO, digit('#'), &settings()),
-            more("123#")
-        );
+        assert_eq!(collector.handle_digit(Instant::ZERO, digit('#'), &settings()), more("123#"));
     }
 
     #[test]
@@ -236,36 +207,22 @@ mod tests {
         for pulses in 1..=10u64 {
             let mut collector = dialled("4");
             for pulse in 1..=pulses {
-                collector
-                    .handle_break(Duration::from_millis(60), Instant::from_millis(pulse * 100));
+                collector.handle_break(Duration::from_millis(60), Instant::from_millis(pulse * 100));
             }
             let due = Instant::from_millis(pulses * 100 + 200);
             assert_eq!(collector.deadline(), due);
-            assert_eq!(
-                collector.handle_timeout(due, &settings()),
-                Some(more(&format!("4{}", pulses % 10)))
-            );
+            assert_eq!(collector.handle_timeout(due, &settings()), Some(more(&format!("4{}", pulses % 10))));
         }
         let mut collector = dialled("");
         for pulse in 1..=11 {
             collector.handle_break(Duration::from_millis(60), Instant::from_millis(pulse * 100));
         }
-        assert_eq!(
-            collector.handle_timeout(Instant::from_millis(1300), &settings()),
-            Some(Collected::Nothing)
-        );
+        assert_eq!(collector.handle_timeout(Instant::from_millis(1300), &settings()), Some(Collected::Nothing));
     }
 
     #[test]
     fn only_breaks_of_40_to_80_ms_are_pulses() {
-        for (length_ms, counts) in [
-            (20, false),
-            (39, false),
-            (40, true),
-            (80, true),
-            (81, false),
-            (150, false),
-        ] {
+        for (length_ms, counts) in [(20, false), (39, false), (40, true), (80, true), (81, false), (150, false)] {
             let mut collector = dialled("");
             collector.handle_break(Duration::from_millis(length_ms), Instant::from_millis(200));
             assert_eq!(!collector.is_empty(), counts, "{length_ms} ms");
@@ -275,9 +232,6 @@ mod tests {
     #[test]
     fn a_number_does_not_grow_without_end() {
         let digits = "1".repeat(DIGITS_MAX);
-        assert_eq!(
-            dialled(&digits).handle_digit(Instant::ZERO, digit('2'), &settings()),
-            Collected::Nothing
-        );
+        assert_eq!(dialled(&digits).handle_digit(Instant::ZERO, digit('2'), &settings()), Collected::Nothing);
     }
 }

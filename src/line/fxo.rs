@@ -34,25 +34,12 @@ mod tests {
         let mut out = Vec::new();
         machine.handle_event(&LineEventKind::RingStart);
         machine.handle_trunk(
-            &TrunkEvent::Iam(Iam {
-                called: String::from("2"),
-                calling: None,
-                calling_name: None,
-            }),
+            &TrunkEvent::Iam(Iam { called: String::from("2"), calling: None, calling_name: None }),
             &mut out,
         );
-        assert_eq!(
-            out,
-            [LineOutput::Refuse(Release::here(Cause::OUT_OF_ORDER))]
-        );
+        assert_eq!(out, [LineOutput::Refuse(Release::here(Cause::OUT_OF_ORDER))]);
         out.clear();
-        machine.handle_trunk(
-            &TrunkEvent::Acm {
-                status: CalledStatus::NoIndication,
-                in_band: false,
-            },
-            &mut out,
-        );
+        machine.handle_trunk(&TrunkEvent::Acm { status: CalledStatus::NoIndication, in_band: false }, &mut out);
         machine.handle_trunk(&TrunkEvent::Rlc, &mut out);
         assert_eq!(out, []);
     }

@@ -18,6 +18,8 @@
 //!    any --fault, removed--> OutOfService --clear--> Idle, LockedOut
 //! ```
 //!
+//! From Idle, who lifts just after the caller gave up goes through Disconnect to Dialling.
+//!
 //! What the line hears and feels is a function of the state ([`Face`]); after each step only the
 //! differences are put out. What a state says to the other leg stands in the steps.
 //!
@@ -36,6 +38,9 @@ use tipring_hal::{Abilities, Alarm, Digit, LineCommand, LineEventKind};
 const DISCONNECT_PULSE: Duration = Duration::from_millis(500);
 /// After battery has come back, the card needs this to see whether the telephone draws current.
 const HOOK_TRUTH: Duration = Duration::from_millis(100);
+/// Who lifts so soon after the bell fell silent meant to answer: the line goes dead for a moment, as
+/// after every call, before dial tone is offered.
+const ABANDONED: Duration = Duration::from_millis(200);
 /// How long busy tone or reorder is played before the line is locked out.
 const REFUSAL_TONE: Duration = Duration::from_secs(30);
 /// Steps that one call of a handler may take: each is caused by the one before, and no chain is
@@ -56,14 +61,10 @@ pub(super) struct Fxs {
 
 #[derive(Debug)]
 enum State {
-    /// On hook, no call.
-    Idle,
+    /// On hook, no call. When the bell fell silent because the caller gave up, `rang_until` is when.
+    Idle { rang_until: Option<Instant> },
     /// On hook, called: part `part` of the ring cadence lasts until `part_ends_at`.
-    Ringing {
-        part: usize,
-        part_ends_at: Instant,
-        gives_up_at: Instant,
-    },
+    Ringing { part: usize, part_ends_at: Instant, gives_up_at: Instant },
     /// Off hook, no call yet.
     Dialling(Collector),
     /// Off hook, calling.
@@ -72,12 +73,7 @@ enum State {
     Talking,
     /// Off hook, the call is over: battery is removed, and then given time to come back. A call that
     /// arrives meanwhile is kept (`next`) until it is known whether the user has hung up.
-    Disconnect {
-        phase: Phase,
-        ends_at: Instant,
-        next: bool,
-        then: AfterDisconnect,
-    },
+    Disconnect { phase: Phase, ends_at: Instant, next: bool, then: AfterDisconnect },
     /// Off hook, no call: a tone says why.
     Refused { tone: Refusal, ends_at: Instant },
     /// Off hook, no call, silence, until the user hangs up.
@@ -103,6 +99,7 @@ enum Phase {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterDisconnect {
+    DialTone,
     Reorder,
     LockedOut,
 }
@@ -116,11 +113,7 @@ enum Refusal {
 impl Refusal {
     /// The tone that tells a caller this cause.
     fn of(cause: Cause) -> Refusal {
-        if cause == Cause::BUSY {
-            Refusal::Busy
-        } else {
-            Refusal::Reorder
-        }
+        if cause == Cause::BUSY { Refusal::Busy } else { Refusal::Reorder }
     }
 }
 
@@ -135,27 +128,17 @@ struct Face {
 }
 
 /// A line at rest.
-const AT_REST: Face = Face {
-    ring: false,
-    battery: true,
-    tone: None,
-    detect: false,
-    open: false,
-};
+const AT_REST: Face = Face { ring: false, battery: true, tone: None, detect: false, open: false };
 
 impl Fxs {
     /// A port whose telephone is on hook.
     pub fn new(abilities: Abilities, settings: Settings) -> Self {
-        let settles = if abilities.has(Abilities::DEBOUNCES) {
-            Duration::ZERO
-        } else {
-            HOOK_SETTLES
-        };
+        let settles = if abilities.has(Abilities::DEBOUNCES) { Duration::ZERO } else { HOOK_SETTLES };
         Fxs {
             abilities,
             settings,
             hook: Hook::new(settles),
-            state: State::Idle,
+            state: State::Idle { rang_until: None },
             clearing: false,
             shown: AT_REST,
         }
@@ -168,9 +151,7 @@ impl Fxs {
             LineEventKind::OffHook => self.hook.handle_contact(now, true),
             LineEventKind::OnHook => self.hook.handle_contact(now, false),
             LineEventKind::Flash => self.flash(out),
-            LineEventKind::Digit(digit) | LineEventKind::PulseDigit(digit) => {
-                self.dial(now, *digit, out)
-            }
+            LineEventKind::Digit(digit) | LineEventKind::PulseDigit(digit) => self.dial(now, *digit, out),
             LineEventKind::Alarm(Alarm::Fault) | LineEventKind::Removed => self.fail(out),
             LineEventKind::Alarm(Alarm::Clear) => self.recover(),
             // The rest is said of exchange lines only.
@@ -188,12 +169,7 @@ impl Fxs {
     }
 
     /// See [`super::LinePort::handle_completeness`].
-    pub fn handle_completeness(
-        &mut self,
-        now: Instant,
-        completeness: Completeness,
-        out: &mut Vec<LineOutput>,
-    ) {
+    pub fn handle_completeness(&mut self, now: Instant, completeness: Completeness, out: &mut Vec<LineOutput>) {
         if let State::Dialling(collector) = &mut self.state {
             let collected = collector.handle_completeness(now, completeness, &self.settings);
             self.collect(now, collected, out);
@@ -210,10 +186,7 @@ impl Fxs {
                 self.progress(*in_band, *status == CalledStatus::SubscriberFree);
             }
             TrunkEvent::Cpg { event, in_band } => {
-                self.progress(
-                    *in_band || *event == Progress::InBand,
-                    *event == Progress::Alerting,
-                );
+                self.progress(*in_band || *event == Progress::InBand, *event == Progress::Alerting);
             }
             TrunkEvent::Anm | TrunkEvent::Con => {
                 if let State::Waiting(_) = self.state {
@@ -242,7 +215,7 @@ impl Fxs {
     /// See [`super::LinePort::status`].
     pub fn status(&self) -> LineStatus {
         match self.state {
-            State::Idle => LineStatus::Idle,
+            State::Idle { .. } => LineStatus::Idle,
             State::Ringing { .. } => LineStatus::Ringing,
             State::Dialling(_) => LineStatus::Dialling,
             State::Waiting(_) => LineStatus::Waiting,
@@ -262,7 +235,7 @@ impl Fxs {
         match self.state {
             State::Ringing { .. } | State::Waiting(_) | State::Talking => true,
             State::Disconnect { next, .. } => next,
-            State::Idle
+            State::Idle { .. }
             | State::Dialling(_)
             | State::Refused { .. }
             | State::LockedOut
@@ -280,8 +253,7 @@ impl Fxs {
             _ if times_flash => Some(Duration::ZERO),
             State::Waiting(_) | State::Talking => {
                 // A break of exactly the longest flash is still a flash.
-                let flash =
-                    |window: FlashWindow| Duration::from_millis(u64::from(window.max_ms) + 1);
+                let flash = |window: FlashWindow| Duration::from_millis(u64::from(window.max_ms) + 1);
                 Some(self.settings.flash.map_or(BREAK_MAX, flash))
             }
             _ => Some(BREAK_MAX),
@@ -290,18 +262,10 @@ impl Fxs {
 
     fn state_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Ringing {
-                part_ends_at,
-                gives_up_at,
-                ..
-            } => Some(*part_ends_at.min(gives_up_at)),
+            State::Ringing { part_ends_at, gives_up_at, .. } => Some(*part_ends_at.min(gives_up_at)),
             State::Dialling(collector) => Some(collector.deadline()),
             State::Disconnect { ends_at, .. } | State::Refused { ends_at, .. } => Some(*ends_at),
-            State::Idle
-            | State::Waiting(_)
-            | State::Talking
-            | State::LockedOut
-            | State::OutOfService => None,
+            State::Idle { .. } | State::Waiting(_) | State::Talking | State::LockedOut | State::OutOfService => None,
         }
     }
 
@@ -310,13 +274,9 @@ impl Fxs {
         for _ in 0..STEPS_MAX {
             match self.hook.poll(now, self.break_max()) {
                 Some(HookAct::Lifted) => self.lifted(now, out),
-                Some(HookAct::BreakEnded { length, closed_at }) => {
-                    self.break_ended(length, closed_at, out)
-                }
+                Some(HookAct::BreakEnded { length, closed_at }) => self.break_ended(length, closed_at, out),
                 Some(HookAct::HungUp) => self.hung_up(now, out),
-                None if self.state_deadline().is_some_and(|at| at <= now) => {
-                    self.timed_out(now, out)
-                }
+                None if self.state_deadline().is_some_and(|at| at <= now) => self.timed_out(now, out),
                 None => return,
             }
         }
@@ -324,7 +284,11 @@ impl Fxs {
 
     fn lifted(&mut self, now: Instant, out: &mut Vec<LineOutput>) {
         match self.state {
-            State::Idle => self.state = State::Dialling(Collector::new(now, &self.settings)),
+            // The caller gave up at the moment of the answer.
+            State::Idle { rang_until: Some(at) } if now.since(at) <= ABANDONED => {
+                self.disconnect(now, AfterDisconnect::DialTone);
+            }
+            State::Idle { .. } => self.after_disconnect(now, AfterDisconnect::DialTone),
             // Also when the user wanted to call, and lifted just as the call came: glare is an answer.
             State::Ringing { .. } => {
                 self.state = State::Talking;
@@ -340,8 +304,7 @@ impl Fxs {
             State::Dialling(collector) => collector.handle_break(length, closed_at),
             State::Waiting(_) | State::Talking => {
                 let is_flash = self.settings.flash.is_some_and(|window| {
-                    (u128::from(window.min_ms)..=u128::from(window.max_ms))
-                        .contains(&length.as_millis())
+                    (u128::from(window.min_ms)..=u128::from(window.max_ms)).contains(&length.as_millis())
                 });
                 if is_flash {
                     out.push(LineOutput::Flash);
@@ -364,7 +327,7 @@ impl Fxs {
             State::Disconnect { next: true, .. } => self.ring(now, out),
             _ => {
                 self.end_call(Release::user(Cause::NORMAL), out);
-                self.state = State::Idle;
+                self.state = State::Idle { rang_until: None };
             }
         }
     }
@@ -397,10 +360,8 @@ impl Fxs {
     fn called(&mut self, now: Instant, out: &mut Vec<LineOutput>) {
         match &mut self.state {
             State::OutOfService => out.push(LineOutput::Refuse(Release::here(Cause::OUT_OF_ORDER))),
-            State::Idle if self.clearing => {
-                out.push(LineOutput::Refuse(Release::here(Cause::NO_CIRCUIT)))
-            }
-            State::Idle => self.ring(now, out),
+            State::Idle { .. } if self.clearing => out.push(LineOutput::Refuse(Release::here(Cause::NO_CIRCUIT))),
+            State::Idle { .. } => self.ring(now, out),
             State::Disconnect { next, .. } if !*next && !self.clearing => *next = true,
             _ => out.push(LineOutput::Refuse(Release::user(Cause::BUSY))),
         }
@@ -408,24 +369,14 @@ impl Fxs {
 
     fn ring(&mut self, now: Instant, out: &mut Vec<LineOutput>) {
         let part_ends_at = now + self.ring_part(0);
-        self.state = State::Ringing {
-            part: 0,
-            part_ends_at,
-            gives_up_at: now + self.settings.ring_for,
-        };
-        out.push(LineOutput::Trunk(TrunkEvent::Acm {
-            status: CalledStatus::SubscriberFree,
-            in_band: false,
-        }));
+        self.state = State::Ringing { part: 0, part_ends_at, gives_up_at: now + self.settings.ring_for };
+        out.push(LineOutput::Trunk(TrunkEvent::Acm { status: CalledStatus::SubscriberFree, in_band: false }));
     }
 
     /// How long part `part` of the ring cadence lasts.
     fn ring_part(&self, part: usize) -> Duration {
         let cadence = self.settings.country.ring_ms;
-        let millis = cadence
-            .get(part % cadence.len().max(1))
-            .copied()
-            .unwrap_or(u16::MAX);
+        let millis = cadence.get(part % cadence.len().max(1)).copied().unwrap_or(u16::MAX);
         Duration::from_millis(u64::from(millis))
     }
 
@@ -444,7 +395,7 @@ impl Fxs {
         out.push(LineOutput::Trunk(TrunkEvent::Rlc));
         self.clearing = false;
         match &mut self.state {
-            State::Ringing { .. } => self.state = State::Idle,
+            State::Ringing { .. } => self.state = State::Idle { rang_until: Some(now) },
             State::Waiting(_) => self.refuse(now, Refusal::of(release.cause)),
             State::Talking => self.disconnect(now, AfterDisconnect::Reorder),
             State::Disconnect { next, .. } => *next = false,
@@ -456,32 +407,19 @@ impl Fxs {
         match &mut self.state {
             State::Ringing { gives_up_at, .. } if *gives_up_at <= now => {
                 self.end_call(Release::here(Cause::NO_ANSWER), out);
-                self.state = State::Idle;
+                self.state = State::Idle { rang_until: Some(now) };
             }
-            State::Ringing {
-                part,
-                part_ends_at,
-                gives_up_at,
-            } => {
+            State::Ringing { part, part_ends_at, gives_up_at } => {
                 let (part, ended_at, gives_up_at) = (*part + 1, *part_ends_at, *gives_up_at);
                 // Parts follow each other exactly; after a pause of the process they go on from now.
-                let part_ends_at =
-                    (ended_at + self.ring_part(part)).max(now + Duration::from_millis(1));
-                self.state = State::Ringing {
-                    part,
-                    part_ends_at,
-                    gives_up_at,
-                };
+                let part_ends_at = (ended_at + self.ring_part(part)).max(now + Duration::from_millis(1));
+                self.state = State::Ringing { part, part_ends_at, gives_up_at };
             }
             State::Dialling(collector) => {
                 let collected = collector.handle_timeout(now, &self.settings);
                 self.collect(now, collected, out);
             }
-            State::Disconnect {
-                phase: phase @ Phase::BatteryRemoved,
-                ends_at,
-                ..
-            } => {
+            State::Disconnect { phase: phase @ Phase::BatteryRemoved, ends_at, .. } => {
                 *phase = Phase::BatteryBack;
                 *ends_at = now + HOOK_TRUTH;
             }
@@ -490,29 +428,14 @@ impl Fxs {
                 self.disconnected(now, next, then, out);
             }
             State::Refused { .. } => self.disconnect(now, AfterDisconnect::LockedOut),
-            State::Idle
-            | State::Waiting(_)
-            | State::Talking
-            | State::LockedOut
-            | State::OutOfService => {}
+            State::Idle { .. } | State::Waiting(_) | State::Talking | State::LockedOut | State::OutOfService => {}
         }
     }
 
     /// The disconnect pulse is over.
-    fn disconnected(
-        &mut self,
-        now: Instant,
-        next: bool,
-        then: AfterDisconnect,
-        out: &mut Vec<LineOutput>,
-    ) {
+    fn disconnected(&mut self, now: Instant, next: bool, then: AfterDisconnect, out: &mut Vec<LineOutput>) {
         if let Some(settles_at) = self.hook.settles_at() {
-            self.state = State::Disconnect {
-                phase: Phase::BatteryBack,
-                ends_at: settles_at,
-                next,
-                then,
-            };
+            self.state = State::Disconnect { phase: Phase::BatteryBack, ends_at: settles_at, next, then };
             return;
         }
         if self.hook.end_break() {
@@ -522,35 +445,29 @@ impl Fxs {
         if next {
             self.end_call(Release::user(Cause::BUSY), out);
         }
-        match then {
-            AfterDisconnect::Reorder => self.refuse(now, Refusal::Reorder),
-            AfterDisconnect::LockedOut => self.state = State::LockedOut,
-        }
+        self.after_disconnect(now, then);
     }
 
     /// Tells the telephone by its current that the far end has gone.
     fn disconnect(&mut self, now: Instant, then: AfterDisconnect) {
         if self.abilities.has(Abilities::REMOVES_BATTERY) {
             let ends_at = now + DISCONNECT_PULSE;
-            self.state = State::Disconnect {
-                phase: Phase::BatteryRemoved,
-                ends_at,
-                next: false,
-                then,
-            };
+            self.state = State::Disconnect { phase: Phase::BatteryRemoved, ends_at, next: false, then };
             return;
         }
+        self.after_disconnect(now, then);
+    }
+
+    fn after_disconnect(&mut self, now: Instant, then: AfterDisconnect) {
         match then {
+            AfterDisconnect::DialTone => self.state = State::Dialling(Collector::new(now, &self.settings)),
             AfterDisconnect::Reorder => self.refuse(now, Refusal::Reorder),
             AfterDisconnect::LockedOut => self.state = State::LockedOut,
         }
     }
 
     fn refuse(&mut self, now: Instant, tone: Refusal) {
-        self.state = State::Refused {
-            tone,
-            ends_at: now + REFUSAL_TONE,
-        };
+        self.state = State::Refused { tone, ends_at: now + REFUSAL_TONE };
     }
 
     /// Sends the one REL of the call, if there is one.
@@ -568,11 +485,7 @@ impl Fxs {
 
     fn recover(&mut self) {
         if let State::OutOfService = self.state {
-            self.state = if self.hook.is_lifted() {
-                State::LockedOut
-            } else {
-                State::Idle
-            };
+            self.state = if self.hook.is_lifted() { State::LockedOut } else { State::Idle { rang_until: None } };
         }
     }
 
@@ -581,45 +494,21 @@ impl Fxs {
         let detect = !self.abilities.has(Abilities::DETECTS_DIGITS);
         let country = self.settings.country;
         match &self.state {
-            State::Idle | State::LockedOut | State::OutOfService => AT_REST,
-            State::Ringing { part, .. } => Face {
-                ring: part % 2 == 0,
-                ..AT_REST
-            },
-            State::Dialling(collector) => Face {
-                tone: collector.is_empty().then_some(country.dial),
-                detect,
-                ..AT_REST
-            },
+            State::Idle { .. } | State::LockedOut | State::OutOfService => AT_REST,
+            State::Ringing { part, .. } => Face { ring: part % 2 == 0, ..AT_REST },
+            State::Dialling(collector) => {
+                Face { tone: collector.is_empty().then_some(country.dial), detect, ..AT_REST }
+            }
             State::Waiting(heard) => Face {
                 tone: (*heard == Heard::Ringback).then_some(country.ringback),
                 open: *heard == Heard::InBand,
                 detect,
                 ..AT_REST
             },
-            State::Talking => Face {
-                open: true,
-                detect,
-                ..AT_REST
-            },
-            State::Disconnect { phase, .. } => Face {
-                battery: *phase == Phase::BatteryBack,
-                ..AT_REST
-            },
-            State::Refused {
-                tone: Refusal::Busy,
-                ..
-            } => Face {
-                tone: Some(country.busy),
-                ..AT_REST
-            },
-            State::Refused {
-                tone: Refusal::Reorder,
-                ..
-            } => Face {
-                tone: Some(country.reorder),
-                ..AT_REST
-            },
+            State::Talking => Face { open: true, detect, ..AT_REST },
+            State::Disconnect { phase, .. } => Face { battery: *phase == Phase::BatteryBack, ..AT_REST },
+            State::Refused { tone: Refusal::Busy, .. } => Face { tone: Some(country.busy), ..AT_REST },
+            State::Refused { tone: Refusal::Reorder, .. } => Face { tone: Some(country.reorder), ..AT_REST },
         }
     }
 
@@ -631,11 +520,7 @@ impl Fxs {
             out.push(LineOutput::AudioOpen(false));
         }
         if before.ring != after.ring {
-            out.push(LineOutput::Command(if after.ring {
-                LineCommand::Ring
-            } else {
-                LineCommand::StopRing
-            }));
+            out.push(LineOutput::Command(if after.ring { LineCommand::Ring } else { LineCommand::StopRing }));
         }
         if before.battery != after.battery {
             out.push(LineOutput::Command(LineCommand::Battery(after.battery)));

@@ -42,10 +42,7 @@ pub(super) enum HookAct {
     /// The handset was lifted.
     Lifted,
     /// The loop was open for so long, and closed again at `closed_at`.
-    BreakEnded {
-        length: Duration,
-        closed_at: Instant,
-    },
+    BreakEnded { length: Duration, closed_at: Instant },
     /// The handset was put down.
     HungUp,
 }
@@ -97,10 +94,7 @@ impl Hook {
 
     /// When [`Hook::poll`] has something to say; `break_max` is how long a break may last.
     pub fn deadline(&self, break_max: Option<Duration>) -> Option<Instant> {
-        self.settles_at()
-            .into_iter()
-            .chain(self.hung_up_at(break_max))
-            .min()
+        self.settles_at().into_iter().chain(self.hung_up_at(break_max)).min()
     }
 
     /// The next thing that the user has done by `now`. `break_max` is how long a break may last in
@@ -128,10 +122,7 @@ impl Hook {
             }
             (Handset::Break { since: opened_at }, true) => {
                 self.handset = Handset::Lifted;
-                Some(HookAct::BreakEnded {
-                    length: since.since(opened_at),
-                    closed_at: since,
-                })
+                Some(HookAct::BreakEnded { length: since.since(opened_at), closed_at: since })
             }
             (Handset::Lifted, false) => {
                 self.handset = Handset::Break { since };
@@ -161,22 +152,13 @@ mod tests {
     }
 
     /// Feeds transitions, alternating from "closed", and collects what the user did and when.
-    fn acts(
-        hook: &mut Hook,
-        transitions: &[u64],
-        until: u64,
-        break_max: Option<Duration>,
-    ) -> Vec<(u64, HookAct)> {
+    fn acts(hook: &mut Hook, transitions: &[u64], until: u64, break_max: Option<Duration>) -> Vec<(u64, HookAct)> {
         let mut acts = Vec::new();
         for millis in 0..=until {
             while let Some(act) = hook.poll(ms(millis), break_max) {
                 acts.push((millis, act));
             }
-            for (index, _) in transitions
-                .iter()
-                .enumerate()
-                .filter(|&(_, &at)| at == millis)
-            {
+            for (index, _) in transitions.iter().enumerate().filter(|&(_, &at)| at == millis) {
                 hook.handle_contact(ms(millis), index % 2 == 0);
             }
         }
@@ -186,10 +168,7 @@ mod tests {
     #[test]
     fn a_bouncing_contact_is_one_lift() {
         let mut hook = Hook::new(HOOK_SETTLES);
-        assert_eq!(
-            acts(&mut hook, &[5, 7, 8, 11, 13], 100, NO_BREAKS),
-            [(33, HookAct::Lifted)]
-        );
+        assert_eq!(acts(&mut hook, &[5, 7, 8, 11, 13], 100, NO_BREAKS), [(33, HookAct::Lifted)]);
     }
 
     #[test]
@@ -203,16 +182,8 @@ mod tests {
     fn a_break_keeps_its_length_although_both_ends_bounce() {
         let mut hook = Hook::new(HOOK_SETTLES);
         let transitions = [0, 100, 102, 104, 161, 163, 166];
-        let ended = HookAct::BreakEnded {
-            length: Duration::from_millis(61),
-            closed_at: ms(161),
-        };
-        let all = acts(
-            &mut hook,
-            &transitions,
-            400,
-            Some(Duration::from_millis(200)),
-        );
+        let ended = HookAct::BreakEnded { length: Duration::from_millis(61), closed_at: ms(161) };
+        let all = acts(&mut hook, &transitions, 400, Some(Duration::from_millis(200)));
         assert_eq!(all, [(20, HookAct::Lifted), (186, ended)]);
     }
 
@@ -220,20 +191,12 @@ mod tests {
     fn a_hang_up_is_known_when_no_break_can_be_that_long() {
         for (break_max, at) in [(0, 120), (200, 300), (1000, 1100)] {
             let mut hook = Hook::new(HOOK_SETTLES);
-            let all = acts(
-                &mut hook,
-                &[0, 100],
-                2000,
-                Some(Duration::from_millis(break_max)),
-            );
+            let all = acts(&mut hook, &[0, 100], 2000, Some(Duration::from_millis(break_max)));
             assert_eq!(all, [(20, HookAct::Lifted), (at, HookAct::HungUp)]);
             assert!(!hook.is_lifted());
         }
         let mut hook = Hook::new(HOOK_SETTLES);
-        assert_eq!(
-            acts(&mut hook, &[0, 100], 2000, None),
-            [(20, HookAct::Lifted)]
-        );
+        assert_eq!(acts(&mut hook, &[0, 100], 2000, None), [(20, HookAct::Lifted)]);
         assert!(hook.is_lifted());
         assert!(hook.end_break() && !hook.is_lifted() && !hook.end_break());
     }
@@ -247,10 +210,7 @@ mod tests {
         assert_eq!(hook.poll(ms(20), NO_BREAKS), Some(HookAct::Lifted));
         hook.handle_contact(ms(50), false);
         assert_eq!(hook.poll(ms(70), Some(Duration::from_millis(200))), None);
-        assert_eq!(
-            hook.deadline(Some(Duration::from_millis(200))),
-            Some(ms(250))
-        );
+        assert_eq!(hook.deadline(Some(Duration::from_millis(200))), Some(ms(250)));
         assert_eq!(hook.deadline(None), None);
     }
 

@@ -163,12 +163,7 @@ impl LinePort {
     }
 
     /// The answer of the dial plan to [`LineOutput::Digits`].
-    pub fn handle_completeness(
-        &mut self,
-        now: Instant,
-        completeness: Completeness,
-        out: &mut Vec<LineOutput>,
-    ) {
+    pub fn handle_completeness(&mut self, now: Instant, completeness: Completeness, out: &mut Vec<LineOutput>) {
         if let Machine::Fxs(machine) = &mut self.machine {
             machine.handle_completeness(now, completeness, out);
         }

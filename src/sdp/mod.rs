@@ -7,7 +7,9 @@
 
 mod offer_answer;
 
-pub use offer_answer::{Agreed, Capabilities, Codec, Reject, accept, answer, answer_with, offer, offer_with};
+pub use offer_answer::{
+    Agreed, Capabilities, Codec, Reject, accept, answer, answer_with, offer, offer_again, offer_with,
+};
 
 use std::fmt;
 use std::net::IpAddr;

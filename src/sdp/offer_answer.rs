@@ -103,6 +103,26 @@ pub fn offer_with(ours: &Capabilities, direction: Direction) -> String {
     text
 }
 
+/// A further offer in a session in which we `sent` this description last (RFC 3264 section 8: the
+/// number of "m=" lines never shrinks, and each keeps its place; what was refused stays at port 0).
+pub fn offer_again(sent: &str, ours: &Capabilities) -> String {
+    let Ok(before) = Description::parse(sent.as_bytes()) else { return offer(ours) };
+    let Some(place) = before.media.iter().position(|media| media.port != 0) else { return offer(ours) };
+    let text = offer(ours);
+    let Some(audio) = text.find("m=") else { return text };
+    let (session, audio) = text.split_at(audio);
+    let mut again = session.to_owned();
+    for (index, media) in before.media.iter().enumerate() {
+        if index == place {
+            again.push_str(audio);
+        } else {
+            again.push_str(&media.line());
+            again.push_str("\r\n");
+        }
+    }
+    again
+}
+
 /// Our answer to an offer, and what is agreed on by it. We send and receive as far as the peer
 /// wants it.
 pub fn answer(offer: &[u8], ours: &Capabilities) -> Result<(String, Agreed), Reject> {
@@ -146,17 +166,14 @@ pub fn answer_with(offer: &[u8], ours: &Capabilities, wish: Direction) -> Result
     Ok((text, agreed))
 }
 
-/// Reads the answer to our offer, which had one medium.
+/// Reads the answer to our offer, which had one medium that was not refused already.
 pub fn accept(answer: &[u8], ours: &Capabilities) -> Result<Agreed, Reject> {
     let answer = parse(answer)?;
-    // RFC 3264 section 6: "For each "m=" line in the offer, there MUST be a corresponding "m=" line
-    // in the answer"; what stands behind the first is not ours.
-    let media = answer.media.first().ok_or_else(|| reject(488, "the answer has no medium"))?;
-    if media.port == 0 {
-        return Err(reject(488, "the answer refuses our audio"));
+    if answer.media.iter().all(|media| media.port == 0) {
+        return Err(reject(488, "the answer has no medium that is not refused"));
     }
-    let found = Found::in_media(&answer, media, ours).ok_or_else(|| nothing_in_common(&answer, ours))?;
-    Ok(found.agreed(Direction::SendRecv))
+    let found = answer.media.iter().find_map(|media| Found::in_media(&answer, media, ours));
+    Ok(found.ok_or_else(|| nothing_in_common(&answer, ours))?.agreed(Direction::SendRecv))
 }
 
 fn reject(status: u16, why: &str) -> Reject {

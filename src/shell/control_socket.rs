@@ -125,3 +125,75 @@ async fn ask(line: &[u8], requests: &mpsc::Sender<Asked>) -> Response {
     }
     answered.await.unwrap_or_else(|_| Response::Failed("the gateway went down meanwhile".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::control_protocol::HandsetAction;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    }
+
+    #[test]
+    fn a_client_is_answered_and_the_socket_is_for_one_user() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        runtime().block_on(async {
+            let (socket, mut inbox) = ControlSocket::open(path.clone()).expect("opened");
+            let mode = std::fs::metadata(socket.path()).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            let client = tokio::task::spawn_blocking({
+                let path = path.clone();
+                move || crate::shell::control_client::hangup(&path, 7)
+            });
+            let (request, answer) = inbox.recv().await.expect("a request");
+            assert_eq!(request, Request::Hangup { call: 7 });
+            answer.send(Response::Failed("there is no call 7".into())).expect("the client waits");
+            let error = client.await.expect("ended").expect_err("refused");
+            assert_eq!(error.to_string(), "there is no call 7");
+        });
+        assert!(!path.exists(), "removed in the end");
+    }
+
+    #[test]
+    fn a_left_over_socket_is_replaced_and_one_in_use_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket that nobody answers on"));
+        runtime().block_on(async {
+            let first = ControlSocket::open(path.clone()).expect("replaced");
+            let second = ControlSocket::open(path.clone());
+            assert!(matches!(second, Err(ShellError::ControlInUse(_))));
+            drop(first);
+            std::fs::write(&path, "a file of somebody").expect("written");
+            assert!(matches!(ControlSocket::open(path.clone()), Err(ShellError::Control { .. })));
+            assert!(path.exists(), "what is no socket is left alone");
+        });
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_and_the_connection_goes_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        runtime().block_on(async {
+            let (_socket, mut inbox) = ControlSocket::open(path.clone()).expect("opened");
+            let (reader, mut writer) = UnixStream::connect(&path).await.expect("connected").into_split();
+            let mut lines = BufReader::new(reader).lines();
+            for bad in ["nonsense\n", "{\"command\":\"explode\"}\n", "{\"command\":\"hangup\",\"call\":-1}\n"] {
+                writer.write_all(bad.as_bytes()).await.expect("written");
+                let line = lines.next_line().await.expect("read").expect("a line");
+                assert!(line.contains("not understood"), "{line}");
+            }
+            writer
+                .write_all(b"{\"command\":\"handset\",\"station\":\"105\",\"action\":{\"dial\":\"203\"}}\n")
+                .await
+                .expect("written");
+            let (request, answer) = inbox.recv().await.expect("a request");
+            let action = HandsetAction::Dial("203".into());
+            assert_eq!(request, Request::Handset { station: "105".into(), action });
+            answer.send(Response::Done).expect("the client waits");
+            assert_eq!(lines.next_line().await.expect("read").as_deref(), Some("\"done\""));
+        });
+    }
+}

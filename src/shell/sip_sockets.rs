@@ -358,3 +358,124 @@ async fn serve(
     }
     let _ = events.send(StreamEvent::Closed { connection }).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+    }
+
+    fn listener(transport: Transport, address: &str) -> Listener {
+        Listener { transport, address: address.parse().expect("an address") }
+    }
+
+    async fn datagram(sockets: &SipSockets, buffer: &mut [u8]) -> (Flow, usize) {
+        loop {
+            let number = poll_fn(|context| sockets.poll_readable(context)).await;
+            if let Some((flow, Received::Bytes(length))) = sockets.receive(number, buffer) {
+                return (flow, length);
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_leaves_from_the_address_that_was_asked() {
+        run(async {
+            let listeners = [listener(Transport::Udp, "127.0.0.1:0"), listener(Transport::Udp, "127.0.0.2:0")];
+            let (sockets, _inbox) = SipSockets::open(&listeners).expect("opened");
+            for listening in sockets.listening() {
+                let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+                peer.send_to(b"ask", listening.address).await.expect("sent");
+                let mut buffer = [0; 64];
+                let (flow, length) = datagram(&sockets, &mut buffer).await;
+                assert_eq!((flow.local, &buffer[..length]), (listening.address, &b"ask"[..]));
+                sockets.send(&flow, b"answer").expect("sent");
+                let (_, from) = peer.recv_from(&mut buffer).await.expect("answered");
+                assert_eq!(from, listening.address);
+            }
+        });
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_what_to_do() {
+        run(async {
+            let (first, _inbox) = SipSockets::open(&[listener(Transport::Udp, "127.0.0.1:0")]).expect("opened");
+            let error = SipSockets::open(first.listening()).err().expect("the port is taken").to_string();
+            assert!(error.contains("udp:127.0.0.1:") && error.contains("--sip"), "{error}");
+        });
+    }
+
+    #[test]
+    fn bytes_come_and_go_on_connections_of_either_side() {
+        run(async {
+            let (mut sockets, mut inbox) =
+                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")]).expect("opened");
+            let address = sockets.listening()[0].address;
+            let ours = ConnectionId(1);
+            sockets.connect(ours, address); // to itself: both sides are seen
+            let mut accepted = None;
+            let mut got = Vec::new();
+            while got.len() < 2 {
+                match inbox.recv().await.expect("an event") {
+                    StreamEvent::Accepted { stream, local, remote } => {
+                        let connection = sockets.adopt(stream, local, remote).expect("room");
+                        assert!(connection.0 >= FIRST_ACCEPTED);
+                        assert!(sockets.write(connection, b"from the accepted".to_vec()));
+                        accepted = Some(connection);
+                    }
+                    StreamEvent::Opened { connection, stream, local, remote } => {
+                        assert_eq!(sockets.opened(connection, stream, local, remote).remote, address);
+                        assert!(sockets.write(connection, b"from ours".to_vec()));
+                    }
+                    StreamEvent::Bytes { connection, bytes } => got.push((connection, bytes)),
+                    other => panic!("{other:?}"),
+                }
+            }
+            got.sort();
+            let accepted = accepted.expect("it was accepted");
+            assert_eq!(got, [(ours, b"from the accepted".to_vec()), (accepted, b"from ours".to_vec())]);
+            sockets.close(ours);
+            loop {
+                match inbox.recv().await.expect("an event") {
+                    StreamEvent::Closed { connection } if connection == accepted => break,
+                    StreamEvent::Closed { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_loses_its_connection() {
+        run(async {
+            let (mut sockets, mut inbox) =
+                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")]).expect("opened");
+            let peer = TcpStream::connect(sockets.listening()[0].address).await.expect("connected");
+            let Some(StreamEvent::Accepted { stream, local, remote }) = inbox.recv().await else { panic!("accepted") };
+            let connection = sockets.adopt(stream, local, remote).expect("room");
+            let mut written = 0;
+            while sockets.write(connection, vec![0; 60_000]) {
+                written += 1;
+                assert!(written < 10_000, "the queue is bounded");
+                tokio::task::yield_now().await;
+            }
+            assert!(sockets.flow(connection).is_none());
+            drop(peer);
+        });
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_opened_says_so() {
+        run(async {
+            let (mut sockets, mut inbox) = SipSockets::open(&[]).expect("opened");
+            let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = closed.local_addr().expect("bound");
+            drop(closed);
+            sockets.connect(ConnectionId(5), address);
+            assert!(matches!(inbox.recv().await, Some(StreamEvent::Failed { connection: ConnectionId(5) })));
+        });
+    }
+}

@@ -272,6 +272,8 @@ impl Player {
                     return (true, format!("the call of {who} ended: {text}"));
                 }
                 seen.push(text);
+            } else {
+                seen.push(format!("{:?} at {}", entry.noticed, entry.at));
             }
         }
         let wanted = status.map(|s| format!(" status {s}")).unwrap_or_default()

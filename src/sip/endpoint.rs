@@ -1,125 +1,469 @@
 //! One user agent: dispatch between transport, transactions and sessions.
+//!
+//! This file takes what comes in and finds whom it concerns. What a session does about it stands in
+//! [`super::session`]; how messages are put together in [`super::compose`].
 
-use super::*;
-use crate::rng::Seed;
-use crate::time::Instant;
+use super::message::{HeaderName, Method, Response};
+use super::parser::{Message, Refusal, Start, parse};
+use super::session::outgoing::Outgoing;
+use super::session::{Session, State};
+use super::transaction::{
+    ClientAction, ClientId, ClientMachine, ServerAction, ServerId, ServerMachine, Table, Timers, User,
+};
+use super::transport::{Connections, Patience};
+use super::{Actions, ConnectionId, Counts, Event, Failure, Flow, Settings, Transport, transport, uas};
+use crate::ids::{Id, Index, Slab};
+use crate::limits;
+use crate::rng::{Secrets, Seed};
+use crate::time::{Deadlines, Duration, Instant};
+
+/// Who has a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owner {
+    Client(ClientId),
+    Server(ServerId),
+    Session(Id<Session>),
+    Connection(ConnectionId),
+}
+
+/// How long a connection that we opened stays open without traffic.
+const CONNECTION_IDLE: Duration = Duration::from_secs(180);
+
+/// Stale entries that the heap of deadlines may always have.
+const STALE_DEADLINES: usize = 64;
+
+/// Owners that one `handle_timeout` looks at; the rest is due at once again.
+const OWNERS_PER_TIMEOUT: usize = limits::OUTPUTS_PER_INPUT / 4;
 
 /// One SIP user agent, or both sides of a back-to-back one.
 #[derive(Debug)]
 pub struct Endpoint {
-    settings: Settings,
-    secrets: crate::rng::Secrets,
+    pub(super) settings: Settings,
+    pub(super) timers: Timers,
+    pub(super) secrets: Secrets,
+    pub(super) table: Table,
+    pub(super) sessions: Slab<Session>,
+    /// Sessions by our tag, which is unique.
+    pub(super) by_tag: Index<String, Id<Session>>,
+    pub(super) outgoing: Slab<Outgoing>,
+    pub(super) connections: Connections,
+    pub(super) deadlines: Deadlines<Owner>,
+    /// Makes the tags of stateless responses.
+    stateless_key: [u64; 2],
 }
 
 impl Endpoint {
     /// An endpoint without sessions. `seed` feeds tags, branches, Call-IDs and hash keys.
     pub fn new(settings: Settings, seed: &Seed) -> Self {
-        Endpoint { settings, secrets: seed.fork("sip").secrets() }
+        let mut secrets = seed.fork("sip").secrets();
+        let table = Table::new(|| secrets.next_u64());
+        let by_tag = Index::new([secrets.next_u64(), secrets.next_u64()]);
+        let stateless_key = [secrets.next_u64(), secrets.next_u64()];
+        Endpoint {
+            timers: Timers::of(&settings),
+            settings,
+            secrets,
+            table,
+            sessions: Slab::default(),
+            by_tag,
+            outgoing: Slab::default(),
+            connections: Connections::default(),
+            deadlines: Deadlines::default(),
+            stateless_key,
+        }
     }
 
     /// A datagram came.
     pub fn handle_datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
-        let _ = (now, flow, bytes, out, &self.settings, &mut self.secrets);
+        self.handle_message(now, flow, bytes, out);
     }
 
     /// Bytes of a connection came; `flow.connection` names it.
     pub fn handle_stream_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
-        let _ = (now, flow, bytes, out);
+        let Some(id) = flow.connection else { return };
+        self.connections.received(now, id, flow, bytes, out);
+        while let Some(message) = self.connections.next_message(id, out) {
+            self.handle_message(now, flow, &message, out);
+            if Connections::is_broken(&message) {
+                self.connections.close(id, out);
+                self.lose_connection(now, id, out);
+            }
+        }
+        self.schedule(Owner::Connection(id));
     }
 
     /// A connection is open, accepted or asked for; `flow` has its addresses.
     pub fn handle_stream_opened(&mut self, now: Instant, connection: ConnectionId, flow: Flow, out: &mut Actions) {
-        let _ = (now, connection, flow, out);
+        self.connections.opened(now, connection, flow, out);
+        self.schedule(Owner::Connection(connection));
     }
 
     /// A connection closed, or could not be opened.
     pub fn handle_stream_closed(&mut self, now: Instant, connection: ConnectionId, out: &mut Actions) {
-        let _ = (now, connection, out);
+        if self.connections.closed(connection) {
+            self.lose_connection(now, connection, out);
+        }
+    }
+
+    /// RFC 3261 18.4: whoever waits for an answer on a lost connection is told.
+    fn lose_connection(&mut self, now: Instant, connection: ConnectionId, out: &mut Actions) {
+        self.fail_clients(now, out, |flow| flow.connection == Some(connection));
     }
 
     /// A datagram could not be sent.
     pub fn handle_unreachable(&mut self, now: Instant, flow: Flow, out: &mut Actions) {
-        let _ = (now, flow, out);
+        self.fail_clients(now, out, |sent| sent.transport == Transport::Udp && sent.remote == flow.remote);
     }
 
-    /// The deadline has come.
-    pub fn handle_timeout(&mut self, now: Instant, out: &mut Actions) {
-        let _ = (now, out);
+    fn fail_clients(&mut self, now: Instant, out: &mut Actions, concerned: impl Fn(&Flow) -> bool) {
+        let waits = |machine: &ClientMachine| match machine {
+            ClientMachine::Invite(m) => {
+                use super::transaction::client_invite::ClientInvite::*;
+                matches!(m, Calling { .. } | Proceeding)
+            }
+            ClientMachine::NonInvite(m) => {
+                use super::transaction::client_non_invite::ClientNonInvite::*;
+                matches!(m, Trying { .. } | Proceeding { .. })
+            }
+        };
+        let clients = self.table.clients.iter();
+        let failed: Vec<ClientId> =
+            clients.filter(|(_, c)| waits(&c.machine) && concerned(&c.flow)).map(|(id, _)| id).collect();
+        for id in failed {
+            self.fail_client(now, id, Failure::Transport, out);
+        }
     }
 
     /// When `handle_timeout` is due; it may turn out that nothing is.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        self.deadlines.next()
     }
 
-    /// Sends an INVITE.
-    pub fn invite(&mut self, now: Instant, invite: OutgoingInvite, out: &mut Actions) -> SessionId {
-        let _ = (now, invite, out);
-        SessionId::from_bits(0)
+    /// The deadline has come.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Actions) {
+        for _ in 0..OWNERS_PER_TIMEOUT {
+            let Some((at, owner)) = self.deadlines.take_due(now) else { return };
+            // An entry that its owner did not ask for last is stale.
+            match self.scheduled(owner) {
+                Some(scheduled) if *scheduled == Some(at) => *scheduled = None,
+                _ => continue,
+            }
+            match owner {
+                Owner::Client(id) => self.time_client(now, id, out),
+                Owner::Server(id) => self.time_server(now, id, out),
+                Owner::Session(id) => self.time_session(now, id, out),
+                Owner::Connection(id) => {
+                    let patience = self.patience();
+                    if self.connections.handle_timeout(now, id, &patience, out) {
+                        self.lose_connection(now, id, out);
+                    }
+                }
+            }
+            self.schedule(owner);
+        }
     }
 
-    /// Sends a provisional response (101 to 199) to an incoming INVITE.
-    pub fn progress(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        status: u16,
-        body: Option<Body>,
-        headers: Vec<Header>,
-        out: &mut Actions,
-    ) {
-        let _ = (now, session, status, body, headers, out);
+    fn patience(&self) -> Patience {
+        Patience { message: self.timers.t1_64(), idle: CONNECTION_IDLE }
     }
 
-    /// Answers an incoming INVITE with 200; `body` is the answer, or the offer if there was none.
-    pub fn accept(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
-        let _ = (now, session, body, out);
+    fn scheduled(&mut self, owner: Owner) -> Option<&mut Option<Instant>> {
+        match owner {
+            Owner::Client(id) => self.table.clients.get_mut(id).map(|c| &mut c.scheduled),
+            Owner::Server(id) => self.table.servers.get_mut(id).map(|s| &mut s.scheduled),
+            Owner::Session(id) => self.sessions.get_mut(id).map(|s| &mut s.scheduled),
+            Owner::Connection(id) => self.connections.scheduled(id),
+        }
     }
 
-    /// Answers an incoming INVITE with 300 to 699.
-    pub fn reject(&mut self, now: Instant, session: SessionId, status: u16, headers: Vec<Header>, out: &mut Actions) {
-        let _ = (now, session, status, headers, out);
+    fn deadline_of(&self, owner: Owner) -> Option<Instant> {
+        match owner {
+            Owner::Client(id) => match &self.table.clients.get(id)?.machine {
+                ClientMachine::Invite(machine) => machine.deadline(),
+                ClientMachine::NonInvite(machine) => Some(machine.deadline()),
+            },
+            Owner::Server(id) => match &self.table.servers.get(id)?.machine {
+                ServerMachine::Invite(machine) => machine.deadline(),
+                ServerMachine::NonInvite(machine) => Some(machine.deadline()),
+            },
+            Owner::Session(id) => self.sessions.get(id)?.deadline(),
+            Owner::Connection(id) => self.connections.deadline(id, &self.patience()),
+        }
     }
 
-    /// Ends a session: CANCEL, BYE or a rejection, by its state. Safe in every state and for stale ids.
-    pub fn terminate(&mut self, now: Instant, session: SessionId, reason: Option<Reason>, out: &mut Actions) {
-        let _ = (now, session, reason, out);
+    /// Puts the owner's deadline into the heap, unless an earlier entry will look at it anyway.
+    pub(super) fn schedule(&mut self, owner: Owner) {
+        let Some(deadline) = self.deadline_of(owner) else { return };
+        let Some(scheduled) = self.scheduled(owner) else { return };
+        if scheduled.is_none_or(|at| deadline < at) {
+            *scheduled = Some(deadline);
+            self.deadlines.schedule(deadline, owner);
+            self.prune();
+        }
     }
 
-    /// Acknowledges a 2xx whose body was the offer; `body` is the answer.
-    pub fn acknowledge(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
-        let _ = (now, session, body, out);
-    }
-
-    /// Replies to a request. Stale ids are ignored.
-    pub fn reply(&mut self, now: Instant, server: ServerTransactionId, response: Response, out: &mut Actions) {
-        let _ = (now, server, response, out);
-    }
-
-    /// Sends a request outside of dialogs; [`Event::Response`] follows.
-    pub fn request(&mut self, now: Instant, request: OutgoingRequest, out: &mut Actions) -> RequestId {
-        let _ = (now, request, out);
-        RequestId::from_bits(0)
-    }
-
-    /// Sends INFO, UPDATE, re-INVITE or another request in the dialog of an established session;
-    /// [`Event::Response`] follows. `None` when the session has no dialog (any more), or for a
-    /// re-INVITE while another offer is pending.
-    pub fn request_in_dialog(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        method: Method,
-        body: Option<Body>,
-        headers: Vec<Header>,
-        out: &mut Actions,
-    ) -> Option<RequestId> {
-        let _ = (now, session, method, body, headers, out);
-        None
+    /// Drops stale entries once they are more than the live ones: a call that ended early would else
+    /// be remembered for as long as it might have rung.
+    fn prune(&mut self) {
+        let counts = self.counts();
+        let live = counts.sessions + counts.client_transactions + counts.server_transactions + counts.connections;
+        if self.deadlines.len() > STALE_DEADLINES + 2 * live {
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|at, owner| self.scheduled(*owner).is_some_and(|scheduled| *scheduled == Some(at)));
+            self.deadlines = deadlines;
+        }
     }
 
     /// What it holds.
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        Counts {
+            sessions: self.sessions.len(),
+            client_transactions: self.table.clients.len(),
+            server_transactions: self.table.servers.len(),
+            deadlines: self.deadlines.len(),
+            connections: self.connections.len(),
+        }
+    }
+
+    fn handle_message(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
+        match parse(bytes) {
+            Ok(message) => match &message.start {
+                Start::Request { method, .. } => {
+                    let method = method.clone();
+                    self.handle_request(now, flow, &message, &method, out);
+                }
+                Start::Response(status) => {
+                    let status = *status;
+                    self.handle_response(now, status, &message, out);
+                }
+            },
+            Err(Refusal::Drop(_)) => {}
+            Err(Refusal::Answer { fault, lines }) => {
+                let mut response = Response::new(fault.status).with_reason(fault.reason);
+                if fault.status == 501 {
+                    response = response.with(HeaderName::Allow, uas::allow(&self.settings));
+                }
+                self.answer_statelessly(now, flow, &lines, response, out);
+            }
+        }
+    }
+
+    /// 8.2.7: an answer without transaction; its tag is the same each time.
+    fn answer_statelessly(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        lines: &super::parser::Lines<'_>,
+        response: Response,
+        out: &mut Actions,
+    ) {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        let call_id = lines.get(&HeaderName::CallId);
+        let tag = BuildHasherDefault::<DefaultHasher>::default().hash_one((self.stateless_key, call_id));
+        let (bytes, flow) = super::compose::stateless(lines, response, flow, tag, &self.settings);
+        self.connections.send(now, flow, bytes, out);
+    }
+
+    fn handle_request(&mut self, now: Instant, flow: Flow, message: &Message<'_>, method: &Method, out: &mut Actions) {
+        if let Some(id) = self.table.server_of(message, method) {
+            return match method {
+                Method::Ack => self.acknowledged_in_transaction(now, id, message, out),
+                _ => self.repeated(now, id, out),
+            };
+        }
+        if *method == Method::Ack {
+            return self.acknowledged(now, message, out);
+        }
+        if self.table.servers.len() >= limits::TRANSACTIONS_MAX {
+            let response = Response::new(503).with(HeaderName::RetryAfter, 10);
+            return self.answer_statelessly(now, flow, &message.lines, response, out);
+        }
+        let Some(mut request) = message.to_request() else { return };
+        transport::stamp(&mut request, &message.via, flow.remote);
+        let cancelled = if *method == Method::Cancel { self.table.cancelled_by(message) } else { None };
+        let merged = self.table.is_merged(message);
+        let local_tag = match cancelled.and_then(|id| self.table.servers.get(id)) {
+            // "The To tag of the response to the CANCEL and that to the original request SHOULD be the same" (9.2).
+            Some(server) => server.local_tag.clone(),
+            None => message.to.tag().map_or_else(|| self.secrets.token::<16>(), str::to_owned),
+        };
+        let response_flow = transport::response_flow(&request, flow);
+        let server = self.table.add_server(now, &self.timers, response_flow, message, request, local_tag);
+        self.schedule(Owner::Server(server));
+        if *method == Method::Cancel {
+            return self.cancelled(now, server, cancelled, out);
+        }
+        if merged {
+            return self.respond(now, server, Response::new(482), out);
+        }
+        if let Err(response) = uas::inspect(message, &self.settings) {
+            return self.respond(now, server, *response, out);
+        }
+        match (message.to.tag(), method) {
+            (Some(tag), _) => self.request_in_session(now, server, tag, message, method, out),
+            (None, Method::Invite) => self.invited(now, server, flow, out),
+            // These belong to dialogs or to other requests, of which this one knows none.
+            (None, Method::Bye | Method::Update | Method::Info | Method::Prack) => {
+                self.respond(now, server, Response::new(481), out);
+            }
+            (None, _) => {
+                if let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) {
+                    out.events.push(Event::Request { server, request, flow });
+                }
+            }
+        }
+    }
+
+    /// A repetition of a request gets the last response again.
+    fn repeated(&mut self, now: Instant, id: ServerId, out: &mut Actions) {
+        let Some(server) = self.table.servers.get(id) else { return };
+        let action = match server.machine {
+            ServerMachine::Invite(machine) => machine.request(),
+            ServerMachine::NonInvite(machine) => machine.request(),
+        };
+        if action == ServerAction::Send {
+            self.send_again(now, id, out);
+        }
+    }
+
+    /// ACK with the branch of its INVITE: for 300 to 699; from RFC 2543 peers also for 2xx.
+    fn acknowledged_in_transaction(&mut self, now: Instant, id: ServerId, message: &Message<'_>, out: &mut Actions) {
+        let Some(server) = self.table.servers.get_mut(id) else { return };
+        let ServerMachine::Invite(machine) = server.machine else { return };
+        match machine.acknowledged(now, &self.timers, server.flow.transport) {
+            Some(next) => {
+                server.machine = ServerMachine::Invite(next);
+                self.schedule(Owner::Server(id));
+                if matches!(next, super::transaction::server_invite::ServerInvite::Accepted { .. }) {
+                    self.acknowledged(now, message, out);
+                }
+            }
+            None => drop(self.table.remove_server(id)),
+        }
+    }
+
+    fn handle_response(&mut self, now: Instant, status: u16, message: &Message<'_>, out: &mut Actions) {
+        // "If there is more than one Via header field value, the UAC SHOULD discard the message" (8.1.3.3).
+        let vias = message.lines.all(&HeaderName::Via).flat_map(super::parser::split_list);
+        if vias.count() != 1 {
+            return;
+        }
+        let Some(id) = self.table.client_of(message) else { return };
+        let Some(client) = self.table.clients.get_mut(id) else { return };
+        let transport = client.flow.transport;
+        let (next, action) = match client.machine {
+            ClientMachine::Invite(machine) => {
+                let (next, action) = machine.response(now, status, &self.timers, transport);
+                (next.map(ClientMachine::Invite), action)
+            }
+            ClientMachine::NonInvite(machine) => {
+                let (next, action) = machine.response(now, status, &self.timers, transport);
+                (next.map(ClientMachine::NonInvite), action)
+            }
+        };
+        if let Some(machine) = next {
+            client.machine = machine;
+        }
+        let user = client.user;
+        if matches!(action, ClientAction::Acknowledge | ClientAction::AcknowledgeAndDeliver) {
+            let to = message.lines.get(&HeaderName::To).unwrap_or_default();
+            let ack = super::transaction::acknowledge_failure(&client.request, to).to_bytes();
+            let flow = client.flow;
+            self.connections.send(now, flow, ack, out);
+        }
+        if matches!(action, ClientAction::Deliver | ClientAction::AcknowledgeAndDeliver)
+            && let Some(response) = message.to_response()
+        {
+            match user {
+                User::Invite(session) => self.invite_answered(now, session, id, message, response, out),
+                User::Request(request) => self.request_answered(now, request, id, response, out),
+                User::Nobody(_) => {}
+            }
+        }
+        match next {
+            Some(_) => self.schedule(Owner::Client(id)),
+            None => self.drop_client(id),
+        }
+    }
+
+    fn time_client(&mut self, now: Instant, id: ClientId, out: &mut Actions) {
+        let Some(client) = self.table.clients.get_mut(id) else { return };
+        let (next, action) = match client.machine {
+            ClientMachine::Invite(machine) => {
+                let (next, action) = machine.timeout(now);
+                (next.map(ClientMachine::Invite), action)
+            }
+            ClientMachine::NonInvite(machine) => {
+                let (next, action) = machine.timeout(now, &self.timers);
+                (next.map(ClientMachine::NonInvite), action)
+            }
+        };
+        match (next, action) {
+            (_, ClientAction::TimedOut) => self.fail_client(now, id, Failure::Timeout, out),
+            (None, _) => self.drop_client(id),
+            (Some(machine), action) => {
+                client.machine = machine;
+                if action == ClientAction::Send {
+                    let (flow, bytes) = (client.flow, client.bytes.clone());
+                    self.connections.send(now, flow, bytes, out);
+                }
+            }
+        }
+    }
+
+    fn time_server(&mut self, now: Instant, id: ServerId, out: &mut Actions) {
+        let Some(server) = self.table.servers.get_mut(id) else { return };
+        let (next, action) = match server.machine {
+            ServerMachine::Invite(machine) => {
+                let (next, action) = machine.timeout(now, &self.timers);
+                (next.map(ServerMachine::Invite), action)
+            }
+            ServerMachine::NonInvite(machine) => {
+                (machine.timeout(now).map(ServerMachine::NonInvite), ServerAction::Nothing)
+            }
+        };
+        match next {
+            Some(machine) => server.machine = machine,
+            None => drop(self.table.remove_server(id)),
+        }
+        if action == ServerAction::Send {
+            self.send_again(now, id, out);
+        }
+    }
+
+    /// Ends a client transaction without answer and tells its user.
+    pub(super) fn fail_client(&mut self, now: Instant, id: ClientId, failure: Failure, out: &mut Actions) {
+        let Some(client) = self.table.clients.get(id) else { return };
+        match client.user {
+            User::Invite(session) => self.invite_failed(session, failure, out),
+            User::Request(request) => self.request_failed(now, request, failure, out),
+            User::Nobody(_) => {}
+        }
+        self.drop_client(id);
+    }
+
+    /// Removes a client transaction, and its session when that only waited for it.
+    pub(super) fn drop_client(&mut self, id: ClientId) {
+        let Some(client) = self.table.remove_client(id) else { return };
+        let session = match client.user {
+            User::Invite(session) | User::Nobody(session) => Some(session),
+            User::Request(request) => self.release_request(request, id),
+        };
+        if let Some(session) = session {
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.clients = session.clients.saturating_sub(1);
+            }
+            self.sweep(session);
+        }
+    }
+
+    /// Removes a session that is over and for which nothing is under way any more.
+    pub(super) fn sweep(&mut self, id: Id<Session>) {
+        let over = |s: &Session| matches!(s.state, State::Gone) && s.clients == 0;
+        if self.sessions.get(id).is_some_and(over)
+            && let Some(session) = self.sessions.remove(id)
+        {
+            self.by_tag.remove(&session.local_tag);
+        }
     }
 }

@@ -176,6 +176,16 @@ impl Via {
     }
 }
 
+impl Via {
+    /// Where the sender of a request listens (RFC 3261 18.2.2): `received`, or sent-by, with its port.
+    pub fn listening_address(&self) -> Option<SocketAddr> {
+        let mut fixed = self.clone();
+        fixed.params.remove("rport");
+        fixed.params.remove("maddr");
+        fixed.response_address()
+    }
+}
+
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SIP/{}/{} {}", self.version, self.transport, self.host)?;

@@ -14,6 +14,7 @@
 //! A session is what one INVITE leads to. It ends with exactly one [`Event::Ended`], whatever the
 //! peer does. Bodies are bytes here; what SDP means is known to the call layer alone.
 
+mod compose;
 pub mod dialog;
 pub mod digest;
 pub mod endpoint;
@@ -41,6 +42,11 @@ use std::net::SocketAddr;
 /// Names a TCP connection; accepted ones are named by the shell from 2^63 up, ours by the core from 1 up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// The first name of an accepted connection.
+    pub const ACCEPTED: u64 = 1 << 63;
+}
 
 /// How bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -87,9 +87,10 @@ struct AudioPort {
     person: Person,
     mouth: Mouth,
     ear: Ear,
-    /// The last samples that the line heard, the newest at `said_at`.
+    /// The last samples that the line heard, the newest first.
     said: [i32; HYBRID_ECHO.len()],
-    said_at: usize,
+    /// How many of them, and of those before, were zero without a break.
+    silent_for: u8,
     sidetone: i32,
 }
 
@@ -106,7 +107,7 @@ impl AudioPort {
                 first_sample: None,
             },
             said: [0; HYBRID_ECHO.len()],
-            said_at: 0,
+            silent_for: u8::MAX,
             sidetone: gain(SIDETONE_TENTH_DB),
         }
     }
@@ -133,13 +134,14 @@ impl AudioPort {
     }
 
     fn echo(&mut self, heard: i32) -> i32 {
-        self.said_at = (self.said_at + 1) % self.said.len();
-        self.said[self.said_at] = heard;
-        let mut sum = 0i64;
-        for (delay, &tap) in HYBRID_ECHO.iter().enumerate() {
-            let sample = self.said[(self.said_at + self.said.len() - delay) % self.said.len()];
-            sum += i64::from(sample) * i64::from(tap);
+        // Most lines are silent most of the time: nothing was heard for as long as an echo lasts.
+        self.silent_for = if heard == 0 { self.silent_for.saturating_add(1) } else { 0 };
+        if usize::from(self.silent_for) > HYBRID_ECHO.len() {
+            return 0;
         }
+        self.said.copy_within(..HYBRID_ECHO.len() - 1, 1);
+        self.said[0] = heard;
+        let sum: i64 = self.said.iter().zip(HYBRID_ECHO).map(|(said, tap)| i64::from(*said) * i64::from(tap)).sum();
         (sum >> 15) as i32
     }
 }

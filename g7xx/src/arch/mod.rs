@@ -1,7 +1,74 @@
 //! What depends on the processor: the level of vector instructions, and kernels written for it.
 //!
-//! The level is found once. The environment can lower it and never raise it, so that every level
-//! can be tested on one machine. All `unsafe` of this crate lives below here.
+//! The level is found once. It can be lowered and never raised, so that every level can be tested
+//! on one machine. All `unsafe` of this crate lives below here.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+#[cfg(target_arch = "x86_64")]
+pub mod x86_64;
+
+/// Vector instructions that are used. Each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// What the compiler makes of the plain code; the reference.
+    Scalar = 1,
+    /// x86-64 with AVX2, BMI1, BMI2 and LZCNT.
+    Avx2 = 2,
+}
+
+/// The level in use; zero before it was found.
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+impl Level {
+    /// All levels, lowest first.
+    pub const ALL: [Level; 2] = [Level::Scalar, Level::Avx2];
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| *level as u8 == number)
+    }
+
+    /// Finds a level by its name in lower case: `scalar`, `avx2`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+
+    /// Name in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Scalar => "scalar",
+            Level::Avx2 => "avx2",
+        }
+    }
+
+    /// The level in use.
+    #[inline]
+    pub fn current() -> Self {
+        match Self::from_number(LEVEL.load(Ordering::Relaxed)) {
+            Some(level) => level,
+            None => Self::detect(),
+        }
+    }
+
+    #[cold]
+    fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let level = if x86_64::has_avx2() { Level::Avx2 } else { Level::Scalar };
+        #[cfg(not(target_arch = "x86_64"))]
+        let level = Level::Scalar;
+        LEVEL.store(level as u8, Ordering::Relaxed);
+        level
+    }
+
+    /// Uses no more than `most` from now on, in the whole process; a higher level than the one in use
+    /// changes nothing. Returns the level in use. Results are the same at every level.
+    pub fn lower_to(most: Level) -> Self {
+        let level = Self::current().min(most);
+        LEVEL.fetch_min(level as u8, Ordering::Relaxed);
+        level
+    }
+}
 
 /// Square root of an integer below 2^53, correctly rounded (`core` has none).
 #[cfg(target_arch = "x86_64")]

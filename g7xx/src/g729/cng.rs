@@ -186,11 +186,11 @@ fn gain_index(x: i32, scale: i32) -> (i16, usize) {
     match v {
         ..=-2721 => (-12, 0),
         22112.. => (66, 31),
-        ..=4762 => {
+        -2720..=4762 => {
             let index = mult(add(v, 3401), 24).max(1);
             (4 * index - 8, index as usize)
         }
-        _ => {
+        4763..=22111 => {
             let index = ((mult(sub(v, 340), 193) >> 2) - 1).max(6);
             (2 * index + 4, index as usize)
         }

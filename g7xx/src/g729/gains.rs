@@ -327,13 +327,13 @@ pub fn quantise(
     let c: [Dpf; 5] =
         core::array::from_fn(|i| l_extract(l_shr(l_deposit_h(c[i].value), exponents[i] - least)));
     let mut best = (MAX_32, start_1, start_2);
-    for i in start_1..start_1 + 4 {
-        for j in start_2..start_2 + 8 {
-            let gp = add(GBK1[i][0], GBK2[j][0]);
+    for (i, first) in GBK1.iter().enumerate().skip(start_1).take(4) {
+        for (j, second) in GBK2.iter().enumerate().skip(start_2).take(8) {
+            let gp = add(first[0], second[0]);
             if taming && gp >= 16383 {
                 continue;
             }
-            let factor = extract_l((i32::from(GBK1[i][1]) + i32::from(GBK2[j][1])) >> 1);
+            let factor = extract_l((i32::from(first[1]) + i32::from(second[1])) >> 1);
             let gc = mult(predicted.value, factor);
             let distance = mpy_32_16(c[0], mult(gp, gp));
             let distance = l_add(distance, mpy_32_16(c[1], gp));

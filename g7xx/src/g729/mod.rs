@@ -8,9 +8,9 @@ pub mod bits;
 
 mod cng;
 mod codebook;
-mod decoder;
+pub(crate) mod decoder;
 mod dtx;
-mod encoder;
+pub(crate) mod encoder;
 mod filter;
 mod gains;
 mod highpass;
@@ -25,6 +25,9 @@ mod postfilter;
 mod postfilter_a;
 mod tables;
 mod vad;
+
+#[cfg(target_arch = "x86_64")]
+use crate::Level;
 
 /// Samples of a frame.
 pub const FRAME: usize = 80;
@@ -110,6 +113,10 @@ impl Encoder {
 
     /// Encodes one frame.
     pub fn encode(&mut self, samples: &[i16; FRAME]) -> Frame {
+        #[cfg(target_arch = "x86_64")]
+        if Level::current() == Level::Avx2 {
+            return crate::arch::x86_64::g729_encode(&mut self.inner, samples);
+        }
         self.inner.encode(samples)
     }
 }
@@ -138,6 +145,10 @@ impl Decoder {
 
     /// Decodes one frame. Any bits are allowed.
     pub fn decode(&mut self, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
+        #[cfg(target_arch = "x86_64")]
+        if Level::current() == Level::Avx2 {
+            return crate::arch::x86_64::g729_decode(&mut self.inner, input, samples);
+        }
         self.inner.decode(input, samples);
     }
 }

@@ -28,9 +28,9 @@ fn log_area_ratio(k: i16) -> i16 {
     let piece = |factor, offset| extract_l(l_sub(l_mult(x >> 1, factor), offset) >> 11);
     let y = match x {
         ..=1299 => x,
-        ..=1815 => piece(4567, 3_271_557),
-        ..=1944 => piece(11776, 16_357_786),
-        _ => piece(27443, 46_808_433),
+        1300..=1815 => piece(4567, 3_271_557),
+        1816..=1944 => piece(11776, 16_357_786),
+        1945.. => piece(27443, 46_808_433),
     };
     if k < 0 { sub(0, y) } else { y }
 }

@@ -60,11 +60,7 @@ struct Port {
 
 impl Port {
     fn new(abilities: Abilities, settings: Settings) -> Port {
-        Port {
-            machine: Fxs::new(abilities, settings),
-            now: Instant::from_millis(10_000),
-            out: Vec::new(),
-        }
+        Port { machine: Fxs::new(abilities, settings), now: Instant::from_millis(10_000), out: Vec::new() }
     }
 
     fn us() -> Port {
@@ -77,10 +73,7 @@ impl Port {
     fn pass(&mut self, millis: u64) {
         let until = self.now + Duration::from_millis(millis);
         while let Some(at) = self.machine.deadline().filter(|&at| at <= until) {
-            assert!(
-                at >= self.now || self.machine.deadline().is_none(),
-                "a deadline in the past"
-            );
+            assert!(at >= self.now || self.machine.deadline().is_none(), "a deadline in the past");
             self.now = self.now.max(at);
             self.machine.handle_timeout(self.now, &mut self.out);
         }
@@ -109,13 +102,11 @@ impl Port {
     }
 
     fn key(&mut self, key: char) {
-        self.machine
-            .handle_digit(self.now, Digit::from_char(key).unwrap(), &mut self.out);
+        self.machine.handle_digit(self.now, Digit::from_char(key).unwrap(), &mut self.out);
     }
 
     fn complete(&mut self, completeness: Completeness) {
-        self.machine
-            .handle_completeness(self.now, completeness, &mut self.out);
+        self.machine.handle_completeness(self.now, completeness, &mut self.out);
     }
 
     fn trunk(&mut self, event: TrunkEvent) {
@@ -127,11 +118,7 @@ impl Port {
     }
 
     fn iam(&mut self) {
-        self.trunk(TrunkEvent::Iam(Iam {
-            called: String::from("105"),
-            calling: None,
-            calling_name: None,
-        }));
+        self.trunk(TrunkEvent::Iam(Iam { called: String::from("105"), calling: None, calling_name: None }));
     }
 
     fn acm(&mut self, status: CalledStatus, in_band: bool) {
@@ -297,11 +284,7 @@ fn table() -> String {
             if said.is_empty() && before == after {
                 nothing.push(event);
             } else {
-                let said = if said.is_empty() {
-                    said
-                } else {
-                    format!("; {said}")
-                };
+                let said = if said.is_empty() { said } else { format!("; {said}") };
                 table += &format!("  {event}: {after:?}{said}\n");
             }
         }
@@ -334,16 +317,11 @@ fn the_bell_follows_the_cadence_to_the_millisecond_until_nobody_answers() {
     let began = port.now;
     let mut times = Vec::new();
     while port.machine.status() == LineStatus::Ringing {
-        port.now = port
-            .machine
-            .deadline()
-            .expect("a ringing port waits for something");
+        port.now = port.machine.deadline().expect("a ringing port waits for something");
         port.machine.handle_timeout(port.now, &mut port.out);
         times.push(port.now.since(began).as_millis());
     }
-    let expected: Vec<u128> = (0..10)
-        .flat_map(|ring| [ring * 6000 + 2000, ring * 6000 + 6000])
-        .collect();
+    let expected: Vec<u128> = (0..10).flat_map(|ring| [ring * 6000 + 2000, ring * 6000 + 6000]).collect();
     assert_eq!(times, expected);
     assert_eq!(port.causes(), [19]);
     assert!(port.said().ends_with("ring, stop ring, REL 19"));
@@ -373,11 +351,7 @@ fn a_call_from_lifting_to_hanging_up() {
     port.complete(Completeness::Incomplete);
     port.key('3');
     port.complete(Completeness::Complete);
-    let iam = Iam {
-        called: String::from("203"),
-        calling: Some(String::from("105")),
-        calling_name: None,
-    };
+    let iam = Iam { called: String::from("203"), calling: Some(String::from("105")), calling_name: None };
     assert!(port.out.contains(&LineOutput::Trunk(TrunkEvent::Iam(iam))));
     assert_eq!(port.said(), "digits 20?, digits 203?, IAM 203");
     port.acm(CalledStatus::SubscriberFree, false);
@@ -401,10 +375,7 @@ fn who_does_not_dial_hears_reorder_and_then_nothing() {
     port.pass(30_000);
     assert_eq!(port.said(), "battery off, no tone");
     port.pass(600);
-    assert_eq!(
-        (port.said(), port.machine.status()),
-        (String::from("battery on"), LineStatus::LockedOut)
-    );
+    assert_eq!((port.said(), port.machine.status()), (String::from("battery on"), LineStatus::LockedOut));
     port.pass(3_600_000);
     assert_eq!(port.said(), "");
     assert_eq!(port.machine.deadline(), None);
@@ -426,11 +397,7 @@ fn a_bouncing_hook_answers_once() {
     let mut port = Port::us();
     port.iam();
     port.out.clear();
-    for event in [LineEventKind::OffHook, LineEventKind::OnHook]
-        .iter()
-        .cycle()
-        .take(7)
-    {
+    for event in [LineEventKind::OffHook, LineEventKind::OnHook].iter().cycle().take(7) {
         port.card(event);
         port.pass(2);
     }
@@ -445,10 +412,25 @@ fn lifting_just_before_the_call_comes_is_an_answer() {
     port.pass(15);
     port.iam();
     port.pass(10);
-    assert_eq!(
-        port.said(),
-        "ACM, ring, ANM, stop ring, digits on, audio on"
-    );
+    assert_eq!(port.said(), "ACM, ring, ANM, stop ring, digits on, audio on");
+}
+
+#[test]
+fn who_lifts_just_after_the_caller_gave_up_is_told_so_and_then_gets_dial_tone() {
+    let mut port = Port::in_state("ringing");
+    port.card(&LineEventKind::OffHook);
+    port.pass(10);
+    port.release(16);
+    port.pass(30);
+    assert_eq!(port.said(), "RLC, stop ring, battery off");
+    port.pass(600);
+    assert_eq!(port.said(), "battery on, dial tone, digits on");
+    // Later nobody thinks of that call any more.
+    let mut port = Port::in_state("ringing");
+    port.release(16);
+    port.pass(500);
+    port.lift();
+    assert_eq!(port.said(), "RLC, stop ring, dial tone, digits on");
 }
 
 #[test]
@@ -519,10 +501,7 @@ fn what_the_card_does_by_itself_is_not_done_again() {
         port.card(&LineEventKind::Flash);
         port.card(&LineEventKind::OnHook);
     });
-    assert_eq!(
-        said,
-        "dial tone, digits 1?, no tone, digits 12?, IAM 12, audio on, flash, REL 16, audio off"
-    );
+    assert_eq!(said, "dial tone, digits 1?, no tone, digits 12?, IAM 12, audio on, flash, REL 16, audio off");
 }
 
 #[test]
@@ -582,21 +561,12 @@ impl OtherLeg {
         };
         match event {
             TrunkEvent::Iam(iam) => {
-                assert!(
-                    !self.in_call && !self.owes_rlc && !iam.called.is_empty(),
-                    "a call begins in a call"
-                );
-                *self = OtherLeg {
-                    in_call: true,
-                    ..OtherLeg::default()
-                };
+                assert!(!self.in_call && !self.owes_rlc && !iam.called.is_empty(), "a call begins in a call");
+                *self = OtherLeg { in_call: true, ..OtherLeg::default() };
             }
             TrunkEvent::Acm { .. } => assert!(self.in_call && !self.answered),
             TrunkEvent::Anm => {
-                assert!(
-                    self.in_call && !self.answered,
-                    "answered twice, or without a call"
-                );
+                assert!(self.in_call && !self.answered, "answered twice, or without a call");
                 self.answered = true;
             }
             TrunkEvent::Rel(_) => {
@@ -629,17 +599,9 @@ fn every_call_ends_by_one_release_whatever_happens() {
                 7 => port.complete(Completeness::CompleteMayGrow),
                 8 if !leg.in_call => {
                     port.iam();
-                    if port
-                        .out
-                        .iter()
-                        .all(|output| !matches!(output, LineOutput::Refuse(_)))
-                    {
+                    if port.out.iter().all(|output| !matches!(output, LineOutput::Refuse(_))) {
                         calls += 1;
-                        leg = OtherLeg {
-                            in_call: true,
-                            awaits_rlc: leg.awaits_rlc,
-                            ..OtherLeg::default()
-                        };
+                        leg = OtherLeg { in_call: true, awaits_rlc: leg.awaits_rlc, ..OtherLeg::default() };
                     }
                 }
                 9 if leg.in_call => {
@@ -660,11 +622,7 @@ fn every_call_ends_by_one_release_whatever_happens() {
             let pause = [0, 1, 15, 60, 500, 3000, 20_000][rng.below(7) as usize];
             port.pass(rng.below(pause + 1));
             port.out.drain(..).for_each(|output| leg.hear(&output));
-            assert_eq!(
-                port.machine.has_call(),
-                leg.in_call || leg.owes_rlc,
-                "seed {seed}"
-            );
+            assert_eq!(port.machine.has_call(), leg.in_call || leg.owes_rlc, "seed {seed}");
         }
         assert!(calls > 0, "seed {seed} made no call");
     }

@@ -1,5 +1,290 @@
-//! Requests of ours other than the INVITE that makes a session.
+//! Requests of ours other than the INVITE that makes a session: OPTIONS and REGISTER outside of
+//! dialogs, re-INVITE, UPDATE and INFO in them (RFC 3261 8.1, 12.2.1, 14.1).
+
+use super::super::compose::with_credentials;
+use super::super::dialog::Dialog;
+use super::super::endpoint::Endpoint;
+use super::super::message::{Header, HeaderName, Method, Request, Response};
+use super::super::transaction::{ClientId, User};
+use super::super::{
+    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, OutgoingRequest, RequestId, SessionId, uas,
+};
+use super::State;
+use super::in_dialog::{Offer, Owed};
+use crate::time::Instant;
 
 /// A request that waits for its response.
 #[derive(Debug)]
-pub struct Outgoing {}
+pub struct Outgoing {
+    method: Method,
+    pub(in crate::sip) session: Option<SessionId>,
+    client: Option<ClientId>,
+    /// Not tried yet.
+    credentials: Option<Credentials>,
+    /// The application has been told.
+    over: bool,
+    /// ACK to the 2xx of a re-INVITE, for when it comes again.
+    ack: Option<(Vec<u8>, Flow)>,
+}
+
+impl Outgoing {
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+impl Endpoint {
+    /// Sends a request outside of dialogs; [`Event::Response`] follows, at once when it cannot be sent.
+    pub fn request(&mut self, now: Instant, request: OutgoingRequest, out: &mut Actions) -> RequestId {
+        let (call_id, number) = match request.sequence {
+            Some(sequence) => sequence,
+            None => (self.secrets.token::<24>(), 1),
+        };
+        let tag = self.secrets.token::<16>();
+        let mut message = Request::new(request.method.clone(), request.target)
+            .with(HeaderName::MaxForwards, 70)
+            .with(HeaderName::From, request.from.with_tag(&tag))
+            .with(HeaderName::To, request.to)
+            .with(HeaderName::CallId, call_id)
+            .with(HeaderName::CSeq, CSeq { number, method: request.method.clone() });
+        if let Some(user) = request.contact_user {
+            message = message.with(HeaderName::Contact, self.contact(Some(&user), &request.flow));
+        }
+        message = message.with_headers(request.headers).with_body(request.body);
+        let outgoing = Outgoing {
+            method: request.method,
+            session: None,
+            client: None,
+            credentials: request.credentials,
+            over: false,
+            ack: None,
+        };
+        let id = self.outgoing.insert(outgoing);
+        self.send_outgoing(now, id, request.flow, message, out);
+        id
+    }
+
+    /// Sends INFO, UPDATE, re-INVITE or another request in the dialog of an established session;
+    /// [`Event::Response`] follows. `None` when the session has no dialog (any more), or for an
+    /// offer while another one is pending.
+    pub fn request_in_dialog(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        method: Method,
+        body: Option<Body>,
+        headers: Vec<Header>,
+        out: &mut Actions,
+    ) -> Option<RequestId> {
+        let is_offer = method == Method::Invite || (method == Method::Update && body.is_some());
+        let entry = self.sessions.get_mut(session)?;
+        let credentials = entry.credentials.clone();
+        let State::Established(established) = &mut entry.state else { return None };
+        if is_offer && (established.owed.is_some() || !matches!(established.offer, Offer::None)) {
+            return None;
+        }
+        let mut request = established.dialog.request(method.clone());
+        let flow = established.dialog.next_hop();
+        if matches!(method, Method::Invite | Method::Update) {
+            request = request
+                .with(HeaderName::Contact, &established.dialog.contact)
+                .with(HeaderName::Allow, uas::allow(&self.settings));
+        }
+        let outgoing =
+            Outgoing { method, session: Some(session), client: None, credentials, over: false, ack: None };
+        let id = self.outgoing.insert(outgoing);
+        if is_offer {
+            established.offer = Offer::Outgoing(id);
+        }
+        self.send_outgoing(now, id, flow, request.with_headers(headers).with_body(body), out);
+        Some(id)
+    }
+
+    fn send_outgoing(&mut self, now: Instant, id: RequestId, flow: Flow, request: Request, out: &mut Actions) {
+        match self.start_client(now, flow, request, User::Request(id), out) {
+            Some(client) => {
+                if let Some(outgoing) = self.outgoing.get_mut(id) {
+                    outgoing.client = Some(client);
+                }
+            }
+            None => {
+                self.settle_request(id, Err(Failure::Transport), out);
+                self.outgoing.remove(id);
+            }
+        }
+    }
+
+    /// A response to a request of ours.
+    pub(in crate::sip) fn request_answered(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        client: ClientId,
+        response: Response,
+        out: &mut Actions,
+    ) {
+        let Some(outgoing) = self.outgoing.get_mut(id) else { return };
+        if response.status < 200 {
+            return;
+        }
+        if outgoing.over || outgoing.client != Some(client) {
+            // The 2xx to a re-INVITE came again.
+            if let Some((bytes, flow)) = outgoing.ack.clone() {
+                self.connections.send(now, flow, bytes, out);
+            }
+            return;
+        }
+        let (session, is_2xx) = (outgoing.session, (200..=299).contains(&response.status));
+        if let Some(credentials) = outgoing.credentials.take()
+            && self.answer_challenge(now, id, client, &response, &credentials, out)
+        {
+            return;
+        }
+        if is_2xx && let Some(session) = session {
+            self.refreshed(now, id, session, client, &response, out);
+        }
+        let status = response.status;
+        self.settle_request(id, Ok(response.clone()), out);
+        // "If the response for a request within a dialog is a 481 or a 408, the UAC SHOULD terminate the
+        // dialog" (12.2.1.2).
+        if matches!(status, 408 | 481)
+            && let Some(session) = session
+        {
+            self.lose_dialog(now, session, Ended::Rejected { status, response }, out);
+        }
+    }
+
+    fn answer_challenge(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        client: ClientId,
+        response: &Response,
+        credentials: &Credentials,
+        out: &mut Actions,
+    ) -> bool {
+        let Some(transaction) = self.table.clients.get(client) else { return false };
+        let (request, flow) = (transaction.request.clone(), transaction.flow);
+        let Some(field) = self.credentials_for(response, credentials, &request.method, &request.uri) else {
+            return false;
+        };
+        let mut request = with_credentials(request, field);
+        let session = self.outgoing.get(id).and_then(|o| o.session);
+        if let Some(State::Established(established)) =
+            session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
+        {
+            // Another request may have taken the next number meanwhile.
+            let dialog = &mut established.dialog;
+            dialog.local_seq = dialog.local_seq.saturating_add(1);
+            let cseq = CSeq { number: dialog.local_seq, method: request.method.clone() };
+            request.headers.set(Header::new(HeaderName::CSeq, cseq));
+        }
+        self.send_outgoing(now, id, flow, request, out);
+        true
+    }
+
+    /// A 2xx to a re-INVITE or UPDATE: the remote target, and the ACK.
+    fn refreshed(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        session: SessionId,
+        client: ClientId,
+        response: &Response,
+        out: &mut Actions,
+    ) {
+        let Some(method) = self.outgoing.get(id).map(|o| o.method.clone()) else { return };
+        let Some(State::Established(established)) = self.sessions.get_mut(session).map(|s| &mut s.state) else {
+            return;
+        };
+        if matches!(method, Method::Invite | Method::Update) {
+            established.dialog.refresh_target(response.contact());
+        }
+        if method != Method::Invite {
+            return;
+        }
+        let number = response.cseq().map_or(0, |cseq| cseq.number);
+        let dialog = established.dialog.clone();
+        let has_offer = self.table.clients.get(client).is_some_and(|c| !c.request.body.is_empty());
+        if has_offer {
+            self.acknowledge_request(now, id, &dialog, number, None, out);
+        } else {
+            established.owed = Some(Owed { number, request: Some(id), client: Some(client) });
+        }
+    }
+
+    /// ACK to the 2xx of a re-INVITE.
+    pub(super) fn acknowledge_request(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        dialog: &Dialog,
+        number: u32,
+        body: Option<Body>,
+        out: &mut Actions,
+    ) {
+        let invite = self.outgoing.get(id).and_then(|o| o.client).and_then(|client| self.table.clients.get(client));
+        let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
+        let ack = dialog.acknowledge(number).with_body(body);
+        let ack = self.send_ack(now, dialog.next_hop(), ack, &invite, out);
+        if let Some(outgoing) = self.outgoing.get_mut(id) {
+            outgoing.ack = Some(ack);
+        }
+    }
+
+    /// A request of ours got no answer.
+    pub(in crate::sip) fn request_failed(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        failure: Failure,
+        out: &mut Actions,
+    ) {
+        let Some(outgoing) = self.outgoing.get(id) else { return };
+        let session = outgoing.session;
+        self.settle_request(id, Err(failure), out);
+        // No answer counts as a 408 (8.1.3.1).
+        if let Some(session) = session {
+            let how = if failure == Failure::Transport { Ended::TransportFailure } else { Ended::Timeout };
+            self.lose_dialog(now, session, how, out);
+        }
+    }
+
+    /// The peer does not know the dialog any more, or does not answer in it.
+    fn lose_dialog(&mut self, now: Instant, session: SessionId, how: Ended, out: &mut Actions) {
+        match self.take_state(session) {
+            State::Established(established) => {
+                self.close(now, session, *established, None, out);
+                self.tell_end(session, how, out);
+            }
+            state => self.put_state(session, state),
+        }
+    }
+
+    /// Tells the application the outcome of a request, once.
+    pub(super) fn settle_request(&mut self, id: RequestId, outcome: Result<Response, Failure>, out: &mut Actions) {
+        let Some(outgoing) = self.outgoing.get_mut(id) else { return };
+        if std::mem::replace(&mut outgoing.over, true) {
+            return;
+        }
+        let session = outgoing.session;
+        if let Some(State::Established(established)) =
+            session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
+            && matches!(established.offer, Offer::Outgoing(pending) if pending == id)
+        {
+            established.offer = Offer::None;
+        }
+        out.events.push(Event::Response { request: id, session, outcome });
+    }
+
+    /// The transaction of a request is gone; returns the session that counted it.
+    pub(in crate::sip) fn release_request(&mut self, id: RequestId, client: ClientId) -> Option<SessionId> {
+        let outgoing = self.outgoing.get(id)?;
+        let session = outgoing.session;
+        // A challenged request lives on in its second transaction.
+        if outgoing.client == Some(client) {
+            self.outgoing.remove(id);
+        }
+        session
+    }
+}

@@ -1,0 +1,41 @@
+//! Encodes or decodes G.729 frames of a raw file a number of times: what the instruction counts and
+//! quick timings of `benches/instructions.sh` run.
+//!
+//! Arguments: `encode|decode a|base LEVEL FRAMES FILE`, FILE 16-bit little endian at 8 kHz.
+
+use g7xx::Level;
+use g7xx::g729::{Decoder, Encoder, FRAME, Variant};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [what, variant, level, count, file] = &arguments[..] else {
+        eprintln!("usage: encode|decode a|base LEVEL FRAMES FILE");
+        std::process::exit(2);
+    };
+    let level = Level::from_name(level).map(Level::lower_to);
+    let variant = if variant == "base" { Variant::Base } else { Variant::A };
+    let count: usize = count.parse().unwrap_or(0);
+    let bytes = std::fs::read(file).unwrap_or_else(|error| {
+        eprintln!("{file}: {error}");
+        std::process::exit(1);
+    });
+    let samples: Vec<i16> = bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+    let frames = samples.as_chunks::<FRAME>().0;
+    let mut encoder = Encoder::new(variant, false);
+    let mut decoder = Decoder::new(variant);
+    let mut check = 0u64;
+    if what == "encode" {
+        for frame in frames.iter().cycle().take(count) {
+            let frame = encoder.encode(frame);
+            check = frame.octets().iter().fold(check, |check, octet| check.rotate_left(5) ^ u64::from(*octet));
+        }
+    } else {
+        let coded: Vec<_> = frames.iter().take(500).map(|frame| encoder.encode(frame)).collect();
+        let mut output = [0; FRAME];
+        for frame in coded.iter().cycle().take(count) {
+            decoder.decode(frame.as_input(), &mut output);
+            check = output.iter().fold(check, |check, sample| check.rotate_left(5) ^ *sample as u64);
+        }
+    }
+    println!("{level:?} {check:016x}");
+}

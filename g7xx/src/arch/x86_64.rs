@@ -1,0 +1,56 @@
+//! x86-64: what the processor can do, and the codecs compiled for it.
+//!
+//! G.729 is compiled a second time with AVX2 allowed: its inner loops are plain sums that the
+//! compiler turns into vectors, and they are the same sums at every level.
+
+use crate::g729::decoder::Decoder;
+use crate::g729::encoder::Encoder;
+use crate::g729::{FRAME, Frame, FrameInput};
+use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+
+/// Whether AVX2, BMI1, BMI2 and LZCNT are there and the system keeps the wide registers.
+#[cold]
+pub fn has_avx2() -> bool {
+    const OSXSAVE_AVX: u32 = 1 << 27 | 1 << 28;
+    const BMI1_AVX2_BMI2: u32 = 1 << 3 | 1 << 5 | 1 << 8;
+    if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE_AVX != OSXSAVE_AVX {
+        return false;
+    }
+    // SAFETY: the bit OSXSAVE says that XGETBV exists.
+    let kept = unsafe { xcr0() };
+    kept & 6 == 6
+        && __cpuid_count(7, 0).ebx & BMI1_AVX2_BMI2 == BMI1_AVX2_BMI2
+        && __cpuid(0x8000_0000).eax > 0x8000_0000
+        && __cpuid(0x8000_0001).ecx & (1 << 5) != 0
+}
+
+/// Which register states the system keeps.
+#[target_feature(enable = "xsave")]
+fn xcr0() -> u64 {
+    // SAFETY: the caller made sure that the instruction exists; register 0 always does then.
+    unsafe { _xgetbv(0) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn encode_avx2(encoder: &mut Encoder, samples: &[i16; FRAME]) -> Frame {
+    encoder.encode(samples)
+}
+
+/// Encodes a frame with AVX2.
+#[inline]
+pub fn g729_encode(encoder: &mut Encoder, samples: &[i16; FRAME]) -> Frame {
+    // SAFETY: the level says that the instructions are there.
+    unsafe { encode_avx2(encoder, samples) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn decode_avx2(decoder: &mut Decoder, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
+    decoder.decode(input, samples);
+}
+
+/// Decodes a frame with AVX2.
+#[inline]
+pub fn g729_decode(decoder: &mut Decoder, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
+    // SAFETY: the level says that the instructions are there.
+    unsafe { decode_avx2(decoder, input, samples) }
+}

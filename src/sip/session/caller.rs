@@ -1,0 +1,355 @@
+//! We call: INVITE, provisional responses, forks, CANCEL, ACK (RFC 3261 13.2, 9.1).
+
+use super::super::compose::{top_via, with_credentials};
+use super::super::dialog::Dialog;
+use super::super::endpoint::Endpoint;
+use super::super::headers::NameAddr;
+use super::super::message::{Header, HeaderName, Method, Request, Response};
+use super::super::parser::Message;
+use super::super::transaction::{ClientId, User};
+use super::super::{Actions, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
+use super::in_dialog::{Established, Offer, Owed};
+use super::{Ack, FORKS_MAX, Session, State, reason_header};
+use crate::time::Instant;
+
+/// Our INVITE is under way.
+#[derive(Debug)]
+pub(in crate::sip) struct Calling {
+    client: Option<ClientId>,
+    contact: NameAddr,
+    /// One for each tag that provisional responses brought.
+    pub(super) early: Vec<Dialog>,
+    /// 9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent".
+    provisional: bool,
+    cancel: Cancel,
+    /// When it has rung enough, or when CANCEL has been waited for long enough.
+    pub(super) end: Instant,
+    /// The credentials have been tried.
+    tried: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Cancel {
+    No,
+    /// As soon as there is a provisional response.
+    Wanted(Option<Reason>),
+    Sent,
+}
+
+/// The response at hand, for the steps below.
+struct Answer {
+    client: ClientId,
+    /// Tag of To: which branch of a fork it is from.
+    tag: Option<String>,
+    response: Response,
+}
+
+impl Endpoint {
+    /// Sends an INVITE.
+    pub fn invite(&mut self, now: Instant, invite: OutgoingInvite, out: &mut Actions) -> SessionId {
+        let local_tag = self.secrets.token::<16>();
+        let call_id = self.secrets.token::<24>();
+        let contact = self.contact(Some(&invite.contact_user), &invite.flow);
+        let calling = Calling {
+            client: None,
+            contact: contact.clone(),
+            early: Vec::new(),
+            provisional: false,
+            cancel: Cancel::No,
+            end: now + self.settings.ring_max,
+            tried: false,
+        };
+        let mut session = Session::new(State::Gone, local_tag.clone(), call_id.clone());
+        session.credentials = invite.credentials;
+        let id = self.sessions.insert(session);
+        self.by_tag.insert(local_tag.clone(), id);
+        let mut request = Request::new(Method::Invite, invite.target)
+            .with(HeaderName::MaxForwards, invite.max_forwards)
+            .with(HeaderName::From, invite.from.with_tag(&local_tag))
+            .with(HeaderName::To, invite.to)
+            .with(HeaderName::CallId, call_id)
+            .with(HeaderName::CSeq, CSeq { number: 1, method: Method::Invite })
+            .with(HeaderName::Contact, contact)
+            .with(HeaderName::Allow, uas::allow(&self.settings))
+            .with_headers(invite.headers)
+            .with_body(invite.body);
+        if !self.settings.supported.is_empty() {
+            request = request.with(HeaderName::Supported, self.settings.supported.join(", "));
+        }
+        match self.start_client(now, invite.flow, request, User::Invite(id), out) {
+            Some(client) => {
+                self.put_state(id, State::Calling(Box::new(Calling { client: Some(client), ..calling })));
+            }
+            None => {
+                self.tell_end(id, Ended::TransportFailure, out);
+                self.sweep(id);
+            }
+        }
+        id
+    }
+
+    /// A response to the INVITE of a session.
+    pub(in crate::sip) fn invite_answered(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        client: ClientId,
+        message: &Message<'_>,
+        response: Response,
+        out: &mut Actions,
+    ) {
+        let answer = Answer { client, tag: message.to.tag().map(str::to_owned), response };
+        match self.take_state(id) {
+            // A challenged INVITE has a successor; what still comes for it is of no interest.
+            State::Calling(calling) if calling.client != Some(client) => {
+                self.put_state(id, State::Calling(calling));
+            }
+            State::Calling(calling) => match answer.response.status {
+                ..=199 => self.progressed(now, id, calling, answer, out),
+                200..=299 => self.accepted(now, id, *calling, answer, out),
+                _ => self.rejected(now, id, calling, answer, out),
+            },
+            state => {
+                self.put_state(id, state);
+                if (200..=299).contains(&answer.response.status) {
+                    self.accepted_again(now, id, &answer, out);
+                }
+            }
+        }
+    }
+
+    fn progressed(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        mut calling: Box<Calling>,
+        answer: Answer,
+        out: &mut Actions,
+    ) {
+        calling.provisional = true;
+        let tag = answer.tag.as_deref();
+        if tag.is_some()
+            && !calling.early.iter().any(|d| d.is_remote_tag(tag))
+            && calling.early.len() < FORKS_MAX
+            && let Some(client) = self.table.clients.get(answer.client)
+        {
+            calling.early.extend(Dialog::of_client(&client.request, &answer.response, calling.contact.clone(), client.flow));
+        }
+        match std::mem::replace(&mut calling.cancel, Cancel::No) {
+            Cancel::No => {
+                // 16.6 item 11 for proxies: each provisional response but 100 starts the clock anew.
+                calling.end = now + self.settings.ring_max;
+                let status = answer.response.status;
+                if status > 100 {
+                    let body = answer.response.typed_body();
+                    out.events.push(Event::Progress { session: id, status, body, response: answer.response });
+                }
+            }
+            Cancel::Wanted(reason) => self.send_cancel(now, id, &mut calling, reason.as_ref(), out),
+            Cancel::Sent => calling.cancel = Cancel::Sent,
+        }
+        self.put_state(id, State::Calling(calling));
+    }
+
+    /// The first 2xx.
+    fn accepted(&mut self, now: Instant, id: SessionId, calling: Calling, answer: Answer, out: &mut Actions) {
+        let Some((mut dialog, has_offer)) = self.dialog_of(&answer, calling.contact) else {
+            return self.tell_end(id, Ended::TransportFailure, out);
+        };
+        let number = dialog.local_seq;
+        // 13.2.2.4: the early dialog with that tag is the confirmed one.
+        if let Some(early) = calling.early.iter().find(|d| d.is_remote_tag(dialog.remote.tag())) {
+            dialog.remote_seq = early.remote_seq;
+        }
+        if calling.cancel != Cancel::No {
+            // The 200 crossed our CANCEL: the dialog exists, so it is ended by BYE (9.1, 15).
+            self.acknowledge_initial(now, id, &dialog, number, None, Some(answer.client), out);
+            self.hang_up(now, id, &mut dialog, None, out);
+            return;
+        }
+        let mut owed = None;
+        if has_offer {
+            self.acknowledge_initial(now, id, &dialog, number, None, Some(answer.client), out);
+        } else {
+            owed = Some(Owed { number, request: None, client: Some(answer.client) });
+        }
+        self.put_state(id, State::Established(Box::new(Established { dialog, owed, offer: Offer::None })));
+        let body = answer.response.typed_body();
+        out.events.push(Event::Answered { session: id, body, response: answer.response });
+    }
+
+    /// A 2xx that comes again gets its ACK again; one of another branch of a fork gets ACK and BYE
+    /// (13.2.2.4: "If [...] the UAC does not want to continue the dialogs, it MUST terminate them with BYE").
+    fn accepted_again(&mut self, now: Instant, id: SessionId, answer: &Answer, out: &mut Actions) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let tag = answer.tag.as_deref();
+        if let Some(ack) = session.acks.iter().find(|ack| ack.tag.as_deref() == tag) {
+            let (bytes, flow) = (ack.bytes.clone(), ack.flow);
+            self.connections.send(now, flow, bytes, out);
+            return;
+        }
+        if session.dialog(tag).is_some() || session.acks.len() >= FORKS_MAX {
+            return; // the ACK is owed by the application
+        }
+        let contact = self.table.clients.get(answer.client).and_then(|client| client.request.contact());
+        let Some((mut dialog, _)) = contact.and_then(|contact| self.dialog_of(answer, contact)) else { return };
+        let number = dialog.local_seq;
+        self.acknowledge_initial(now, id, &dialog, number, None, Some(answer.client), out);
+        let bye = dialog.request(Method::Bye);
+        self.start_client(now, dialog.next_hop(), bye, User::Nobody(id), out);
+    }
+
+    fn rejected(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        mut calling: Box<Calling>,
+        answer: Answer,
+        out: &mut Actions,
+    ) {
+        let status = answer.response.status;
+        let credentials = self.sessions.get(id).and_then(|session| session.credentials.clone());
+        if let Some(credentials) = credentials.filter(|_| !calling.tried && calling.cancel == Cancel::No)
+            && let Some(client) = self.table.clients.get(answer.client)
+        {
+            let (request, flow) = (client.request.clone(), client.flow);
+            if let Some(field) = self.credentials_for(&answer.response, &credentials, &Method::Invite, &request.uri)
+                && let Some(client) =
+                    self.start_client(now, flow, with_credentials(request, field), User::Invite(id), out)
+            {
+                *calling = Calling { client: Some(client), tried: true, provisional: false, ..*calling };
+                calling.early.clear();
+                return self.put_state(id, State::Calling(calling));
+            }
+        }
+        self.answer_pending(now, id, out);
+        self.tell_end(id, Ended::Rejected { status, response: answer.response }, out);
+    }
+
+    fn dialog_of(&self, answer: &Answer, contact: NameAddr) -> Option<(Dialog, bool)> {
+        let client = self.table.clients.get(answer.client)?;
+        let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.flow)?;
+        Some((dialog, !client.request.body.is_empty()))
+    }
+
+    /// ACK to a 2xx to the INVITE that made the session, kept for when the 2xx comes again.
+    #[allow(clippy::too_many_arguments, reason = "all are needed, and a struct for one private call says no more")]
+    pub(super) fn acknowledge_initial(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        dialog: &Dialog,
+        number: u32,
+        body: Option<super::super::Body>,
+        client: Option<ClientId>,
+        out: &mut Actions,
+    ) {
+        let invite = client.and_then(|client| self.table.clients.get(client));
+        let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
+        let ack = dialog.acknowledge(number).with_body(body);
+        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, out);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.acks.push(Ack { tag: dialog.remote.tag().map(str::to_owned), bytes, flow });
+        }
+    }
+
+    /// The INVITE got no answer.
+    pub(in crate::sip) fn invite_failed(&mut self, id: SessionId, failure: Failure, out: &mut Actions) {
+        match self.take_state(id) {
+            State::Calling(_) => {
+                let how = match failure {
+                    Failure::Transport => Ended::TransportFailure,
+                    Failure::Timeout | Failure::SessionEnded => Ended::Timeout,
+                };
+                self.tell_end(id, how, out);
+            }
+            state => self.put_state(id, state),
+        }
+    }
+
+    /// 9.1: gives up an INVITE that has no final response yet.
+    pub(super) fn cancel(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        mut calling: Box<Calling>,
+        reason: Option<Reason>,
+        out: &mut Actions,
+    ) {
+        match calling.cancel {
+            Cancel::No if calling.provisional => self.send_cancel(now, id, &mut calling, reason.as_ref(), out),
+            Cancel::No => calling.cancel = Cancel::Wanted(reason),
+            Cancel::Wanted(_) | Cancel::Sent => {}
+        }
+        self.put_state(id, State::Calling(calling));
+    }
+
+    fn send_cancel(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        calling: &mut Calling,
+        reason: Option<&Reason>,
+        out: &mut Actions,
+    ) {
+        calling.cancel = Cancel::Sent;
+        calling.end = now + self.timers.t1_64();
+        let Some(client) = calling.client.and_then(|client| self.table.clients.get(client)) else { return };
+        let flow = client.flow;
+        let cancel = cancel_of(&client.request).with_headers(reason_header(reason));
+        self.start_finished_client(now, flow, cancel, User::Nobody(id), out);
+    }
+
+    pub(super) fn time_calling(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        mut calling: Box<Calling>,
+        out: &mut Actions,
+    ) {
+        if calling.end > now {
+            return self.put_state(id, State::Calling(calling));
+        }
+        match calling.cancel {
+            Cancel::No if calling.provisional => {
+                self.send_cancel(now, id, &mut calling, None, out);
+                self.put_state(id, State::Calling(calling));
+                self.tell_end(id, Ended::Timeout, out);
+            }
+            // "If there is no final response for the original request in 64*T1 seconds, the UAC SHOULD then
+            // consider the original transaction cancelled and SHOULD destroy the client transaction" (9.1).
+            Cancel::No | Cancel::Wanted(_) | Cancel::Sent => {
+                self.tell_end(id, Ended::Timeout, out);
+                if let Some(client) = calling.client {
+                    self.drop_client(client);
+                }
+            }
+        }
+    }
+
+    /// A BYE came before our INVITE has its final response: the peer has answered, but none of its
+    /// 2xx came through, and it has given up.
+    pub(super) fn give_up_calling(&mut self, calling: &Calling) {
+        if let Some(client) = calling.client {
+            self.drop_client(client);
+        }
+    }
+}
+
+/// 9.1: the CANCEL of a request shares its Request-URI, Call-ID, To, From, CSeq number, Route and topmost Via.
+fn cancel_of(invite: &Request) -> Request {
+    let mut cancel = Request::new(Method::Cancel, invite.uri.clone());
+    cancel.headers.0.extend(top_via(invite));
+    for header in invite.headers.iter() {
+        match header.name {
+            HeaderName::Route | HeaderName::From | HeaderName::To | HeaderName::CallId => {
+                cancel.headers.push(header.clone());
+            }
+            _ => {}
+        }
+    }
+    let number = invite.cseq().map_or(0, |cseq| cseq.number);
+    let cseq = CSeq { number, method: Method::Cancel };
+    cancel.with_headers([Header::new(HeaderName::CSeq, cseq), Header::new(HeaderName::MaxForwards, 70)])
+}
+

@@ -1,0 +1,278 @@
+//! Requests of the peer in a dialog, and what an established session owes (RFC 3261 12.2.2, 14, 15; RFC 3311).
+
+use super::super::dialog::Dialog;
+use super::super::endpoint::Endpoint;
+use super::super::message::{HeaderName, Method, Response};
+use super::super::parser::Message;
+use super::super::transaction::{ClientId, ServerId};
+use super::super::{Actions, Body, Ended, Event, Reason, RequestId, ServerTransactionId, SessionId, uas};
+use super::State;
+use super::callee::Unacknowledged;
+use crate::time::Instant;
+
+/// 2xx and ACK have been exchanged, or the ACK is the application's turn.
+#[derive(Debug)]
+pub(in crate::sip) struct Established {
+    pub(super) dialog: Dialog,
+    /// The ACK that carries the answer to an offer in the 2xx.
+    pub(super) owed: Option<Owed>,
+    pub(super) offer: Offer,
+}
+
+/// An ACK that waits for the application's answer.
+#[derive(Debug)]
+pub(in crate::sip) struct Owed {
+    /// CSeq number of the INVITE.
+    pub(super) number: u32,
+    /// The re-INVITE; `None` for the INVITE that made the session.
+    pub(super) request: Option<RequestId>,
+    /// The INVITE's transaction, whose credentials the ACK repeats.
+    pub(super) client: Option<ClientId>,
+}
+
+/// At most one offer is under way in a session (RFC 3264 4).
+#[derive(Debug)]
+pub(in crate::sip) enum Offer {
+    None,
+    /// A re-INVITE or UPDATE waits for our reply.
+    Incoming(ServerId),
+    /// Our 2xx to a re-INVITE waits for its ACK.
+    Unacknowledged(Unacknowledged),
+    /// Ours waits for the reply of the peer.
+    Outgoing(RequestId),
+}
+
+impl Established {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.offer {
+            Offer::Unacknowledged(waiting) => Some(waiting.deadline()),
+            _ => None,
+        }
+    }
+}
+
+impl Endpoint {
+    /// A request with a tag in To.
+    pub(in crate::sip) fn request_in_session(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        tag: &str,
+        message: &Message<'_>,
+        method: &Method,
+        out: &mut Actions,
+    ) {
+        debug_assert_eq!(message.to.tag(), Some(tag));
+        let Some(id) = self.session_of(message) else { return self.respond(now, server, Response::new(481), out) };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if matches!(session.state, State::Gone) {
+            // A BYE that crosses ours is for a dialog that we still know.
+            let status = if *method == Method::Bye { 200 } else { 481 };
+            return self.respond(now, server, Response::new(status), out);
+        }
+        let Some(dialog) = session.dialog(message.from.tag()) else {
+            return self.respond(now, server, Response::new(481), out);
+        };
+        if dialog.check_sequence(&message.cseq).is_err() {
+            return self.respond(now, server, Response::new(500), out);
+        }
+        if let Some(transaction) = self.table.servers.get_mut(server) {
+            transaction.session = Some(id);
+        }
+        match method {
+            Method::Bye => self.hung_up(now, id, server, out),
+            Method::Invite | Method::Update => self.offered(now, id, server, message, method, out),
+            _ => {
+                let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) else { return };
+                self.add_pending(id, server);
+                out.events.push(Event::InDialog { session: id, server, request });
+            }
+        }
+    }
+
+    fn add_pending(&mut self, id: SessionId, server: ServerId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.pending.retain(|pending| self.table.servers.get(*pending).is_some());
+            session.pending.push(server);
+        }
+    }
+
+    /// 15.1.2.
+    fn hung_up(&mut self, now: Instant, id: SessionId, server: ServerId, out: &mut Actions) {
+        let request = self.table.servers.get(server).map(|s| s.request.clone());
+        self.respond(now, server, Response::new(200), out);
+        match self.take_state(id) {
+            State::Calling(calling) => self.give_up_calling(&calling),
+            State::Ringing(ringing) => self.give_up_ringing(now, id, *ringing, out),
+            State::Established(established) => {
+                // The peer waits for the ACK to its 2xx as well; a BYE of its own does not change that.
+                self.acknowledge_owed(now, id, &established, None, out);
+            }
+            State::Answered(_) | State::Gone => {}
+        }
+        self.answer_pending(now, id, out);
+        if let Some(request) = request {
+            self.tell_end(id, Ended::Bye { request }, out);
+        }
+        self.sweep(id);
+    }
+
+    /// 14.2 and RFC 3311 5.2: re-INVITE and UPDATE.
+    fn offered(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        server: ServerId,
+        message: &Message<'_>,
+        method: &Method,
+        out: &mut Actions,
+    ) {
+        // An UPDATE without body offers nothing and disturbs nothing.
+        let is_offer = *method == Method::Invite || !message.lines.body.is_empty();
+        if is_offer && let Err(status) = self.check_glare(id, server, method) {
+            let mut response = Response::new(status);
+            if status == 500 {
+                response = response.with(HeaderName::RetryAfter, self.secrets.next_u32() % 11);
+            }
+            return self.respond(now, server, response, out);
+        }
+        let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) else { return };
+        self.add_pending(id, server);
+        out.events.push(Event::Offer { session: id, server, request });
+    }
+
+    /// Notes the offer, or says with which status it is refused.
+    fn check_glare(&mut self, id: SessionId, server: ServerId, method: &Method) -> Result<(), u16> {
+        let Some(session) = self.sessions.get_mut(id) else { return Err(481) };
+        let established = match &mut session.state {
+            State::Established(established) => established,
+            // "A UAS that receives a second INVITE before it sends the final response to a first INVITE
+            // [...] MUST return a 500 [...] with a Retry-After" (14.2).
+            State::Ringing(_) if *method == Method::Invite => return Err(500),
+            State::Calling(_) | State::Answered(_) if *method == Method::Invite => return Err(491),
+            _ => return Ok(()),
+        };
+        match established.offer {
+            // Its transaction ended without our reply: the peer has given it up.
+            Offer::Incoming(earlier) if self.table.servers.get(earlier).is_some() => return Err(500),
+            // "A UAS that receives an INVITE on a dialog while an INVITE it had sent on that dialog is in progress
+            // MUST return a 491" (14.2).
+            Offer::Outgoing(_) | Offer::Unacknowledged(_) => return Err(491),
+            Offer::None | Offer::Incoming(_) => {}
+        }
+        if established.owed.is_some() {
+            return Err(491);
+        }
+        established.offer = Offer::Incoming(server);
+        Ok(())
+    }
+
+    /// Replies to a request. Stale ids are ignored.
+    pub fn reply(&mut self, now: Instant, server: ServerTransactionId, response: Response, out: &mut Actions) {
+        let Some(transaction) = self.table.servers.get(server) else { return };
+        let Some(id) = transaction.session else { return self.respond(now, server, response, out) };
+        let (method, contact) = (transaction.request.method.clone(), transaction.request.contact());
+        let number = transaction.request.cseq().map_or(0, |cseq| cseq.number);
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.pending.contains(&server)) else { return };
+        let (is_final, is_2xx) = (response.status >= 200, (200..=299).contains(&response.status));
+        if is_final {
+            session.pending.retain(|pending| *pending != server);
+        }
+        let is_refresh = matches!(method, Method::Invite | Method::Update);
+        let mut response = response;
+        if is_refresh
+            && is_2xx
+            && let Some(dialog) = session.any_dialog()
+        {
+            // 12.2.2: "it MUST replace the dialog's remote target URI with the URI from the Contact".
+            dialog.refresh_target(contact);
+            response = response.with(HeaderName::Contact, &dialog.contact);
+            response = response.with(HeaderName::Allow, uas::allow(&self.settings));
+        }
+        if is_final
+            && let State::Established(established) = &mut session.state
+            && matches!(established.offer, Offer::Incoming(pending) if pending == server)
+        {
+            established.offer = match method {
+                Method::Invite if is_2xx => {
+                    Offer::Unacknowledged(Unacknowledged::new(now, server, number, &self.timers))
+                }
+                _ => Offer::None,
+            };
+        }
+        self.respond(now, server, response, out);
+        self.schedule(super::super::endpoint::Owner::Session(id));
+    }
+
+    /// Acknowledges a 2xx whose body was the offer; `body` is the answer.
+    pub fn acknowledge(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
+        match self.take_state(session) {
+            State::Established(mut established) => {
+                self.acknowledge_owed(now, session, &established, body, out);
+                established.owed = None;
+                self.put_state(session, State::Established(established));
+            }
+            state => self.put_state(session, state),
+        }
+    }
+
+    fn acknowledge_owed(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        established: &Established,
+        body: Option<Body>,
+        out: &mut Actions,
+    ) {
+        let Some(Owed { number, request, client }) = established.owed else { return };
+        match request {
+            Some(request) => self.acknowledge_request(now, request, &established.dialog, number, body, out),
+            None => self.acknowledge_initial(now, id, &established.dialog, number, body, client, out),
+        }
+    }
+
+    /// Ends an established session by BYE.
+    pub(super) fn close(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        mut established: Established,
+        reason: Option<&Reason>,
+        out: &mut Actions,
+    ) {
+        // Without ACK the peer would repeat its 2xx and never regard the dialog as confirmed.
+        self.acknowledge_owed(now, id, &established, None, out);
+        self.hang_up(now, id, &mut established.dialog, reason, out);
+    }
+
+    pub(super) fn time_established(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        mut established: Box<Established>,
+        out: &mut Actions,
+    ) {
+        if let Offer::Unacknowledged(waiting) = &mut established.offer {
+            if waiting.is_over(now) {
+                // 14.2 refers to 13.3.1.4: no ACK, so the session ends.
+                self.hang_up(now, id, &mut established.dialog, None, out);
+                return self.tell_end(id, Ended::AckMissing, out);
+            }
+            self.repeat_2xx(now, waiting, out);
+        }
+        self.put_state(id, State::Established(established));
+    }
+}
+
+impl super::Session {
+    /// The dialog of this session; while forks are open the one that came first.
+    fn any_dialog(&mut self) -> Option<&mut Dialog> {
+        match &mut self.state {
+            State::Calling(calling) => calling.early.first_mut(),
+            State::Ringing(ringing) => Some(&mut ringing.dialog),
+            State::Answered(answered) => Some(&mut answered.dialog),
+            State::Established(established) => Some(&mut established.dialog),
+            State::Gone => None,
+        }
+    }
+}
