@@ -1,6 +1,6 @@
 //! The fixed codebook: four pulses of one amplitude on five interleaved tracks (G.729 3.8, A.3.8).
 
-use super::filter::SUBFRAME;
+use super::filter::{SUBFRAME, window};
 use super::ops::*;
 use super::pitch::backward_filter;
 
@@ -48,8 +48,33 @@ pub fn decode(positions: u16, signs: u16) -> [i16; SUBFRAME] {
     code
 }
 
-/// Correlations of the impulse response with itself, by position, track and place in the track.
-type Matrix = [[[i16; PLACES]; TRACKS]; SUBFRAME];
+/// Correlations of the impulse response with itself between two positions. Row `j` holds the
+/// positions `i <= j`; it starts where the rows before it end, after some room.
+struct Matrix([i16; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
+
+/// Room before the first row, since rows are written from the right with more to their left.
+const ROOM: usize = SUBFRAME;
+
+impl Matrix {
+    /// Correlation of two positions.
+    #[inline(always)]
+    fn at(&self, i: usize, j: usize) -> i16 {
+        let (low, high) = if i < j { (i, j) } else { (j, i) };
+        self.0[ROOM + high * (high + 1) / 2 + low]
+    }
+
+    /// Correlations of a position with all of a track.
+    #[inline(always)]
+    fn row(&self, i: usize, track: usize) -> [i16; PLACES] {
+        core::array::from_fn(|place| self.at(i, TRACKS * place + track))
+    }
+
+    /// Energies of all positions of a track.
+    #[inline(always)]
+    fn diagonal(&self, track: usize) -> [i16; PLACES] {
+        core::array::from_fn(|place| self.at(TRACKS * place + track, TRACKS * place + track))
+    }
+}
 
 /// The impulse response scaled so that its energy nearly fills the word.
 #[inline(always)]
@@ -63,31 +88,55 @@ fn scaled(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     }
 }
 
-/// Fills the matrix; `signed` turns a value between two positions by their signs.
+/// Factors that put the signs of two positions into their correlation, Q15.
+struct Signs {
+    both_positive: i16,
+    both_negative: i16,
+    different: i16,
+}
+
+/// Fills the matrix.
 #[inline(always)]
-fn correlations(h: &[i16; SUBFRAME], signed: impl Fn(i16, usize, usize) -> i16) -> Matrix {
+fn correlations(h: &[i16; SUBFRAME], positive: &[bool; SUBFRAME], signs: &Signs) -> Matrix {
     let g = scaled(h);
-    let mut matrix = [[[0; PLACES]; TRACKS]; SUBFRAME];
+    let mut matrix = Matrix([0; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
     // By Cauchy-Schwarz no sum exceeds the energy.
     let plain = energy_wide(0, &g) <= i64::from(MAX_32);
+    // Lane `e` of step `n` belongs to the positions `e - n` and `39 - n`: runs of both vectors, after
+    // as many zeros as there are steps.
+    let mut reversed = [0; 2 * SUBFRAME];
+    let mut negative_run = [0i16; 2 * SUBFRAME];
+    for k in 0..SUBFRAME {
+        reversed[SUBFRAME + k] = g[SUBFRAME - 1 - k];
+        negative_run[SUBFRAME + k] = -i16::from(!positive[k]);
+    }
     let mut sums = [0i32; SUBFRAME];
     for n in 0..SUBFRAME {
         let j = SUBFRAME - 1 - n;
+        let delayed: &[i16; SUBFRAME] = window(&reversed, SUBFRAME - n);
         if plain {
-            for (sum, delayed) in sums.iter_mut().zip(&g[n..]) {
+            for (sum, delayed) in sums.iter_mut().zip(delayed) {
                 *sum += 2 * i32::from(g[n]) * i32::from(*delayed);
             }
         } else {
-            for (sum, delayed) in sums.iter_mut().zip(&g[n..]) {
+            for (sum, delayed) in sums.iter_mut().zip(delayed) {
                 *sum = l_mac(*sum, g[n], *delayed);
             }
         }
-        matrix[j][j % TRACKS][j / TRACKS] = extract_h(sums[0]);
-        for i in 0..j {
-            let value = signed(extract_h(sums[j - i]), i, j);
-            matrix[i][j % TRACKS][j / TRACKS] = value;
-            matrix[j][i % TRACKS][i / TRACKS] = value;
+        let negative: &[i16; SUBFRAME] = window(&negative_run, SUBFRAME - n);
+        let (if_positive, if_negative) = match positive[j] {
+            true => (signs.both_positive, signs.different),
+            false => (signs.different, signs.both_negative),
+        };
+        let start = ROOM + j * (j + 1) / 2 - n;
+        let row: &mut [i16; SUBFRAME] =
+            matrix.0[start..].first_chunk_mut().expect("row 39 ends with the matrix, others before");
+        for ((value, sum), negative) in row.iter_mut().zip(&sums).zip(negative) {
+            let factor = (if_negative & negative) | (if_positive & !negative);
+            *value = mult(extract_h(*sum), factor);
         }
+        // A position with itself keeps its value.
+        row[SUBFRAME - 1] = extract_h(sums[SUBFRAME - 1]);
     }
     matrix
 }
@@ -151,15 +200,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    #[inline(always)]
-    fn diagonal(&self, i: usize) -> i16 {
-        self.matrix[i][i % TRACKS][i / TRACKS]
-    }
-
     /// Two pulses: the two largest of track `outer` against all of track `inner`.
     #[inline(always)]
     fn first_pair(&mut self, outer: usize, inner: usize) -> Best {
         let d = &self.ground.d;
+        let inner_d = self.ground.track(inner);
+        let inner_energy = self.matrix.diagonal(inner);
         let mut best = Best::NONE;
         let mut excluded = SUBFRAME;
         for _ in 0..2 {
@@ -171,66 +217,79 @@ impl Walk<'_> {
                 }
             }
             excluded = i0;
-            let start = l_mult(self.diagonal(i0), QUARTER);
-            for (place, i1) in (inner..SUBFRAME).step_by(TRACKS).enumerate() {
-                let sum = add(d[i0], d[i1]);
-                let energy = l_mac(start, self.matrix[i0][inner][place], HALF);
-                let energy = l_mac(energy, self.diagonal(i1), QUARTER);
-                let candidate = Best {
-                    square: mult(sum, sum),
-                    energy: round(energy),
-                };
+            let row = self.matrix.row(i0, inner);
+            // A quarter, a half and a quarter of 16-bit values fit.
+            let start = twice(self.matrix.at(i0, i0), QUARTER);
+            let sums: [i16; PLACES] = core::array::from_fn(|place| add(d[i0], inner_d[place]));
+            let energies: [i16; PLACES] = core::array::from_fn(|place| {
+                round_plain(start + twice(row[place], HALF) + twice(inner_energy[place], QUARTER))
+            });
+            for place in 0..PLACES {
+                let sum = sums[place];
+                let candidate = Best { square: mult(sum, sum), energy: energies[place] };
                 if best.loses_to(candidate) {
                     best = candidate;
-                    (self.x, self.y, self.sum) = (i0, i1, sum);
+                    (self.x, self.y, self.sum) = (i0, TRACKS * place + inner, sum);
                 }
             }
         }
         best
     }
 
-    /// Two more pulses on the tracks `outer` and `inner`, given the first two.
+    /// Two more pulses on the tracks `outer` and `inner`, given the first two. The weights of the
+    /// energies are such that no sum of 16-bit values can leave 32 bits, rounding included.
     #[inline(always)]
-    fn second_pair(
-        &mut self,
-        first: Best,
-        i0: usize,
-        i1: usize,
-        outer: usize,
-        inner: usize,
-    ) -> Best {
-        let start = l_mult(first.energy, QUARTER);
+    fn second_pair(&mut self, first: Best, i0: usize, i1: usize, outer: usize, inner: usize) -> Best {
+        let start = twice(first.energy, QUARTER);
         let inner_d = self.ground.track(inner);
-        let v: [i16; PLACES] = core::array::from_fn(|place| {
-            let i3 = TRACKS * place + inner;
-            let sum = l_mult(self.matrix[i0][inner][place], QUARTER);
-            let sum = l_mac(sum, self.matrix[i1][inner][place], QUARTER);
-            round(l_mac(sum, self.diagonal(i3), EIGHTH))
-        });
+        let v = {
+            let (row0, row1) = (self.matrix.row(i0, inner), self.matrix.row(i1, inner));
+            let own = self.matrix.diagonal(inner);
+            core::array::from_fn::<i16, PLACES, _>(|k| {
+                round_plain(twice(row0[k], QUARTER) + twice(row1[k], QUARTER) + twice(own[k], EIGHTH))
+            })
+        };
+        let energies = {
+            let (row0, row1) = (self.matrix.row(i0, outer), self.matrix.row(i1, outer));
+            let own = self.matrix.diagonal(outer);
+            core::array::from_fn::<i32, PLACES, _>(|k| {
+                start + twice(row0[k], EIGHTH) + twice(row1[k], EIGHTH) + twice(own[k], SIXTEENTH)
+            })
+        };
         let mut best = Best::NONE;
-        for (place, i2) in (outer..SUBFRAME).step_by(TRACKS).enumerate() {
+        for (outer_place, start) in energies.into_iter().enumerate() {
+            let i2 = TRACKS * outer_place + outer;
             let base = add(self.sum, self.ground.d[i2]);
-            let energy = l_mac(start, self.matrix[i0][outer][place], EIGHTH);
-            let energy = l_mac(energy, self.matrix[i1][outer][place], EIGHTH);
-            let energy = l_mac(energy, self.diagonal(i2), SIXTEENTH);
-            let row = &self.matrix[i2][inner];
-            let candidates: [Best; PLACES] = core::array::from_fn(|place| {
-                let sum = add(base, inner_d[place]);
-                let energy = l_mac(l_mac(energy, row[place], EIGHTH), v[place], HALF);
-                Best {
-                    square: mult(sum, sum),
-                    energy: round(energy),
-                }
+            let row = self.matrix.row(i2, inner);
+            let squares: [i16; PLACES] = core::array::from_fn(|k| {
+                let sum = add(base, inner_d[k]);
+                mult(sum, sum)
             });
-            for (place, candidate) in candidates.into_iter().enumerate() {
+            let energies: [i16; PLACES] = core::array::from_fn(|k| {
+                round_plain(start + twice(row[k], EIGHTH) + twice(v[k], HALF))
+            });
+            for k in 0..PLACES {
+                let candidate = Best { square: squares[k], energy: energies[k] };
                 if best.loses_to(candidate) {
                     best = candidate;
-                    (self.x, self.y) = (i2, TRACKS * place + inner);
+                    (self.x, self.y) = (i2, TRACKS * k + inner);
                 }
             }
         }
         best
     }
+}
+
+/// Doubled product that is known to fit.
+#[inline(always)]
+fn twice(a: i16, b: i16) -> i32 {
+    2 * i32::from(a) * i32::from(b)
+}
+
+/// Rounding that is known to fit.
+#[inline(always)]
+fn round_plain(x: i32) -> i16 {
+    ((x + 0x8000) >> 16) as i16
 }
 
 /// Depth-first search of Annex A.
@@ -285,7 +344,7 @@ fn nested(ground: &Ground, matrix: &Matrix, credit: &mut i32) -> [usize; 4] {
         square: 0,
         energy: 32767,
     };
-    let phi = |i: usize, j: usize| i32::from(matrix[i][j % TRACKS][j / TRACKS]);
+    let phi = |i: usize, j: usize| i32::from(matrix.at(i, j));
     'search: for i0 in (0..SUBFRAME).step_by(TRACKS) {
         for i1 in (1..SUBFRAME).step_by(TRACKS) {
             let sum1 = i32::from(d[i0]) + i32::from(d[i1]);
@@ -367,13 +426,8 @@ pub fn search_a(
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new(target, &h);
-    let matrix = correlations(&h, |value, i, j| {
-        if ground.positive[i] == ground.positive[j] {
-            mult(value, 32767)
-        } else {
-            mult(value, -32768)
-        }
-    });
+    let signs = Signs { both_positive: 32767, both_negative: 32767, different: -32768 };
+    let matrix = correlations(&h, &ground.positive, &signs);
     finish(&ground, &h, depth_first(&ground, &matrix), lag, sharpening)
 }
 
@@ -389,15 +443,9 @@ pub fn search_base(
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new(target, &h);
-    let matrix = correlations(&h, |value, i, j| {
-        // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
-        let sign = match (ground.positive[i], ground.positive[j]) {
-            (true, true) => 32766,
-            (false, false) => 32767,
-            _ => -32767,
-        };
-        mult(value, sign)
-    });
+    // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
+    let signs = Signs { both_positive: 32766, both_negative: 32767, different: -32767 };
+    let matrix = correlations(&h, &ground.positive, &signs);
     finish(
         &ground,
         &h,

@@ -30,13 +30,15 @@ fn finish(sum: i32) -> i16 {
 #[inline(always)]
 pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
     if bounded(sum_magnitudes(a), max_magnitude(x)) {
-        let a = a.map(i32::from);
-        for (n, y) in y.iter_mut().enumerate() {
-            let mut sum = 0;
-            for (j, a) in a.iter().enumerate() {
-                sum += a * i32::from(x[n + ORDER - j]);
+        let mut sums = [0i32; SUBFRAME];
+        for (j, a) in a.iter().enumerate() {
+            let x: &[i16; SUBFRAME] = window(x, ORDER - j);
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum += i32::from(*a) * i32::from(*x);
             }
-            *y = finish(sum);
+        }
+        for (y, sum) in y.iter_mut().zip(&sums) {
+            *y = finish(*sum);
         }
     } else {
         for (n, y) in y.iter_mut().enumerate() {
@@ -54,26 +56,25 @@ type Area<const L: usize> = [i16; L];
 
 /// Plain synthesis; returns whether the result is exact.
 #[inline(always)]
-fn synthesise_plain<const N: usize, const L: usize>(
-    a: &Predictor,
-    x: &[i16; N],
-    area: &mut Area<L>,
-) -> bool {
-    let total = sum_magnitudes(a);
+fn synthesise_plain<const N: usize, const L: usize>(a: &Predictor, x: &[i16; N], area: &mut Area<L>) -> bool {
     let c = a.map(i32::from);
-    let mut past: [i32; ORDER] = core::array::from_fn(|k| i32::from(area[ORDER - 1 - k]));
+    let mut wide = [0i32; L];
+    for k in 0..ORDER {
+        wide[k] = i32::from(area[k]);
+    }
     for n in 0..N {
+        let past: &[i32; ORDER] = window(&wide, n);
         let mut sum = c[0].wrapping_mul(i32::from(x[n]));
         // Newest last, so that the chain from one output to the next is one product long.
-        for k in (0..ORDER).rev() {
-            sum = sum.wrapping_sub(c[k + 1].wrapping_mul(past[k]));
+        for k in (1..=ORDER).rev() {
+            sum = sum.wrapping_sub(c[k].wrapping_mul(past[ORDER - k]));
         }
-        let y = finish(sum);
-        past.copy_within(0..ORDER - 1, 1);
-        past[0] = i32::from(y);
-        area[ORDER + n] = y;
+        wide[ORDER + n] = i32::from(finish(sum));
     }
-    bounded(total, max_magnitude(x).max(max_magnitude(area)))
+    for (y, wide) in area[ORDER..].iter_mut().zip(&wide[ORDER..]) {
+        *y = *wide as i16;
+    }
+    bounded(sum_magnitudes(a), max_magnitude(x).max(max_magnitude(area)))
 }
 
 /// Synthesis with every limit; returns whether one of them acted.
@@ -175,7 +176,7 @@ pub fn convolve(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
 
 /// `N` samples of a buffer from `start` on.
 #[inline(always)]
-pub fn window<const N: usize>(x: &[i16], start: usize) -> &[i16; N] {
+pub fn window<const N: usize, T>(x: &[T], start: usize) -> &[T; N] {
     x[start..]
         .first_chunk()
         .expect("buffers are longer than any window into them")

@@ -1,7 +1,7 @@
 //! Gains of the two codebooks: prediction, quantiser, and the taming of the pitch gain
 //! (G.729 3.7.3, 3.9, and the text on error propagation in 3.10).
 
-use super::filter::SUBFRAME;
+use super::filter::{SUBFRAME, window};
 use super::ops::*;
 use super::tables::*;
 
@@ -327,21 +327,26 @@ pub fn quantise(
     let c: [Dpf; 5] =
         core::array::from_fn(|i| l_extract(l_shr(l_deposit_h(c[i].value), exponents[i] - least)));
     let mut best = (MAX_32, start_1, start_2);
+    let second: &[[i16; 2]; 8] = window(&GBK2, start_2);
     for (i, first) in GBK1.iter().enumerate().skip(start_1).take(4) {
-        for (j, second) in GBK2.iter().enumerate().skip(start_2).take(8) {
+        let distances = second.map(|second| {
             let gp = add(first[0], second[0]);
-            if taming && gp >= 16383 {
-                continue;
-            }
             let factor = extract_l((i32::from(first[1]) + i32::from(second[1])) >> 1);
             let gc = mult(predicted.value, factor);
-            let distance = mpy_32_16(c[0], mult(gp, gp));
-            let distance = l_add(distance, mpy_32_16(c[1], gp));
-            let distance = l_add(distance, mpy_32_16(c[2], mult(gc, gc)));
-            let distance = l_add(distance, mpy_32_16(c[3], gc));
-            let distance = l_add(distance, mpy_32_16(c[4], mult(gc, gp)));
+            // Gains are not negative, so no product has -32768 twice.
+            let term = |c: Dpf, g: i16| {
+                2 * (i32::from(c.0) * i32::from(g) + ((i32::from(c.1) * i32::from(g)) >> 15))
+            };
+            let distance = term(c[0], mult(gp, gp));
+            let distance = l_add(distance, term(c[1], gp));
+            let distance = l_add(distance, term(c[2], mult(gc, gc)));
+            let distance = l_add(distance, term(c[3], gc));
+            let distance = l_add(distance, term(c[4], mult(gc, gp)));
+            if taming && gp >= 16383 { MAX_32 } else { distance }
+        });
+        for (j, distance) in distances.into_iter().enumerate() {
             if distance < best.0 {
-                best = (distance, i, j);
+                best = (distance, i, start_2 + j);
             }
         }
     }

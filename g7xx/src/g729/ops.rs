@@ -219,6 +219,13 @@ pub fn mpy_32_16((high, low): Dpf, n: i16) -> i32 {
     l_mac(l_mult(high, n), mult(low, n), 1)
 }
 
+/// [`mpy_32_16`] of a 32-bit value, for factors that cannot both be -32768 in their high words. The
+/// low halves are never negative, so the two truncated products are one.
+#[inline(always)]
+pub fn mpy_wide(x: i32, n: i16) -> i32 {
+    (((i64::from(x >> 1) * i64::from(n)) >> 15) as i32).wrapping_mul(2)
+}
+
 /// Quotient in Q31 of `0 <= numerator <= denominator`, the denominator normalised.
 #[inline]
 pub fn div_32(numerator: i32, denominator: Dpf) -> i32 {

@@ -2,7 +2,7 @@
 
 use super::filter::{SUBFRAME, convolve, window};
 use super::ops::*;
-use super::tables::{INTER_3, INTER_3L};
+use super::tables::{INTER_3, INTER_3L_VALUES};
 
 /// Smallest lag.
 pub const LAG_MIN: i32 = 20;
@@ -213,13 +213,16 @@ pub fn open_loop_base(weighted: &[i16; WEIGHTED]) -> i32 {
 pub fn backward_filter(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     let plain = i64::from(max_magnitude(x)) * i64::from(sum_magnitudes(h)) < 1 << 30;
     let y: [i32; SUBFRAME] = if plain {
+        let mut padded = [0; 2 * SUBFRAME];
+        padded[..SUBFRAME].copy_from_slice(x);
         let mut y = [0i32; SUBFRAME];
-        for (j, x) in x.iter().enumerate() {
-            for i in 0..=j {
-                y[i] += i32::from(*x) * i32::from(h[j - i]);
+        for (n, h) in h.iter().enumerate() {
+            let x: &[i16; SUBFRAME] = window(&padded, n);
+            for (y, x) in y.iter_mut().zip(x) {
+                *y += 2 * i32::from(*h) * i32::from(*x);
             }
         }
-        y.map(|y| 2 * y)
+        y
     } else {
         core::array::from_fn(|i| mac_chain(&x[i..], &h[..SUBFRAME - i]))
     };
@@ -240,7 +243,6 @@ const fn phase_taps(phase: usize) -> [i16; 20] {
     taps
 }
 
-const INTER_3L_VALUES: [i16; 31] = INTER_3L;
 static TAPS: [[i16; 20]; 3] = [phase_taps(0), phase_taps(1), phase_taps(2)];
 
 /// Writes the excitation of the past, delayed by `lag`, to the 40 samples from `start` on. For short
@@ -260,6 +262,20 @@ pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
     if old < 8192 {
         let distance = start - base - 20;
         let mut done = 0;
+        if distance >= SUBFRAME {
+            let old: &[i16; SUBFRAME + 19] = window(&excitation[..], base);
+            let mut sums = [0x4000i32; SUBFRAME];
+            for (k, tap) in taps.iter().enumerate() {
+                let old: &[i16; SUBFRAME] = window(old, k);
+                for (sum, x) in sums.iter_mut().zip(old) {
+                    *sum += i32::from(*tap) * i32::from(*x);
+                }
+            }
+            for (e, sum) in excitation[start..start + SUBFRAME].iter_mut().zip(&sums) {
+                *e = clamp_16(sum >> 15);
+            }
+            done = SUBFRAME;
+        }
         while done < SUBFRAME {
             // As many outputs as need nothing that is still to be written.
             let end = SUBFRAME.min(done + (distance + 1).max(1));
