@@ -190,93 +190,62 @@ impl Best {
     }
 }
 
-/// Values of the depth-first search that outlive a phase: they are never set back.
-struct Walk<'a> {
-    ground: &'a Ground,
-    matrix: &'a Matrix,
-    x: usize,
-    y: usize,
-    sum: i16,
+/// Squared correlations and energies of candidates, by the two positions.
+struct Candidates<const ROWS: usize> {
+    squares: [[i32; PLACES]; ROWS],
+    energies: [[i32; PLACES]; ROWS],
 }
 
-impl Walk<'_> {
-    /// Two pulses: the two largest of track `outer` against all of track `inner`.
+impl<const ROWS: usize> Candidates<ROWS> {
+    /// The best candidate with its row and place, the first of equals; `None` when none is better
+    /// than nothing.
     #[inline(always)]
-    fn first_pair(&mut self, outer: usize, inner: usize) -> Best {
-        let d = &self.ground.d;
-        let inner_d = self.ground.track(inner);
-        let inner_energy = self.matrix.diagonal(inner);
-        let mut best = Best::NONE;
-        let mut excluded = SUBFRAME;
-        for _ in 0..2 {
-            let mut i0 = 0;
-            let mut max = -1;
-            for i in (outer..SUBFRAME).step_by(TRACKS) {
-                if d[i] > max && i != excluded {
-                    (max, i0) = (d[i], i);
-                }
-            }
-            excluded = i0;
-            let row = self.matrix.row(i0, inner);
-            // A quarter, a half and a quarter of 16-bit values fit.
-            let start = twice(self.matrix.at(i0, i0), QUARTER);
-            let sums: [i16; PLACES] = core::array::from_fn(|place| add(d[i0], inner_d[place]));
-            let energies: [i16; PLACES] = core::array::from_fn(|place| {
-                round_plain(start + twice(row[place], HALF) + twice(inner_energy[place], QUARTER))
-            });
-            for place in 0..PLACES {
-                let sum = sums[place];
-                let candidate = Best { square: mult(sum, sum), energy: energies[place] };
-                if best.loses_to(candidate) {
-                    best = candidate;
-                    (self.x, self.y, self.sum) = (i0, TRACKS * place + inner, sum);
-                }
-            }
-        }
-        best
+    fn best(&self) -> Option<(Best, usize, usize)> {
+        let least = self.energies.as_flattened().iter().fold(i32::MAX, |least, e| least.min(*e));
+        if least > 0 { Some(self.best_of_lanes()) } else { self.best_in_order() }
     }
 
-    /// Two more pulses on the tracks `outer` and `inner`, given the first two. The weights of the
-    /// energies are such that no sum of 16-bit values can leave 32 bits, rounding included.
-    #[inline(always)]
-    fn second_pair(&mut self, first: Best, i0: usize, i1: usize, outer: usize, inner: usize) -> Best {
-        let start = twice(first.energy, QUARTER);
-        let inner_d = self.ground.track(inner);
-        let v = {
-            let (row0, row1) = (self.matrix.row(i0, inner), self.matrix.row(i1, inner));
-            let own = self.matrix.diagonal(inner);
-            core::array::from_fn::<i16, PLACES, _>(|k| {
-                round_plain(twice(row0[k], QUARTER) + twice(row1[k], QUARTER) + twice(own[k], EIGHTH))
-            })
-        };
-        let energies = {
-            let (row0, row1) = (self.matrix.row(i0, outer), self.matrix.row(i1, outer));
-            let own = self.matrix.diagonal(outer);
-            core::array::from_fn::<i32, PLACES, _>(|k| {
-                start + twice(row0[k], EIGHTH) + twice(row1[k], EIGHTH) + twice(own[k], SIXTEENTH)
-            })
-        };
+    /// In the order of the recommendation, one by one.
+    fn best_in_order(&self) -> Option<(Best, usize, usize)> {
         let mut best = Best::NONE;
-        for (outer_place, start) in energies.into_iter().enumerate() {
-            let i2 = TRACKS * outer_place + outer;
-            let base = add(self.sum, self.ground.d[i2]);
-            let row = self.matrix.row(i2, inner);
-            let squares: [i16; PLACES] = core::array::from_fn(|k| {
-                let sum = add(base, inner_d[k]);
-                mult(sum, sum)
-            });
-            let energies: [i16; PLACES] = core::array::from_fn(|k| {
-                round_plain(start + twice(row[k], EIGHTH) + twice(v[k], HALF))
-            });
-            for k in 0..PLACES {
-                let candidate = Best { square: squares[k], energy: energies[k] };
+        let mut at = None;
+        for row in 0..ROWS {
+            for place in 0..PLACES {
+                let (square, energy) = (self.squares[row][place] as i16, self.energies[row][place] as i16);
+                let candidate = Best { square, energy };
                 if best.loses_to(candidate) {
                     best = candidate;
-                    (self.x, self.y) = (i2, TRACKS * k + inner);
+                    at = Some((row, place));
                 }
             }
         }
-        best
+        at.map(|(row, place)| (best, row, place))
+    }
+
+    /// By place first. With positive energies the comparison is one of fractions, so the order in
+    /// which candidates meet does not matter as long as the first of equals stays.
+    #[inline(always)]
+    fn best_of_lanes(&self) -> (Best, usize, usize) {
+        let (mut squares, mut energies) = (self.squares[0], self.energies[0]);
+        let mut rows = [0i32; PLACES];
+        for row in 1..ROWS {
+            for k in 0..PLACES {
+                let (square, energy) = (self.squares[row][k], self.energies[row][k]);
+                let better = energies[k] * square > squares[k] * energy;
+                squares[k] = if better { square } else { squares[k] };
+                energies[k] = if better { energy } else { energies[k] };
+                rows[k] = if better { row as i32 } else { rows[k] };
+            }
+        }
+        let mut best = 0;
+        for k in 1..PLACES {
+            let (a, b) = (energies[best] * squares[k], squares[best] * energies[k]);
+            if a > b || (a == b && rows[k] < rows[best]) {
+                best = k;
+            }
+        }
+        let found = Best { square: squares[best] as i16, energy: energies[best] as i16 };
+        (found, rows[best] as usize, best)
     }
 }
 
@@ -288,39 +257,149 @@ fn twice(a: i16, b: i16) -> i32 {
 
 /// Rounding that is known to fit.
 #[inline(always)]
-fn round_plain(x: i32) -> i16 {
-    ((x + 0x8000) >> 16) as i16
+fn round_plain(x: i32) -> i32 {
+    (x + 0x8000) >> 16
+}
+
+/// Sum of magnitudes (none is negative), limited, and its square.
+#[inline(always)]
+fn square_of_sum(a: i16, b: i16) -> i32 {
+    let sum = (i32::from(a) + i32::from(b)).min(32767);
+    (sum * sum) >> 15
+}
+
+/// Values of the depth-first search that outlive a phase: they are never set back.
+struct Walk<'a> {
+    d: &'a [i16; SUBFRAME],
+    matrix: &'a Matrix,
+    x: usize,
+    y: usize,
+    sum: i16,
+}
+
+impl Walk<'_> {
+    #[inline(always)]
+    fn track(&self, track: usize) -> [i16; PLACES] {
+        core::array::from_fn(|place| self.d[TRACKS * place + track])
+    }
+
+    /// The two positions of a track with the largest values; the first of equals goes first.
+    #[inline(always)]
+    fn largest_two(&self, track: usize) -> [usize; 2] {
+        let mut excluded = SUBFRAME;
+        core::array::from_fn(|_| {
+            let (mut max, mut at) = (-1, 0);
+            for i in (track..SUBFRAME).step_by(TRACKS) {
+                if self.d[i] > max && i != excluded {
+                    (max, at) = (self.d[i], i);
+                }
+            }
+            excluded = at;
+            at
+        })
+    }
+
+    /// Two pulses: the two largest of track `OUTER` against all of track `INNER`.
+    #[inline(always)]
+    fn first_pair<const OUTER: usize, const INNER: usize>(&mut self) -> Best {
+        let outer = self.largest_two(OUTER);
+        let inner_d = self.track(INNER);
+        let inner_energy = self.matrix.diagonal(INNER);
+        // A quarter, a half and a quarter of 16-bit values fit.
+        let energies = outer.map(|i0| {
+            let row = self.matrix.row(i0, INNER);
+            let start = twice(self.matrix.at(i0, i0), QUARTER);
+            core::array::from_fn(|k| {
+                round_plain(start + twice(row[k], HALF) + twice(inner_energy[k], QUARTER))
+            })
+        });
+        let squares = outer.map(|i0| inner_d.map(|d| square_of_sum(self.d[i0], d)));
+        match (Candidates { squares, energies }).best() {
+            Some((best, row, place)) => {
+                (self.x, self.y) = (outer[row], TRACKS * place + INNER);
+                self.sum = add(self.d[self.x], self.d[self.y]);
+                best
+            }
+            None => Best::NONE,
+        }
+    }
+
+    /// Two more pulses on the tracks `OUTER` and `INNER`, given the first two. The weights of the
+    /// energies are such that no sum of 16-bit values can leave 32 bits, rounding included.
+    #[inline(always)]
+    fn second_pair<const OUTER: usize, const INNER: usize>(
+        &mut self,
+        first: Best,
+        i0: usize,
+        i1: usize,
+        block: &[[i16; PLACES]; PLACES],
+    ) -> Best {
+        let start = twice(first.energy, QUARTER);
+        let (inner_d, outer_d) = (self.track(INNER), self.track(OUTER));
+        let v: [i32; PLACES] = {
+            let (row0, row1) = (self.matrix.row(i0, INNER), self.matrix.row(i1, INNER));
+            let own = self.matrix.diagonal(INNER);
+            core::array::from_fn(|k| {
+                round_plain(twice(row0[k], QUARTER) + twice(row1[k], QUARTER) + twice(own[k], EIGHTH))
+            })
+        };
+        let starts: [i32; PLACES] = {
+            let (row0, row1) = (self.matrix.row(i0, OUTER), self.matrix.row(i1, OUTER));
+            let own = self.matrix.diagonal(OUTER);
+            core::array::from_fn(|k| {
+                start + twice(row0[k], EIGHTH) + twice(row1[k], EIGHTH) + twice(own[k], SIXTEENTH)
+            })
+        };
+        let mut candidates = Candidates { squares: [[0; PLACES]; PLACES], energies: [[0; PLACES]; PLACES] };
+        for row in 0..PLACES {
+            let base = add(self.sum, outer_d[row]);
+            for k in 0..PLACES {
+                candidates.squares[row][k] = square_of_sum(base, inner_d[k]);
+                candidates.energies[row][k] =
+                    round_plain(starts[row] + twice(block[row][k], EIGHTH) + (v[k] << 15));
+            }
+        }
+        match candidates.best() {
+            Some((best, row, place)) => {
+                (self.x, self.y) = (TRACKS * row + OUTER, TRACKS * place + INNER);
+                best
+            }
+            None => Best::NONE,
+        }
+    }
+
+    /// Half of the search for one track of the fourth pulse: `(2, FOURTH)` first, then `(0, 1)`; or
+    /// `(FOURTH, 0)` first, then `(1, 2)`. Returns the pulses in the order of the tracks.
+    #[inline(always)]
+    fn search<const FOURTH: usize>(&mut self, blocks: &[[[i16; PLACES]; PLACES]; 2]) -> [(Best, [usize; 4]); 2] {
+        let first = self.first_pair::<2, FOURTH>();
+        let (i0, i1) = (self.x, self.y);
+        let best = self.second_pair::<0, 1>(first, i0, i1, &blocks[0]);
+        let one = (best, [self.x, self.y, i0, i1]);
+        let first = self.first_pair::<FOURTH, 0>();
+        let (i0, i1) = (self.x, self.y);
+        let best = self.second_pair::<1, 2>(first, i0, i1, &blocks[1]);
+        [one, (best, [i1, self.x, self.y, i0])]
+    }
 }
 
 /// Depth-first search of Annex A.
 #[inline(always)]
 fn depth_first(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
-    let mut pulses = [0, 1, 2, 3];
-    let mut global = Best::NONE;
-    let mut walk = Walk {
-        ground,
-        matrix,
-        x: 0,
-        y: 0,
-        sum: 0,
+    let block = |outer: usize, inner: usize| -> [[i16; PLACES]; PLACES] {
+        core::array::from_fn(|row| matrix.row(TRACKS * row + outer, inner))
     };
-    for fourth in [3, 4] {
-        let first = walk.first_pair(2, fourth);
-        let (i0, i1) = (walk.x, walk.y);
-        let best = walk.second_pair(first, i0, i1, 0, 1);
-        if global.loses_to(best) {
-            global = best;
-            pulses = [walk.x, walk.y, i0, i1];
-        }
-        let first = walk.first_pair(fourth, 0);
-        let (i0, i1) = (walk.x, walk.y);
-        let best = walk.second_pair(first, i0, i1, 1, 2);
-        if global.loses_to(best) {
-            global = best;
-            pulses = [i1, walk.x, walk.y, i0];
+    let blocks = [block(0, 1), block(1, 2)];
+    let mut walk = Walk { d: &ground.d, matrix, x: 0, y: 0, sum: 0 };
+    let [a, b] = walk.search::<3>(&blocks);
+    let [c, d] = walk.search::<4>(&blocks);
+    let mut best = (Best::NONE, [0, 1, 2, 3]);
+    for found in [a, b, c, d] {
+        if best.0.loses_to(found.0) {
+            best = found;
         }
     }
-    pulses
+    best.1
 }
 
 /// Nested search of the base codec; `credit` is the budget left over from the first subframe.

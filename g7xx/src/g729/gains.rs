@@ -328,22 +328,23 @@ pub fn quantise(
         core::array::from_fn(|i| l_extract(l_shr(l_deposit_h(c[i].value), exponents[i] - least)));
     let mut best = (MAX_32, start_1, start_2);
     let second: &[[i16; 2]; 8] = window(&GBK2, start_2);
+    let c = c.map(|(high, low)| (i32::from(high), i32::from(low)));
+    // Gains are not negative, so no product has -32768 twice.
+    let term = |c: (i32, i32), gain: i32| 2 * (c.0 * gain + ((c.1 * gain) >> 15));
     for (i, first) in GBK1.iter().enumerate().skip(start_1).take(4) {
-        let distances = second.map(|second| {
-            let gp = add(first[0], second[0]);
-            let factor = extract_l((i32::from(first[1]) + i32::from(second[1])) >> 1);
-            let gc = mult(predicted.value, factor);
-            // Gains are not negative, so no product has -32768 twice.
-            let term = |c: Dpf, g: i16| {
-                2 * (i32::from(c.0) * i32::from(g) + ((i32::from(c.1) * i32::from(g)) >> 15))
-            };
-            let distance = term(c[0], mult(gp, gp));
-            let distance = l_add(distance, term(c[1], gp));
-            let distance = l_add(distance, term(c[2], mult(gc, gc)));
-            let distance = l_add(distance, term(c[3], gc));
-            let distance = l_add(distance, term(c[4], mult(gc, gp)));
-            if taming && gp >= 16383 { MAX_32 } else { distance }
-        });
+        let [first_pitch, first_code] = first.map(i32::from);
+        let mut distances = [0; 8];
+        for (distance, second) in distances.iter_mut().zip(second) {
+            let gp = (first_pitch + i32::from(second[0])).min(32767);
+            let factor = (first_code + i32::from(second[1])) >> 1;
+            let gc = (i32::from(predicted.value) * factor) >> 15;
+            let sum = term(c[0], (gp * gp) >> 15);
+            let sum = l_add(sum, term(c[1], gp));
+            let sum = l_add(sum, term(c[2], (gc * gc) >> 15));
+            let sum = l_add(sum, term(c[3], gc));
+            let sum = l_add(sum, term(c[4], (gc * gp) >> 15));
+            *distance = if taming && gp >= 16383 { MAX_32 } else { sum };
+        }
         for (j, distance) in distances.into_iter().enumerate() {
             if distance < best.0 {
                 best = (distance, i, start_2 + j);

@@ -297,9 +297,6 @@ pub const INTER_3L_VALUES: [i16; 31] = [
     1099, 550, -245, -634, -451, 0, 308, 296, 78, -120, -165, -79, 34, 91, 70, 0,
 ];
 
-/// [`INTER_3L_VALUES`] at one place.
-pub static INTER_3L: [i16; 31] = INTER_3L_VALUES;
-
 /// Moving-average predictor of the code gain, Q13.
 pub static PRED: [i16; 4] = [
     5571, 4751, 2785, 1556,
@@ -522,7 +519,7 @@ mod tests {
         assert_eq!(sums(&GRID_A), (0, -17424390), "GRID_A");
         assert_eq!(sums(&FREQ_PREV_RESET), (128675, 900734), "FREQ_PREV_RESET");
         assert_eq!(sums(&INTER_3), (63966, 96314), "INTER_3");
-        assert_eq!(sums(&INTER_3L), (63865, 96933), "INTER_3L");
+        assert_eq!(sums(&INTER_3L_VALUES), (63865, 96933), "INTER_3L_VALUES");
         assert_eq!(sums(&PRED), (14663, 29652), "PRED");
         assert_eq!(sums(GBK1.as_flattened()), (87162, 1051527), "GBK1");
         assert_eq!(sums(GBK2.as_flattened()), (229081, 4663170), "GBK2");
