@@ -54,7 +54,11 @@ impl Level {
     #[cold]
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let level = if x86_64::has_avx2() { Level::Avx2 } else { Level::Scalar };
+        let level = if x86_64::has_avx2() {
+            Level::Avx2
+        } else {
+            Level::Scalar
+        };
         #[cfg(not(target_arch = "x86_64"))]
         let level = Level::Scalar;
         LEVEL.store(level as u8, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! The fixed codebook: four pulses of one amplitude on five interleaved tracks (G.729 3.8, A.3.8).
 
-use super::filter::{SUBFRAME, window};
+use super::filter::{SUBFRAME, window, window_mut};
 use super::ops::*;
 use super::pitch::backward_filter;
 
@@ -66,7 +66,13 @@ impl Matrix {
     /// Correlations of a position with all of a track.
     #[inline(always)]
     fn row(&self, i: usize, track: usize) -> [i16; PLACES] {
-        core::array::from_fn(|place| self.at(i, TRACKS * place + track))
+        let i = i.min(SUBFRAME - 1);
+        let before: &[i16; SUBFRAME] = window(&self.0, ROOM + i * (i + 1) / 2);
+        core::array::from_fn(|place| {
+            let j = TRACKS * place + track;
+            let after: &[i16; SUBFRAME] = window(&self.0, ROOM + j * (j + 1) / 2);
+            if j < i { before[j] } else { after[i] }
+        })
     }
 
     /// Energies of all positions of a track.
@@ -103,7 +109,8 @@ fn correlations(h: &[i16; SUBFRAME], positive: &[bool; SUBFRAME], signs: &Signs)
     // By Cauchy-Schwarz no sum exceeds the energy.
     let plain = energy_wide(0, &g) <= i64::from(MAX_32);
     // Lane `e` of step `n` belongs to the positions `e - n` and `39 - n`: runs of both vectors, after
-    // as many zeros as there are steps.
+    // as many zeros as there are steps. Lanes below `n` belong to no pair; what they write left of
+    // a row is written over by the row itself, which comes later.
     let mut reversed = [0; 2 * SUBFRAME];
     let mut negative_run = [0i16; 2 * SUBFRAME];
     for k in 0..SUBFRAME {
@@ -128,11 +135,9 @@ fn correlations(h: &[i16; SUBFRAME], positive: &[bool; SUBFRAME], signs: &Signs)
             true => (signs.both_positive, signs.different),
             false => (signs.different, signs.both_negative),
         };
-        let start = ROOM + j * (j + 1) / 2 - n;
-        let row: &mut [i16; SUBFRAME] =
-            matrix.0[start..].first_chunk_mut().expect("row 39 ends with the matrix, others before");
+        let row: &mut [i16; SUBFRAME] = window_mut(&mut matrix.0, ROOM + j * (j + 1) / 2 - n);
         for ((value, sum), negative) in row.iter_mut().zip(&sums).zip(negative) {
-            let factor = (if_negative & negative) | (if_positive & !negative);
+            let factor = if_positive ^ ((if_positive ^ if_negative) & negative);
             *value = mult(extract_h(*sum), factor);
         }
         // A position with itself keeps its value.
@@ -201,8 +206,16 @@ impl<const ROWS: usize> Candidates<ROWS> {
     /// than nothing.
     #[inline(always)]
     fn best(&self) -> Option<(Best, usize, usize)> {
-        let least = self.energies.as_flattened().iter().fold(i32::MAX, |least, e| least.min(*e));
-        if least > 0 { Some(self.best_of_lanes()) } else { self.best_in_order() }
+        let least = self
+            .energies
+            .as_flattened()
+            .iter()
+            .fold(i32::MAX, |least, e| least.min(*e));
+        if least > 0 {
+            Some(self.best_of_lanes())
+        } else {
+            self.best_in_order()
+        }
     }
 
     /// In the order of the recommendation, one by one.
@@ -211,7 +224,10 @@ impl<const ROWS: usize> Candidates<ROWS> {
         let mut at = None;
         for row in 0..ROWS {
             for place in 0..PLACES {
-                let (square, energy) = (self.squares[row][place] as i16, self.energies[row][place] as i16);
+                let (square, energy) = (
+                    self.squares[row][place] as i16,
+                    self.energies[row][place] as i16,
+                );
                 let candidate = Best { square, energy };
                 if best.loses_to(candidate) {
                     best = candidate;
@@ -244,7 +260,10 @@ impl<const ROWS: usize> Candidates<ROWS> {
                 best = k;
             }
         }
-        let found = Best { square: squares[best] as i16, energy: energies[best] as i16 };
+        let found = Best {
+            square: squares[best] as i16,
+            energy: energies[best] as i16,
+        };
         (found, rows[best] as usize, best)
     }
 }
@@ -340,7 +359,9 @@ impl Walk<'_> {
             let (row0, row1) = (self.matrix.row(i0, INNER), self.matrix.row(i1, INNER));
             let own = self.matrix.diagonal(INNER);
             core::array::from_fn(|k| {
-                round_plain(twice(row0[k], QUARTER) + twice(row1[k], QUARTER) + twice(own[k], EIGHTH))
+                round_plain(
+                    twice(row0[k], QUARTER) + twice(row1[k], QUARTER) + twice(own[k], EIGHTH),
+                )
             })
         };
         let starts: [i32; PLACES] = {
@@ -350,7 +371,10 @@ impl Walk<'_> {
                 start + twice(row0[k], EIGHTH) + twice(row1[k], EIGHTH) + twice(own[k], SIXTEENTH)
             })
         };
-        let mut candidates = Candidates { squares: [[0; PLACES]; PLACES], energies: [[0; PLACES]; PLACES] };
+        let mut candidates = Candidates {
+            squares: [[0; PLACES]; PLACES],
+            energies: [[0; PLACES]; PLACES],
+        };
         for row in 0..PLACES {
             let base = add(self.sum, outer_d[row]);
             for k in 0..PLACES {
@@ -371,7 +395,10 @@ impl Walk<'_> {
     /// Half of the search for one track of the fourth pulse: `(2, FOURTH)` first, then `(0, 1)`; or
     /// `(FOURTH, 0)` first, then `(1, 2)`. Returns the pulses in the order of the tracks.
     #[inline(always)]
-    fn search<const FOURTH: usize>(&mut self, blocks: &[[[i16; PLACES]; PLACES]; 2]) -> [(Best, [usize; 4]); 2] {
+    fn search<const FOURTH: usize>(
+        &mut self,
+        blocks: &[[[i16; PLACES]; PLACES]; 2],
+    ) -> [(Best, [usize; 4]); 2] {
         let first = self.first_pair::<2, FOURTH>();
         let (i0, i1) = (self.x, self.y);
         let best = self.second_pair::<0, 1>(first, i0, i1, &blocks[0]);
@@ -390,7 +417,13 @@ fn depth_first(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
         core::array::from_fn(|row| matrix.row(TRACKS * row + outer, inner))
     };
     let blocks = [block(0, 1), block(1, 2)];
-    let mut walk = Walk { d: &ground.d, matrix, x: 0, y: 0, sum: 0 };
+    let mut walk = Walk {
+        d: &ground.d,
+        matrix,
+        x: 0,
+        y: 0,
+        sum: 0,
+    };
     let [a, b] = walk.search::<3>(&blocks);
     let [c, d] = walk.search::<4>(&blocks);
     let mut best = (Best::NONE, [0, 1, 2, 3]);
@@ -505,7 +538,11 @@ pub fn search_a(
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new(target, &h);
-    let signs = Signs { both_positive: 32767, both_negative: 32767, different: -32768 };
+    let signs = Signs {
+        both_positive: 32767,
+        both_negative: 32767,
+        different: -32768,
+    };
     let matrix = correlations(&h, &ground.positive, &signs);
     finish(&ground, &h, depth_first(&ground, &matrix), lag, sharpening)
 }
@@ -523,7 +560,11 @@ pub fn search_base(
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new(target, &h);
     // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
-    let signs = Signs { both_positive: 32766, both_negative: 32767, different: -32767 };
+    let signs = Signs {
+        both_positive: 32766,
+        both_negative: 32767,
+        different: -32767,
+    };
     let matrix = correlations(&h, &ground.positive, &signs);
     finish(
         &ground,

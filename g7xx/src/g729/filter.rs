@@ -54,22 +54,63 @@ pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRA
 /// Work area of a synthesis: memory, then outputs.
 type Area<const L: usize> = [i16; L];
 
-/// Plain synthesis; returns whether the result is exact.
+/// Outputs that are made at a time.
+const BLOCK: usize = 8;
+
+/// Plain synthesis; returns whether the result is exact. What the outputs before a block add to it is
+/// found for the whole block at once.
 #[inline(always)]
-fn synthesise_plain<const N: usize, const L: usize>(a: &Predictor, x: &[i16; N], area: &mut Area<L>) -> bool {
+fn synthesise_plain<const N: usize, const L: usize>(
+    a: &Predictor,
+    x: &[i16; N],
+    area: &mut Area<L>,
+) -> bool {
+    const { assert!(N <= SUBFRAME) };
     let c = a.map(i32::from);
-    let mut wide = [0i32; L];
+    let narrow = a.map(i64::from);
+    let mut tails = [0i32; ORDER + 1 + BLOCK];
+    tails[..ORDER + 1].copy_from_slice(&c);
+    // The memory, then outputs; the last block may go beyond what is asked for.
+    let mut wide = [0i32; ORDER + SUBFRAME];
+    let mut input = [0i16; SUBFRAME];
+    input[..N].copy_from_slice(x);
     for k in 0..ORDER {
         wide[k] = i32::from(area[k]);
     }
-    for n in 0..N {
-        let past: &[i32; ORDER] = window(&wide, n);
-        let mut sum = c[0].wrapping_mul(i32::from(x[n]));
-        // Newest last, so that the chain from one output to the next is one product long.
-        for k in (1..=ORDER).rev() {
-            sum = sum.wrapping_sub(c[k].wrapping_mul(past[ORDER - k]));
+    for start in (0..N).step_by(BLOCK) {
+        let past: [i32; ORDER] = *window(&wide, start);
+        let block: &[i16; BLOCK] = window(&input, start);
+        let mut sums = [0i32; BLOCK];
+        for i in 0..BLOCK {
+            sums[i] = c[0].wrapping_mul(i32::from(block[i]));
         }
-        wide[ORDER + n] = i32::from(finish(sum));
+        for m in 0..ORDER {
+            let tail: &[i32; BLOCK] = window(&tails, ORDER - m);
+            for i in 0..BLOCK {
+                sums[i] = sums[i].wrapping_sub(tail[i].wrapping_mul(past[m]));
+            }
+        }
+        // In 64 bits this stays a chain of single products: vectors of them would only wait for
+        // one another.
+        let mut y = [0i64; BLOCK];
+        macro_rules! outputs {
+            ($($i:literal: $($k:literal)*;)*) => {$(
+                let sum = i64::from(sums[$i]) $(- narrow[$k] * y[$i - $k])*;
+                y[$i] = i64::from(finish(sum as i32));
+            )*};
+        }
+        outputs! {
+            0: ;
+            1: 1;
+            2: 2 1;
+            3: 3 2 1;
+            4: 4 3 2 1;
+            5: 5 4 3 2 1;
+            6: 6 5 4 3 2 1;
+            7: 7 6 5 4 3 2 1;
+        }
+        let block: &mut [i32; BLOCK] = window_mut(&mut wide, ORDER + start);
+        *block = y.map(|y| y as i32);
     }
     for (y, wide) in area[ORDER..].iter_mut().zip(&wide[ORDER..]) {
         *y = *wide as i16;
@@ -172,6 +213,14 @@ pub fn convolve(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
         let sum = (0..=n).fold(0, |sum, i| l_mac(sum, x[i], h[n - i]));
         extract_h(l_shl(sum, 3))
     })
+}
+
+/// `N` samples of a buffer from `start` on, to be written.
+#[inline(always)]
+pub fn window_mut<const N: usize, T>(x: &mut [T], start: usize) -> &mut [T; N] {
+    x[start..]
+        .first_chunk_mut()
+        .expect("buffers are longer than any window into them")
 }
 
 /// `N` samples of a buffer from `start` on.

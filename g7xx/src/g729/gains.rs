@@ -30,9 +30,29 @@ pub struct PitchGain {
     pub correlation: Scaled,
 }
 
+/// Whether the energies show (Cauchy-Schwarz) that no sum of products can reach a limit.
+#[inline(always)]
+fn are_small(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> bool {
+    let limit = i64::from(MAX_32);
+    energy_wide(1, a) <= limit && energy_wide(1, b) <= limit
+}
+
+/// Sum of products, each limited in order, from one on.
+#[inline(always)]
+fn correlate(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> i32 {
+    if are_small(a, b) {
+        1 + 2 * dot(a, b)
+    } else {
+        mac_chain_from(1, a, b)
+    }
+}
+
 /// Sum of products in order, or `None` when a limit would have acted.
 #[inline(always)]
 fn unlimited(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> Option<i32> {
+    if are_small(a, b) {
+        return Some(2 * dot(a, b));
+    }
     let (mut sum, mut low, mut high) = (0i64, 0i64, 0i64);
     let mut extreme = false;
     for (a, b) in a.iter().zip(b) {
@@ -107,8 +127,8 @@ pub fn correlations(
         }
     };
     let energy = scaled(energy(1, &eighth), 3);
-    let with_target = scaled(mac_chain_from(1, target, &eighth), -7);
-    let with_adaptive = scaled(mac_chain_from(1, adaptive, &eighth), -7);
+    let with_target = scaled(correlate(target, &eighth), -7);
+    let with_adaptive = scaled(correlate(adaptive, &eighth), -7);
     let with_target = Scaled {
         value: negate(with_target.value),
         ..with_target

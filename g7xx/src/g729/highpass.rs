@@ -7,7 +7,7 @@ use super::ops::*;
 #[derive(Clone, Copy, Debug)]
 pub struct HighPass {
     x: [i16; 2],
-    y: [Dpf; 2],
+    y: [i32; 2],
 }
 
 impl HighPass {
@@ -15,18 +15,17 @@ impl HighPass {
     pub const fn new() -> Self {
         Self {
             x: [0; 2],
-            y: [(0, 0); 2],
+            y: [0; 2],
         }
     }
 
     #[inline(always)]
     fn step(&mut self, x0: i16, a: [i16; 2], b: [i16; 3], shift: i32) -> i32 {
-        let sum = mpy_32_16(self.y[0], a[0]);
-        let sum = l_add(sum, mpy_32_16(self.y[1], a[1]));
+        let sum = mpy_wide(self.y[0], a[0]) + mpy_wide(self.y[1], a[1]);
         let sum = l_mac(sum, x0, b[0]);
         let sum = l_mac(sum, self.x[0], b[1]);
         let sum = l_shl(l_mac(sum, self.x[1], b[2]), shift);
-        self.y = [l_extract(sum), self.y[0]];
+        self.y = [sum, self.y[0]];
         self.x = [x0, self.x[0]];
         sum
     }

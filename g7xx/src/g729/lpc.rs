@@ -194,14 +194,22 @@ fn chebyshev(x: i16, f: &[i16; 6], coarse: bool) -> i16 {
 #[inline(always)]
 fn chebyshev_is_plain(f: &[i16; 6]) -> bool {
     let weights = [0, 8, 5, 3, 1, 1];
-    let sum: i32 = f.iter().zip(weights).map(|(f, w)| w * i32::from(*f).abs()).sum();
+    let sum: i32 = f
+        .iter()
+        .zip(weights)
+        .map(|(f, w)| w * i32::from(*f).abs())
+        .sum();
     sum < 230_000
 }
 
 /// [`chebyshev`] where no limit can act.
 #[inline(always)]
 fn chebyshev_plain(x: i16, f: &[i16; 6], coarse: bool) -> i16 {
-    let (unit, factor, shift) = if coarse { (1 << 23, 512, 7) } else { (1 << 24, 1024, 6) };
+    let (unit, factor, shift) = if coarse {
+        (1 << 23, 512, 7)
+    } else {
+        (1 << 24, 1024, 6)
+    };
     let mut b2 = unit;
     let mut b1 = i32::from(x) * factor + (i32::from(f[1]) << 13);
     for &f in &f[2..5] {
@@ -229,7 +237,11 @@ pub fn az_lsp(a: &Predictor, search: RootSearch) -> Option<Lsp> {
     let plain = polynomials.f.iter().all(chebyshev_is_plain);
     let value = |x, which: usize| {
         let f = &polynomials.f[which];
-        if plain { chebyshev_plain(x, f, polynomials.coarse) } else { chebyshev(x, f, polynomials.coarse) }
+        if plain {
+            chebyshev_plain(x, f, polynomials.coarse)
+        } else {
+            chebyshev(x, f, polynomials.coarse)
+        }
     };
     let mut lsp = [0; ORDER];
     let mut found = 0;

@@ -200,7 +200,11 @@ fn add_limited<const N: usize>(a: &mut [u32; N], b: &[u32; N]) {
 #[inline(always)]
 fn nearest<const N: usize>(distances: &[u32; N]) -> usize {
     let least = distances.iter().fold(FAR, |least, d| least.min(*d));
-    if least == FAR { 0 } else { distances.iter().position(|d| *d == least).unwrap_or(0) }
+    if least == FAR {
+        0
+    } else {
+        distances.iter().position(|d| *d == least).unwrap_or(0)
+    }
 }
 
 /// First stage of the quantiser: the nearest vector without weights.

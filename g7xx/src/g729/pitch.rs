@@ -1,6 +1,6 @@
 //! Lags: open loop, closed loop, fractional interpolation, and their coding (G.729 3.4, 3.7, A.3.4, A.3.7).
 
-use super::filter::{SUBFRAME, convolve, window};
+use super::filter::{SUBFRAME, convolve, window, window_mut};
 use super::ops::*;
 use super::tables::{INTER_3, INTER_3L_VALUES};
 
@@ -260,30 +260,18 @@ pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
     // No tap set has magnitudes of more than 2^17 in sum: small samples cannot overflow.
     let old = max_magnitude(&excitation[base..start]);
     if old < 8192 {
-        let distance = start - base - 20;
-        let mut done = 0;
-        if distance >= SUBFRAME {
-            let old: &[i16; SUBFRAME + 19] = window(&excitation[..], base);
-            let mut sums = [0x4000i32; SUBFRAME];
+        // The shortest lag leaves at least nine outputs that need none of themselves.
+        for n in (0..SUBFRAME).step_by(8) {
+            let old: [i16; 27] = *window(&excitation[..], base + n);
+            let mut sums = [0x4000i32; 8];
             for (k, tap) in taps.iter().enumerate() {
-                let old: &[i16; SUBFRAME] = window(old, k);
-                for (sum, x) in sums.iter_mut().zip(old) {
-                    *sum += i32::from(*tap) * i32::from(*x);
+                let old: &[i16; 8] = window(&old, k);
+                for e in 0..8 {
+                    sums[e] += i32::from(*tap) * i32::from(old[e]);
                 }
             }
-            for (e, sum) in excitation[start..start + SUBFRAME].iter_mut().zip(&sums) {
-                *e = clamp_16(sum >> 15);
-            }
-            done = SUBFRAME;
-        }
-        while done < SUBFRAME {
-            // As many outputs as need nothing that is still to be written.
-            let end = SUBFRAME.min(done + (distance + 1).max(1));
-            for n in done..end {
-                let sum = dot(taps, &excitation[base + n..base + n + 20]);
-                excitation[start + n] = clamp_16((sum + 0x4000) >> 15);
-            }
-            done = end;
+            let new: &mut [i16; 8] = window_mut(&mut excitation[..], start + n);
+            *new = sums.map(|sum| clamp_16(sum >> 15));
         }
         if max_magnitude(&excitation[start..start + SUBFRAME]) < 8192 {
             return;
@@ -318,8 +306,11 @@ pub fn closed_loop_a(
         correlate(&d, v, plain)
     };
     let mut best = (MIN_32, range.low);
+    let past = &excitation[start - range.high as usize..start + SUBFRAME];
+    let plain = total * i64::from(max_magnitude(past)) < 1 << 30;
     for lag in range.low..=range.high {
-        let c = value(window(&excitation[..], start - lag as usize));
+        let vector: &[i16; SUBFRAME] = window(&excitation[..], start - lag as usize);
+        let c = correlate(&d, vector, plain);
         if c > best.0 {
             best = (c, lag);
         }
