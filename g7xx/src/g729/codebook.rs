@@ -94,16 +94,14 @@ fn scaled(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     }
 }
 
-/// Factors that put the signs of two positions into their correlation, Q15.
-struct Signs {
-    both_positive: i16,
-    both_negative: i16,
-    different: i16,
-}
-
-/// Fills the matrix.
+/// Fills the matrix. `signed` puts the signs of two positions into their correlation: it gets the
+/// value and, for each position, -1 when its sign is negative and 0 otherwise.
 #[inline(always)]
-fn correlations(h: &[i16; SUBFRAME], positive: &[bool; SUBFRAME], signs: &Signs) -> Matrix {
+fn correlations(
+    h: &[i16; SUBFRAME],
+    positive: &[bool; SUBFRAME],
+    signed: impl Fn(i32, i32, i32) -> i32,
+) -> Matrix {
     let g = scaled(h);
     let mut matrix = Matrix([0; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
     // By Cauchy-Schwarz no sum exceeds the energy.
@@ -131,14 +129,10 @@ fn correlations(h: &[i16; SUBFRAME], positive: &[bool; SUBFRAME], signs: &Signs)
             }
         }
         let negative: &[i16; SUBFRAME] = window(&negative_run, SUBFRAME - n);
-        let (if_positive, if_negative) = match positive[j] {
-            true => (signs.both_positive, signs.different),
-            false => (signs.different, signs.both_negative),
-        };
+        let own = i32::from(negative_run[SUBFRAME + j]);
         let row: &mut [i16; SUBFRAME] = window_mut(&mut matrix.0, ROOM + j * (j + 1) / 2 - n);
         for ((value, sum), negative) in row.iter_mut().zip(&sums).zip(negative) {
-            let factor = if_positive ^ ((if_positive ^ if_negative) & negative);
-            *value = mult(extract_h(*sum), factor);
+            *value = signed(*sum >> 16, i32::from(*negative), own) as i16;
         }
         // A position with itself keeps its value.
         row[SUBFRAME - 1] = extract_h(sums[SUBFRAME - 1]);
@@ -538,12 +532,12 @@ pub fn search_a(
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new(target, &h);
-    let signs = Signs {
-        both_positive: 32767,
-        both_negative: 32767,
-        different: -32768,
-    };
-    let matrix = correlations(&h, &ground.positive, &signs);
+    // The recommendation multiplies by 32767 for equal signs and by -32768 for different ones.
+    let matrix = correlations(&h, &ground.positive, |value, a, b| {
+        let differ = a ^ b;
+        let less = i32::from(value > 0) - i32::from(value == -32768);
+        (((value ^ differ) - differ) - (less & !differ)).min(32767)
+    });
     finish(&ground, &h, depth_first(&ground, &matrix), lag, sharpening)
 }
 
@@ -560,12 +554,14 @@ pub fn search_base(
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new(target, &h);
     // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
-    let signs = Signs {
-        both_positive: 32766,
-        both_negative: 32767,
-        different: -32767,
-    };
-    let matrix = correlations(&h, &ground.positive, &signs);
+    let matrix = correlations(&h, &ground.positive, |value, a, b| {
+        let factor = match (a, b) {
+            (0, 0) => 32766,
+            (-1, -1) => 32767,
+            _ => -32767,
+        };
+        (value * factor) >> 15
+    });
     finish(
         &ground,
         &h,

@@ -57,8 +57,9 @@ type Area<const L: usize> = [i16; L];
 /// Outputs that are made at a time.
 const BLOCK: usize = 8;
 
-/// Plain synthesis; returns whether the result is exact. What the outputs before a block add to it is
-/// found for the whole block at once.
+/// Plain synthesis without any limit; returns whether the result is exact, which it is unless an
+/// output or a sum did not fit. What the outputs before a block add to it is found for the whole
+/// block at once.
 #[inline(always)]
 fn synthesise_plain<const N: usize, const L: usize>(
     a: &Predictor,
@@ -80,9 +81,9 @@ fn synthesise_plain<const N: usize, const L: usize>(
     for start in (0..N).step_by(BLOCK) {
         let past: [i32; ORDER] = *window(&wide, start);
         let block: &[i16; BLOCK] = window(&input, start);
-        let mut sums = [0i32; BLOCK];
+        let mut sums = [0x800i32; BLOCK];
         for i in 0..BLOCK {
-            sums[i] = c[0].wrapping_mul(i32::from(block[i]));
+            sums[i] = sums[i].wrapping_add(c[0].wrapping_mul(i32::from(block[i])));
         }
         for m in 0..ORDER {
             let tail: &[i32; BLOCK] = window(&tails, ORDER - m);
@@ -91,12 +92,12 @@ fn synthesise_plain<const N: usize, const L: usize>(
             }
         }
         // In 64 bits this stays a chain of single products: vectors of them would only wait for
-        // one another.
+        // one another. An output that does not fit may become anything.
         let mut y = [0i64; BLOCK];
         macro_rules! outputs {
             ($($i:literal: $($k:literal)*;)*) => {$(
                 let sum = i64::from(sums[$i]) $(- narrow[$k] * y[$i - $k])*;
-                y[$i] = i64::from(finish(sum as i32));
+                y[$i] = i64::from(sum as i32 >> 12);
             )*};
         }
         outputs! {
@@ -112,10 +113,12 @@ fn synthesise_plain<const N: usize, const L: usize>(
         let block: &mut [i32; BLOCK] = window_mut(&mut wide, ORDER + start);
         *block = y.map(|y| y as i32);
     }
+    let mut fits = 0;
     for (y, wide) in area[ORDER..].iter_mut().zip(&wide[ORDER..]) {
         *y = *wide as i16;
+        fits |= *wide ^ i32::from(*y);
     }
-    bounded(sum_magnitudes(a), max_magnitude(x).max(max_magnitude(area)))
+    fits == 0 && bounded(sum_magnitudes(a), max_magnitude(x).max(max_magnitude(area)))
 }
 
 /// Synthesis with every limit; returns whether one of them acted.
@@ -182,16 +185,7 @@ pub fn synthesise_checked(
 ) -> ([i16; SUBFRAME], bool) {
     let mut area = [0; SUBFRAME + ORDER];
     area[..ORDER].copy_from_slice(memory);
-    // An output at either end of the range may be a limited one.
-    let plain = synthesise_plain(a, x, &mut area);
-    let extreme = area[ORDER..]
-        .iter()
-        .any(|y| *y == i16::MAX || *y == i16::MIN);
-    let overflow = if plain && !extreme {
-        false
-    } else {
-        synthesise_limited(a, x, &mut area)
-    };
+    let overflow = !synthesise_plain(a, x, &mut area) && synthesise_limited(a, x, &mut area);
     (core::array::from_fn(|n| area[ORDER + n]), overflow)
 }
 
