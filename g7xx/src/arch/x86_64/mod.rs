@@ -3,6 +3,8 @@
 //! G.729 is compiled a second time with AVX2 allowed: its inner loops are plain sums that the
 //! compiler turns into vectors, and they are the same sums at every level.
 
+pub mod g711;
+
 use crate::g729::decoder::Decoder;
 use crate::g729::encoder::Encoder;
 use crate::g729::{FRAME, Frame, FrameInput};
