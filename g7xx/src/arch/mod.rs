@@ -5,8 +5,25 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
+mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
+
+pub use scalar::Scalar;
+
+/// The inner loops of G.729 that the compiler does not turn into vectors by itself. All sums are
+/// plain: the caller has made sure that none can leave 32 bits.
+pub trait Kernels {
+    /// Takes ten outputs before a block (oldest first) times the coefficients that reach from them
+    /// into the block off its sums. `tails` holds the eleven coefficients and eight zeros.
+    fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]);
+
+    /// Twice the correlations of `h` with `x` from 0 to 39 on; the second half of `x` is zero.
+    fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40];
+
+    /// Eight outputs of the interpolation filter, rounded.
+    fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8];
+}
 
 /// Vector instructions that are used. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 use super::filter::{SUBFRAME, window, window_mut};
 use super::ops::*;
 use super::pitch::backward_filter;
+use crate::arch::Kernels;
 
 /// Positions of a track.
 const PLACES: usize = 8;
@@ -150,8 +151,8 @@ struct Ground {
 
 impl Ground {
     #[inline(always)]
-    fn new(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> Self {
-        let d = backward_filter(target, h);
+    fn new<K: Kernels>(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> Self {
+        let d = backward_filter::<K>(target, h);
         Self {
             d: d.map(|d| if d < 0 { negate(d) } else { d }),
             positive: d.map(|d| d >= 0),
@@ -523,7 +524,7 @@ fn finish(
 
 /// Search of Annex A for the target after the adaptive codebook.
 #[inline(always)]
-pub fn search_a(
+pub fn search_a<K: Kernels>(
     target: &[i16; SUBFRAME],
     h: &[i16; SUBFRAME],
     lag: i32,
@@ -531,7 +532,7 @@ pub fn search_a(
 ) -> Innovation {
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
-    let ground = Ground::new(target, &h);
+    let ground = Ground::new::<K>(target, &h);
     // The recommendation multiplies by 32767 for equal signs and by -32768 for different ones.
     let matrix = correlations(&h, &ground.positive, |value, a, b| {
         let differ = a ^ b;
@@ -543,7 +544,7 @@ pub fn search_a(
 
 /// Search of the base codec. `credit` is 30 before the first subframe and is handed to the second.
 #[inline(always)]
-pub fn search_base(
+pub fn search_base<K: Kernels>(
     target: &[i16; SUBFRAME],
     h: &[i16; SUBFRAME],
     lag: i32,
@@ -552,7 +553,7 @@ pub fn search_base(
 ) -> Innovation {
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
-    let ground = Ground::new(target, &h);
+    let ground = Ground::new::<K>(target, &h);
     // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
     let matrix = correlations(&h, &ground.positive, |value, a, b| {
         let factor = match (a, b) {

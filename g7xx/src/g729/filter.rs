@@ -7,6 +7,7 @@
 
 use super::lpc::{ORDER, Predictor};
 use super::ops::*;
+use crate::arch::Kernels;
 
 /// Samples of a subframe.
 pub const SUBFRAME: usize = 40;
@@ -61,7 +62,7 @@ const BLOCK: usize = 8;
 /// output or a sum did not fit. What the outputs before a block add to it is found for the whole
 /// block at once.
 #[inline(always)]
-fn synthesise_plain<const N: usize, const L: usize>(
+fn synthesise_plain<K: Kernels, const N: usize, const L: usize>(
     a: &Predictor,
     x: &[i16; N],
     area: &mut Area<L>,
@@ -85,12 +86,7 @@ fn synthesise_plain<const N: usize, const L: usize>(
         for i in 0..BLOCK {
             sums[i] = sums[i].wrapping_add(c[0].wrapping_mul(i32::from(block[i])));
         }
-        for m in 0..ORDER {
-            let tail: &[i32; BLOCK] = window(&tails, ORDER - m);
-            for i in 0..BLOCK {
-                sums[i] = sums[i].wrapping_sub(tail[i].wrapping_mul(past[m]));
-            }
-        }
+        K::recur(&tails, &past, &mut sums);
         // In 64 bits this stays a chain of single products: vectors of them would only wait for
         // one another. An output that does not fit may become anything.
         let mut y = [0i64; BLOCK];
@@ -148,7 +144,7 @@ fn synthesise_limited<const N: usize, const L: usize>(
 
 /// Synthesis of `x` through `1/A(z)` after the outputs in `memory`, which stay as they are.
 #[inline(always)]
-pub fn synthesise_peek<const N: usize, const L: usize>(
+pub fn synthesise_peek<K: Kernels, const N: usize, const L: usize>(
     a: &Predictor,
     x: &[i16; N],
     memory: &Memory,
@@ -156,7 +152,7 @@ pub fn synthesise_peek<const N: usize, const L: usize>(
     const { assert!(L == N + ORDER) };
     let mut area = [0; L];
     area[..ORDER].copy_from_slice(memory);
-    if !synthesise_plain(a, x, &mut area) {
+    if !synthesise_plain::<K, _, _>(a, x, &mut area) {
         synthesise_limited(a, x, &mut area);
     }
     core::array::from_fn(|n| area[ORDER + n])
@@ -164,40 +160,49 @@ pub fn synthesise_peek<const N: usize, const L: usize>(
 
 /// Synthesis of a subframe; the memory is not changed.
 #[inline(always)]
-pub fn synthesise_only(a: &Predictor, x: &[i16; SUBFRAME], memory: &Memory) -> [i16; SUBFRAME] {
-    synthesise_peek::<SUBFRAME, { SUBFRAME + ORDER }>(a, x, memory)
+pub fn synthesise_only<K: Kernels>(
+    a: &Predictor,
+    x: &[i16; SUBFRAME],
+    memory: &Memory,
+) -> [i16; SUBFRAME] {
+    synthesise_peek::<K, SUBFRAME, { SUBFRAME + ORDER }>(a, x, memory)
 }
 
 /// Synthesis of a subframe; the memory becomes its last ten outputs.
 #[inline(always)]
-pub fn synthesise(a: &Predictor, x: &[i16; SUBFRAME], memory: &mut Memory) -> [i16; SUBFRAME] {
-    let y = synthesise_only(a, x, memory);
+pub fn synthesise<K: Kernels>(
+    a: &Predictor,
+    x: &[i16; SUBFRAME],
+    memory: &mut Memory,
+) -> [i16; SUBFRAME] {
+    let y = synthesise_only::<K>(a, x, memory);
     memory.copy_from_slice(&y[SUBFRAME - ORDER..]);
     y
 }
 
 /// Synthesis of a subframe that also says whether a limit acted (the decoder then rescales).
 #[inline(always)]
-pub fn synthesise_checked(
+pub fn synthesise_checked<K: Kernels>(
     a: &Predictor,
     x: &[i16; SUBFRAME],
     memory: &Memory,
 ) -> ([i16; SUBFRAME], bool) {
     let mut area = [0; SUBFRAME + ORDER];
     area[..ORDER].copy_from_slice(memory);
-    let overflow = !synthesise_plain(a, x, &mut area) && synthesise_limited(a, x, &mut area);
+    let overflow =
+        !synthesise_plain::<K, _, _>(a, x, &mut area) && synthesise_limited(a, x, &mut area);
     (core::array::from_fn(|n| area[ORDER + n]), overflow)
 }
 
 /// Impulse response of `numerator / denominator`, `N` samples.
 #[inline(always)]
-pub fn impulse_response<const N: usize, const L: usize>(
+pub fn impulse_response<K: Kernels, const N: usize, const L: usize>(
     numerator: &Predictor,
     denominator: &Predictor,
 ) -> [i16; N] {
     let mut x = [0; N];
     x[..ORDER + 1].copy_from_slice(numerator);
-    synthesise_peek::<N, L>(denominator, &x, &[0; ORDER])
+    synthesise_peek::<K, N, L>(denominator, &x, &[0; ORDER])
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.

@@ -16,6 +16,8 @@ struct Coefficients {
     a: [i16; 2],
     b: [i16; 3],
     shift: i32,
+    /// Inputs up to this cannot bring a sum to its limit, whatever the past.
+    harmless: i32,
 }
 
 /// 140 Hz and half the amplitude.
@@ -23,12 +25,14 @@ const PRE: Coefficients = Coefficients {
     a: [7807, -3733],
     b: [1899, -3798, 1899],
     shift: 3,
+    harmless: 32768,
 };
 /// 100 Hz; the amplitude is doubled afterwards.
 const POST: Coefficients = Coefficients {
     a: [15836, -7667],
     b: [7699, -15398, 7699],
     shift: 2,
+    harmless: 9800,
 };
 
 impl HighPass {
@@ -55,8 +59,8 @@ impl HighPass {
         y
     }
 
-    /// Without limits: `None` when one could have acted. Inputs of a quarter of the range and sums
-    /// that fit before the shift are sure to stay inside.
+    /// Without limits: `None` when one could have acted. Harmless inputs and sums that fit after
+    /// the shift are sure to stay inside.
     #[inline(always)]
     fn run_plain(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> Option<[i32; FRAME]> {
         let mut forward = [0i32; FRAME];
@@ -79,7 +83,7 @@ impl HighPass {
             (y2, y1) = (y1, i64::from(shifted as i32));
             y[n] = shifted as i32;
         }
-        (max_magnitude(x) <= 8192 && spread >> 31 == 0).then_some(y)
+        (max_magnitude(x) <= c.harmless && spread >> 31 == 0).then_some(y)
     }
 
     /// With every limit, in order.

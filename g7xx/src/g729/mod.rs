@@ -28,6 +28,7 @@ mod vad;
 
 #[cfg(target_arch = "x86_64")]
 use crate::Level;
+use crate::arch::Scalar;
 
 /// Samples of a frame.
 pub const FRAME: usize = 80;
@@ -117,7 +118,7 @@ impl Encoder {
         if Level::current() == Level::Avx2 {
             return crate::arch::x86_64::g729_encode(&mut self.inner, samples);
         }
-        self.inner.encode(samples)
+        self.inner.encode::<Scalar>(samples)
     }
 }
 
@@ -149,7 +150,7 @@ impl Decoder {
         if Level::current() == Level::Avx2 {
             return crate::arch::x86_64::g729_decode(&mut self.inner, input, samples);
         }
-        self.inner.decode(input, samples);
+        self.inner.decode::<Scalar>(input, samples);
     }
 }
 

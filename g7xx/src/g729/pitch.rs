@@ -1,8 +1,9 @@
 //! Lags: open loop, closed loop, fractional interpolation, and their coding (G.729 3.4, 3.7, A.3.4, A.3.7).
 
-use super::filter::{SUBFRAME, convolve, window, window_mut};
+use super::filter::{SUBFRAME, convolve, window};
 use super::ops::*;
 use super::tables::{INTER_3, INTER_3L_VALUES};
+use crate::arch::Kernels;
 
 /// Smallest lag.
 pub const LAG_MIN: i32 = 20;
@@ -210,19 +211,12 @@ pub fn open_loop_base(weighted: &[i16; WEIGHTED]) -> i32 {
 
 /// Correlation of `x` backwards with `h`, normalised to 13 bits.
 #[inline(always)]
-pub fn backward_filter(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
+pub fn backward_filter<K: Kernels>(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     let plain = i64::from(max_magnitude(x)) * i64::from(sum_magnitudes(h)) < 1 << 30;
     let y: [i32; SUBFRAME] = if plain {
         let mut padded = [0; 2 * SUBFRAME];
         padded[..SUBFRAME].copy_from_slice(x);
-        let mut y = [0i32; SUBFRAME];
-        for (n, h) in h.iter().enumerate() {
-            let x: &[i16; SUBFRAME] = window(&padded, n);
-            for (y, x) in y.iter_mut().zip(x) {
-                *y += 2 * i32::from(*h) * i32::from(*x);
-            }
-        }
-        y
+        K::correlate_all(&padded, h)
     } else {
         core::array::from_fn(|i| mac_chain(&x[i..], &h[..SUBFRAME - i]))
     };
@@ -248,7 +242,7 @@ static TAPS: [[i16; 20]; 3] = [phase_taps(0), phase_taps(1), phase_taps(2)];
 /// Writes the excitation of the past, delayed by `lag`, to the 40 samples from `start` on. For short
 /// lags this reads samples that it has just written.
 #[inline(always)]
-pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
+pub fn predict<K: Kernels>(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
     // A positive fraction means a longer delay, which is the filter's phase 3 - third one sample back.
     let (phase, back) = if lag.third > 0 {
         (3 - lag.third, 1)
@@ -262,16 +256,8 @@ pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
     if old < 8192 {
         // The shortest lag leaves at least nine outputs that need none of themselves.
         for n in (0..SUBFRAME).step_by(8) {
-            let old: [i16; 27] = *window(&excitation[..], base + n);
-            let mut sums = [0x4000i32; 8];
-            for (k, tap) in taps.iter().enumerate() {
-                let old: &[i16; 8] = window(&old, k);
-                for e in 0..8 {
-                    sums[e] += i32::from(*tap) * i32::from(old[e]);
-                }
-            }
-            let new: &mut [i16; 8] = window_mut(&mut excitation[..], start + n);
-            *new = sums.map(|sum| clamp_16(sum >> 15));
+            let new = K::interpolate(window(&excitation[..], base + n), taps);
+            excitation[start + n..][..8].copy_from_slice(&new);
         }
         if max_magnitude(&excitation[start..start + SUBFRAME]) < 8192 {
             return;
@@ -290,7 +276,7 @@ pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
 /// Closed-loop lag of Annex A; leaves the adaptive vector in the excitation from `start` on, where
 /// the residual of the subframe stood before.
 #[inline(always)]
-pub fn closed_loop_a(
+pub fn closed_loop_a<K: Kernels>(
     target: &[i16; SUBFRAME],
     h: &[i16; SUBFRAME],
     excitation: &mut [i16; EXCITATION],
@@ -298,7 +284,7 @@ pub fn closed_loop_a(
     range: Range,
     first: bool,
 ) -> Lag {
-    let d = backward_filter(target, h);
+    let d = backward_filter::<K>(target, h);
     // |d| is at most 8192, so 40 products with any samples stay within 2^29 * 20; check by magnitude.
     let total = i64::from(sum_magnitudes(&d));
     let value = |v: &[i16; SUBFRAME]| {
@@ -317,14 +303,14 @@ pub fn closed_loop_a(
     }
     let whole = best.1;
     let mut lag = Lag { whole, third: 0 };
-    predict(excitation, start, lag);
+    predict::<K>(excitation, start, lag);
     if first && whole > 84 {
         return lag;
     }
     let mut vector: [i16; SUBFRAME] = *window(&excitation[..], start);
     let mut max = value(&vector);
     for third in [-1, 1] {
-        predict(excitation, start, Lag { whole, third });
+        predict::<K>(excitation, start, Lag { whole, third });
         let candidate: [i16; SUBFRAME] = *window(&excitation[..], start);
         let c = value(&candidate);
         if c > max {

@@ -3,6 +3,7 @@
 use super::filter::{self, Memory, SUBFRAME};
 use super::lpc::{self, ORDER, Predictor};
 use super::ops::*;
+use crate::arch::Kernels;
 
 /// Past samples of the residual: the largest lag.
 const PAST: usize = 143;
@@ -34,7 +35,7 @@ impl PostFilterA {
 
     /// Filters a subframe: `s` is the synthesis with ten samples before it.
     #[inline(always)]
-    pub fn filter(
+    pub fn filter<K: Kernels>(
         &mut self,
         s: &[i16; SUBFRAME + ORDER],
         a: &Predictor,
@@ -54,12 +55,12 @@ impl PostFilterA {
             residual
         };
         self.residual.copy_from_slice(&run[SUBFRAME..]);
-        let mu = tilt_factor(&numerator, &denominator);
+        let mu = tilt_factor::<K>(&numerator, &denominator);
         for x in &mut x {
             let before = core::mem::replace(&mut self.tilt, *x);
             *x = sub(*x, mult(mu, before));
         }
-        let mut y = filter::synthesise(&denominator, &x, &mut self.memory);
+        let mut y = filter::synthesise::<K>(&denominator, &x, &mut self.memory);
         self.control_gain(&s[ORDER..], &mut y);
         y
     }
@@ -148,8 +149,8 @@ fn harmonic(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
 
 /// Factor of the tilt filter from the impulse response of the short-term filter, Q15.
 #[inline(always)]
-fn tilt_factor(numerator: &Predictor, denominator: &Predictor) -> i16 {
-    let h = filter::impulse_response::<RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
+fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
+    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
     let t1 = extract_h(energy(0, &h));
     let t2 = extract_h(mac_chain(&h[..RESPONSE - 1], &h[1..]));
     if t2 <= 0 {
