@@ -3,7 +3,7 @@
 use super::filter::{SUBFRAME, window, window_mut};
 use super::ops::*;
 use super::pitch::backward_filter;
-use crate::arch::Kernels;
+use crate::arch::{Kernels, Lanes, MATRIX};
 
 /// Positions of a track.
 const PLACES: usize = 8;
@@ -51,7 +51,7 @@ pub fn decode(positions: u16, signs: u16) -> [i16; SUBFRAME] {
 
 /// Correlations of the impulse response with itself between two positions. Row `j` holds the
 /// positions `i <= j`; it starts where the rows before it end, after some room.
-struct Matrix([i16; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
+struct Matrix([i16; MATRIX]);
 
 /// Room before the first row, since rows are written from the right with more to their left.
 const ROOM: usize = SUBFRAME;
@@ -95,26 +95,41 @@ fn scaled(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     }
 }
 
+/// Values after as many zeros, and before some more.
+#[inline(always)]
+fn run(values: [i16; SUBFRAME]) -> [i16; 2 * SUBFRAME + 8] {
+    let mut run = [0; 2 * SUBFRAME + 8];
+    run[SUBFRAME..2 * SUBFRAME].copy_from_slice(&values);
+    run
+}
+
+/// [`Kernels::signed_rows`].
+type RowsKernel =
+    fn(&[i16; SUBFRAME], &[i16; 2 * SUBFRAME + 8], &[i16; 2 * SUBFRAME + 8], &mut [i16; MATRIX]);
+
 /// Fills the matrix. `signed` puts the signs of two positions into their correlation: it gets the
-/// value and, for each position, -1 when its sign is negative and 0 otherwise.
+/// value and, for each position, -1 when its sign is negative and 0 otherwise. `kernel` does all of
+/// that for plain sums, if there is one.
+///
+/// Lane `e` of step `n` belongs to the positions `e - n` and `39 - n`: runs of both vectors, after as
+/// many zeros as there are steps. Lanes below `n` belong to no pair; what they write left of a row
+/// is written over by the rows before it, which come later.
 #[inline(always)]
 fn correlations(
     h: &[i16; SUBFRAME],
     positive: &[bool; SUBFRAME],
+    kernel: Option<RowsKernel>,
     signed: impl Fn(i32, i32, i32) -> i32,
 ) -> Matrix {
     let g = scaled(h);
-    let mut matrix = Matrix([0; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
+    let mut matrix = Matrix([0; MATRIX]);
     // By Cauchy-Schwarz no sum exceeds the energy.
     let plain = energy_wide(0, &g) <= i64::from(MAX_32);
-    // Lane `e` of step `n` belongs to the positions `e - n` and `39 - n`: runs of both vectors, after
-    // as many zeros as there are steps. Lanes below `n` belong to no pair; what they write left of
-    // a row is written over by the row itself, which comes later.
-    let mut reversed = [0; 2 * SUBFRAME];
-    let mut negative_run = [0i16; 2 * SUBFRAME];
-    for k in 0..SUBFRAME {
-        reversed[SUBFRAME + k] = g[SUBFRAME - 1 - k];
-        negative_run[SUBFRAME + k] = -i16::from(!positive[k]);
+    let reversed = run(core::array::from_fn(|k| g[SUBFRAME - 1 - k]));
+    let negative_run = run(positive.map(|positive| -i16::from(!positive)));
+    if plain && let Some(kernel) = kernel {
+        kernel(&g, &reversed, &negative_run, &mut matrix.0);
+        return matrix;
     }
     let mut sums = [0i32; SUBFRAME];
     for n in 0..SUBFRAME {
@@ -233,21 +248,30 @@ impl<const ROWS: usize> Candidates<ROWS> {
         at.map(|(row, place)| (best, row, place))
     }
 
-    /// By place first. With positive energies the comparison is one of fractions, so the order in
-    /// which candidates meet does not matter as long as the first of equals stays.
+    /// By place first.
     #[inline(always)]
     fn best_of_lanes(&self) -> (Best, usize, usize) {
-        let (mut squares, mut energies) = (self.squares[0], self.energies[0]);
-        let mut rows = [0i32; PLACES];
+        let mut lanes = Lanes {
+            squares: self.squares[0],
+            energies: self.energies[0],
+            rows: [0; PLACES],
+        };
         for row in 1..ROWS {
-            for k in 0..PLACES {
-                let (square, energy) = (self.squares[row][k], self.energies[row][k]);
-                let better = energies[k] * square > squares[k] * energy;
-                squares[k] = if better { square } else { squares[k] };
-                energies[k] = if better { energy } else { energies[k] };
-                rows[k] = if better { row as i32 } else { rows[k] };
-            }
+            lanes.take(row, &self.squares[row], &self.energies[row]);
         }
+        lanes.best()
+    }
+}
+
+impl Lanes {
+    /// The best of all with its row and place; of equals the first row, then the first place.
+    #[inline(always)]
+    fn best(&self) -> (Best, usize, usize) {
+        let Lanes {
+            squares,
+            energies,
+            rows,
+        } = self;
         let mut best = 0;
         for k in 1..PLACES {
             let (a, b) = (energies[best] * squares[k], squares[best] * energies[k]);
@@ -341,7 +365,7 @@ impl Walk<'_> {
     /// Two more pulses on the tracks `OUTER` and `INNER`, given the first two. The weights of the
     /// energies are such that no sum of 16-bit values can leave 32 bits, rounding included.
     #[inline(always)]
-    fn second_pair<const OUTER: usize, const INNER: usize>(
+    fn second_pair<K: Kernels, const OUTER: usize, const INNER: usize>(
         &mut self,
         first: Best,
         i0: usize,
@@ -366,19 +390,24 @@ impl Walk<'_> {
                 start + twice(row0[k], EIGHTH) + twice(row1[k], EIGHTH) + twice(own[k], SIXTEENTH)
             })
         };
-        let mut candidates = Candidates {
-            squares: [[0; PLACES]; PLACES],
-            energies: [[0; PLACES]; PLACES],
+        let bases = outer_d.map(|d| add(self.sum, d));
+        let mut lanes = Lanes {
+            squares: [0; PLACES],
+            energies: [0; PLACES],
+            rows: [0; PLACES],
         };
-        for row in 0..PLACES {
-            let base = add(self.sum, outer_d[row]);
-            for k in 0..PLACES {
-                candidates.squares[row][k] = square_of_sum(base, inner_d[k]);
-                candidates.energies[row][k] =
-                    round_plain(starts[row] + twice(block[row][k], EIGHTH) + (v[k] << 15));
-            }
-        }
-        match candidates.best() {
+        let found = if K::best_by_lane(&bases, &inner_d, &starts, &v, block, &mut lanes) {
+            Some(lanes.best())
+        } else {
+            let squares = bases.map(|base| inner_d.map(|d| square_of_sum(base, d)));
+            let energies = core::array::from_fn(|row| {
+                core::array::from_fn(|k| {
+                    round_plain(starts[row] + twice(block[row][k], EIGHTH) + (v[k] << 15))
+                })
+            });
+            Candidates { squares, energies }.best_in_order()
+        };
+        match found {
             Some((best, row, place)) => {
                 (self.x, self.y) = (TRACKS * row + OUTER, TRACKS * place + INNER);
                 best
@@ -390,24 +419,24 @@ impl Walk<'_> {
     /// Half of the search for one track of the fourth pulse: `(2, FOURTH)` first, then `(0, 1)`; or
     /// `(FOURTH, 0)` first, then `(1, 2)`. Returns the pulses in the order of the tracks.
     #[inline(always)]
-    fn search<const FOURTH: usize>(
+    fn search<K: Kernels, const FOURTH: usize>(
         &mut self,
         blocks: &[[[i16; PLACES]; PLACES]; 2],
     ) -> [(Best, [usize; 4]); 2] {
         let first = self.first_pair::<2, FOURTH>();
         let (i0, i1) = (self.x, self.y);
-        let best = self.second_pair::<0, 1>(first, i0, i1, &blocks[0]);
+        let best = self.second_pair::<K, 0, 1>(first, i0, i1, &blocks[0]);
         let one = (best, [self.x, self.y, i0, i1]);
         let first = self.first_pair::<FOURTH, 0>();
         let (i0, i1) = (self.x, self.y);
-        let best = self.second_pair::<1, 2>(first, i0, i1, &blocks[1]);
+        let best = self.second_pair::<K, 1, 2>(first, i0, i1, &blocks[1]);
         [one, (best, [i1, self.x, self.y, i0])]
     }
 }
 
 /// Depth-first search of Annex A.
 #[inline(always)]
-fn depth_first(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
+fn depth_first<K: Kernels>(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
     let block = |outer: usize, inner: usize| -> [[i16; PLACES]; PLACES] {
         core::array::from_fn(|row| matrix.row(TRACKS * row + outer, inner))
     };
@@ -419,8 +448,8 @@ fn depth_first(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
         y: 0,
         sum: 0,
     };
-    let [a, b] = walk.search::<3>(&blocks);
-    let [c, d] = walk.search::<4>(&blocks);
+    let [a, b] = walk.search::<K, 3>(&blocks);
+    let [c, d] = walk.search::<K, 4>(&blocks);
     let mut best = (Best::NONE, [0, 1, 2, 3]);
     for found in [a, b, c, d] {
         if best.0.loses_to(found.0) {
@@ -534,12 +563,18 @@ pub fn search_a<K: Kernels>(
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new::<K>(target, &h);
     // The recommendation multiplies by 32767 for equal signs and by -32768 for different ones.
-    let matrix = correlations(&h, &ground.positive, |value, a, b| {
+    let matrix = correlations(&h, &ground.positive, Some(K::signed_rows), |value, a, b| {
         let differ = a ^ b;
         let less = i32::from(value > 0) - i32::from(value == -32768);
         (((value ^ differ) - differ) - (less & !differ)).min(32767)
     });
-    finish(&ground, &h, depth_first(&ground, &matrix), lag, sharpening)
+    finish(
+        &ground,
+        &h,
+        depth_first::<K>(&ground, &matrix),
+        lag,
+        sharpening,
+    )
 }
 
 /// Search of the base codec. `credit` is 30 before the first subframe and is handed to the second.
@@ -555,7 +590,7 @@ pub fn search_base<K: Kernels>(
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new::<K>(target, &h);
     // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
-    let matrix = correlations(&h, &ground.positive, |value, a, b| {
+    let matrix = correlations(&h, &ground.positive, None, |value, a, b| {
         let factor = match (a, b) {
             (0, 0) => 32766,
             (-1, -1) => 32767,
