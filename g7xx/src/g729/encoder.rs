@@ -22,8 +22,8 @@ pub const SHARPENING_MIN: i16 = 3277;
 pub const SHARPENING_MAX: i16 = 13017;
 /// First sample of the present frame in the speech buffer.
 const PRESENT: usize = 120;
-/// Bandwidth factor of Annex A's weighting, Q15.
-const GAMMA_A: i16 = 24576;
+/// Powers of 0.75, the bandwidth factor of Annex A's weighting.
+const GAMMA_A: [i16; ORDER + 1] = lpc::powers(24576);
 
 /// State of an encoder between frames.
 #[derive(Clone, Debug)]
@@ -193,7 +193,7 @@ impl Encoder {
             second: (indices.lower << 5 | indices.upper) as u16,
             ..Parameters::default()
         };
-        let narrowed = a.map(|a| lpc::weight(&a, GAMMA_A));
+        let narrowed = a.map(|a| lpc::weight(&a, &GAMMA_A));
         let open_loop = match weighting {
             Some(_) => pitch::open_loop_base(&work.weighted),
             None => {
@@ -395,7 +395,7 @@ impl Encoder {
         self.taming.update(gains.pitch, lag.whole);
         self.target_memory = core::array::from_fn(|j| {
             let n = SUBFRAME - ORDER + j;
-            let adaptive = extract_h(l_shl(l_mult(filtered[n], gains.pitch), 1));
+            let adaptive = extract_h(l_double(l_mult(filtered[n], gains.pitch)));
             let fixed = extract_h(l_shl(l_mult(innovation.filtered[n], gains.code), 2));
             sub(target[n], add(adaptive, fixed))
         });
@@ -450,7 +450,7 @@ impl Encoder {
     ) {
         let mut residual = [0; SUBFRAME];
         filter::residual(a, self.speech_of(subframe), &mut residual);
-        let narrowed = lpc::weight(a, GAMMA_A);
+        let narrowed = lpc::weight(a, &GAMMA_A);
         let y = filter::synthesise::<K>(&tilt(&narrowed), &residual, &mut self.weighting_memory);
         let at = WEIGHTED_PAST + SUBFRAME * subframe;
         work.weighted[at..at + SUBFRAME].copy_from_slice(&y);
@@ -495,13 +495,13 @@ fn tilt(narrowed: &Predictor) -> Predictor {
 /// Target minus the adaptive contribution.
 #[inline(always)]
 fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> [i16; SUBFRAME] {
-    core::array::from_fn(|n| sub(target[n], extract_h(l_shl(l_mult(filtered[n], gain), 1))))
+    core::array::from_fn(|n| sub(target[n], extract_h(l_double(l_mult(filtered[n], gain)))))
 }
 
 /// Total excitation from the adaptive vector (in place) and the code vector.
 #[inline(always)]
 pub fn mix(excitation: &mut [i16], code: &[i16; SUBFRAME], gains: Gains) {
     for (e, c) in excitation.iter_mut().zip(code) {
-        *e = round(l_shl(l_mac(l_mult(*e, gains.pitch), *c, gains.code), 1));
+        *e = round(l_double(l_mac(l_mult(*e, gains.pitch), *c, gains.code)));
     }
 }

@@ -114,7 +114,7 @@ impl HighPass {
     pub fn post_process(&mut self, samples: &mut [i16; FRAME]) {
         let y = self.run(samples, &POST);
         for (sample, y) in samples.iter_mut().zip(&y) {
-            *sample = round(l_shl(*y, 1));
+            *sample = round(l_double(*y));
         }
     }
 }

@@ -337,14 +337,21 @@ pub fn interpolate(old: &Lsp, new: &Lsp) -> [Predictor; 2] {
     [lsp_az(&lsp_mean(old, new)), lsp_az(new)]
 }
 
-/// Bandwidth expansion `A(z / gamma)`, gamma in Q15.
-#[inline(always)]
-pub fn weight(a: &Predictor, gamma: i16) -> Predictor {
-    let mut weighted = *a;
-    let mut factor = gamma;
-    for i in 1..=ORDER {
-        weighted[i] = round(l_mult(a[i], factor));
-        factor = round(l_mult(factor, gamma));
+/// Powers of a bandwidth factor, Q15, rounded one after the other.
+pub const fn powers(gamma: i16) -> [i16; ORDER + 1] {
+    let mut powers = [gamma; ORDER + 1];
+    let mut i = 2;
+    while i <= ORDER {
+        powers[i] = ((powers[i - 1] as i32 * gamma as i32 + 0x4000) >> 15) as i16;
+        i += 1;
     }
+    powers
+}
+
+/// Bandwidth expansion `A(z / gamma)` with the powers of gamma.
+#[inline(always)]
+pub fn weight(a: &Predictor, powers: &[i16; ORDER + 1]) -> Predictor {
+    let mut weighted: Predictor = core::array::from_fn(|i| round(l_mult(a[i], powers[i])));
+    weighted[0] = a[0];
     weighted
 }

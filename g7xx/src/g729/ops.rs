@@ -138,6 +138,12 @@ pub fn l_shl(x: i32, n: i32) -> i32 {
     }
 }
 
+/// `l_shl` by one, in a form that becomes vectors.
+#[inline(always)]
+pub fn l_double(x: i32) -> i32 {
+    x.saturating_add(x)
+}
+
 /// Shifts right by `n`; left, saturating, when `n` is negative.
 #[inline(always)]
 pub fn l_shr(x: i32, n: i32) -> i32 {

@@ -17,6 +17,11 @@ const PHASES: usize = 7;
 /// Smallest weight of the direct signal in the harmonic filter, Q15.
 const GAIN_MIN: i16 = 21845;
 
+/// Powers of 0.55, for the numerator of the short-term filter.
+const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
+/// Powers of 0.70, for its denominator.
+const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
+
 /// State of the post-filter.
 #[derive(Clone, Debug)]
 pub struct PostFilterBase {
@@ -113,8 +118,8 @@ impl PostFilterBase {
         lag: i32,
         speech: bool,
     ) -> ([i16; SUBFRAME], i32) {
-        let numerator = lpc::weight(a, 18022);
-        let denominator = lpc::weight(a, 22938);
+        let numerator = lpc::weight(a, &NUMERATOR);
+        let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
         filter::residual(&numerator, s, &mut residual);
         let mut run = [0; RUN];

@@ -10,6 +10,11 @@ const PAST: usize = 143;
 /// Samples of the impulse response for the tilt.
 const RESPONSE: usize = 22;
 
+/// Powers of 0.55, for the numerator of the short-term filter.
+const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
+/// Powers of 0.70, for its denominator.
+const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
+
 /// State of the post-filter.
 #[derive(Clone, Debug)]
 pub struct PostFilterA {
@@ -42,8 +47,8 @@ impl PostFilterA {
         lag: i32,
         speech: bool,
     ) -> [i16; SUBFRAME] {
-        let numerator = lpc::weight(a, 18022);
-        let denominator = lpc::weight(a, 22938);
+        let numerator = lpc::weight(a, &NUMERATOR);
+        let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
         filter::residual(&numerator, s, &mut residual);
         let mut run = [0; PAST + SUBFRAME];
@@ -86,9 +91,15 @@ impl PostFilterA {
             let x = inv_sqrt(l_shr(x, exponent - norm));
             mult(round(l_shl(x, 9)), 3276)
         };
-        for y in y {
-            self.gain = add(mult(self.gain, 29491), target);
-            *y = extract_h(l_shl(l_mult(*y, self.gain), 3));
+        // The gain stays between 0 and 32767: nine tenths of it and at most a tenth of the range.
+        let mut gain = i32::from(self.gain);
+        let gains: [i32; SUBFRAME] = core::array::from_fn(|_| {
+            gain = ((gain * 29491) >> 15) + i32::from(target);
+            gain
+        });
+        self.gain = gain as i16;
+        for (y, gain) in y.iter_mut().zip(&gains) {
+            *y = clamp_16((i32::from(*y) * gain) >> 12);
         }
     }
 }
