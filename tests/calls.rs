@@ -13,7 +13,6 @@ use tipring::simulator::player::phone_settings;
 use tipring::simulator::scenario::Scenario;
 use tipring::simulator::world::{PhoneId, World, WorldSettings};
 use tipring::simulator::{self, Report};
-use tipring::time::Instant;
 
 /// Virtual time after which nothing may be left: more than the longest timer, the 300 seconds that an
 /// INVITE may ring; an entry in the heap of deadlines lives until its time even when its call is over.
@@ -366,19 +365,38 @@ fn a_call_survives_drifting_crystals_loss_and_jitter() {
     check("a_call_survives_drifting_crystals_loss_and_jitter", &text);
 }
 
-/// 1,000 calls of all kinds, while the network loses and reorders what signalling sends.
-fn thousand_calls(seed: u64) -> World {
-    let faults = Faults {
-        delay: Duration::from_millis(10),
-        jitter: Duration::from_millis(10),
-        loss: Millionths(50_000),
-        reorder: Millionths(50_000),
-        reorder_by: Duration::from_millis(40),
-        burst_length: 1,
-        ..Faults::default()
-    };
+/// 5 % loss, and 5 % overtaken by what was sent up to 40 ms later.
+const BAD: Faults = Faults {
+    delay: Duration::from_millis(10),
+    jitter: Duration::from_millis(10),
+    loss: Millionths(50_000),
+    burst: Millionths(0),
+    burst_length: 1,
+    duplicate: Millionths(0),
+    reorder: Millionths(50_000),
+    reorder_by: Duration::from_millis(40),
+};
+
+/// Faults drawn from a seed, some of them far beyond what anybody would telephone over.
+fn drawn_faults(seed: u64) -> Faults {
+    let mut rng = Seed::from_number(seed).fork("faults").rng();
+    let mut up_to = |most: u64| rng.below(most + 1) * rng.below(2);
+    Faults {
+        delay: Duration::from_millis(up_to(300)),
+        jitter: Duration::from_millis(up_to(300)),
+        loss: Millionths(up_to(200_000) as u32),
+        burst: Millionths(up_to(20_000) as u32),
+        burst_length: 20,
+        duplicate: Millionths(up_to(200_000) as u32),
+        reorder: Millionths(up_to(300_000) as u32),
+        reorder_by: Duration::from_millis(up_to(900)),
+    }
+}
+
+/// Calls of all kinds, while the network does this to signalling; then quiet.
+fn many_calls(seed: u64, signalling: Faults, calls: u32) -> World {
     let config = Config::demo();
-    let mut world = World::new(WorldSettings { signalling: faults, ..WorldSettings::new(config.clone(), seed) });
+    let mut world = World::new(WorldSettings { signalling, ..WorldSettings::new(config.clone(), seed) });
     let mut rng = Seed::from_number(seed).fork("workload").rng();
     let mut phones = Vec::new();
     for index in 0..20_u8 {
@@ -393,7 +411,7 @@ fn thousand_calls(seed: u64) -> World {
         phones.push(id);
     }
     world.run_for(Duration::from_secs(10));
-    for _ in 0..1_000 {
+    for _ in 0..calls {
         let phone = phones[rng.below(phones.len() as u64) as usize];
         one_call(&mut world, phone, &mut rng);
         world.run_for(Duration::from_millis(rng.between(1, 300)));
@@ -425,23 +443,24 @@ fn one_call(world: &mut World, phone: PhoneId, rng: &mut Rng) {
     });
 }
 
+/// Nothing is left at the gateway or at the phones, and nothing happened that must not.
+#[track_caller]
+fn check_nothing_left(world: &World) {
+    let problems = world.checkers().after_quiet(&world.gateway().counts());
+    assert!(problems.is_empty(), "{problems:#?}");
+    for phone in world.phones() {
+        let counts = phone.endpoint().counts();
+        let left = (counts.sessions, counts.client_transactions, counts.server_transactions, counts.deadlines);
+        assert_eq!((phone.call_count(), left), (0, (0, 0, 0, 0)), "left at {}", phone.settings().user);
+    }
+}
+
 #[test]
 fn a_thousand_calls_on_a_bad_network_leave_nothing_behind() {
     let seed = seed_or(2);
     let _repeat = Repeat { test: "a_thousand_calls_on_a_bad_network_leave_nothing_behind", seed };
-    let mut world = thousand_calls(seed);
-    let problems = world.checkers().after_quiet(&world.gateway().counts());
-    assert!(problems.is_empty(), "{problems:#?}");
-    for phone in world.phones() {
-        assert_eq!(phone.call_count(), 0, "calls left at {}", phone.settings().user);
-        let counts = phone.endpoint().counts();
-        assert_eq!(
-            (counts.sessions, counts.client_transactions, counts.server_transactions, counts.deadlines),
-            (0, 0, 0, 0),
-            "left at {}",
-            phone.settings().user
-        );
-    }
+    let mut world = many_calls(seed, BAD, 1_000);
+    check_nothing_left(&world);
     let noticed = |wanted: fn(&Noticed) -> bool| {
         world.phones().iter().flat_map(|phone| phone.log()).filter(|entry| wanted(&entry.noticed)).count()
     };
@@ -451,9 +470,17 @@ fn a_thousand_calls_on_a_bad_network_leave_nothing_behind() {
     assert!(answered > 300, "only {answered} calls were answered");
     assert!(world.records().len() >= 950, "only {} calls reached the gateway", world.records().len());
     let counters = world.network().counters();
-    assert!(counters.lost > 300 && counters.reordered > 300, "{counters:?}");
-    assert!(world.now() > Instant::ZERO);
-    assert_eq!(thousand_calls(seed).hash(), world.hash(), "the same seed gave another trace");
+    assert!(counters.lost > 200 && counters.reordered > 200, "{counters:?}");
+    assert_eq!(many_calls(seed, BAD, 1_000).hash(), world.hash(), "the same seed gave another trace");
+}
+
+#[test]
+fn calls_on_networks_drawn_from_the_seed_leave_nothing_behind() {
+    let first = seed_or(1);
+    for seed in first..first + 6 {
+        let _repeat = Repeat { test: "calls_on_networks_drawn_from_the_seed_leave_nothing_behind", seed };
+        check_nothing_left(&many_calls(seed, drawn_faults(seed), 150));
+    }
 }
 
 #[test]
