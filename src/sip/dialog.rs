@@ -167,7 +167,8 @@ impl Dialog {
         let same_peer = remote.ip() == self.flow.remote.ip();
         let transport = hop.transport().unwrap_or(if same_peer { self.flow.transport } else { Transport::Udp });
         match transport {
-            Transport::Tcp if same_peer && self.flow.connection.is_some() => self.flow,
+            // Its connection while it lasts, and a new one to where it listens when it does not.
+            Transport::Tcp if same_peer && self.flow.transport == Transport::Tcp => Flow { remote, ..self.flow },
             transport if transport == self.flow.transport => Flow { remote, connection: None, ..self.flow },
             transport => Flow { transport, remote, connection: None, local: self.flow.local },
         }

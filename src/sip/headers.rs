@@ -164,7 +164,8 @@ impl Via {
             Host::Name(_) => None,
         };
         let sent_by = self.port.unwrap_or(5060);
-        if let Some(maddr) = self.params.get("maddr").and_then(ip) {
+        // maddr is for multicast (18.1.1); a host that anybody may name would get what it never asked for.
+        if let Some(maddr) = self.params.get("maddr").and_then(ip).filter(IpAddr::is_multicast) {
             return Some(SocketAddr::new(maddr, sent_by));
         }
         let own: Option<IpAddr> = match self.host {
@@ -364,6 +365,7 @@ mod tests {
         assert_eq!(address("SIP/2.0/UDP h:5070;received=10.0.0.2;rport=99").as_deref(), Some("10.0.0.2:99"));
         assert_eq!(address("SIP/2.0/UDP [::1]:6;received=::2").as_deref(), Some("[::2]:6"));
         assert_eq!(address("SIP/2.0/UDP h;maddr=224.2.0.1;ttl=1;received=10.0.0.2").as_deref(), Some("224.2.0.1:5060"));
+        assert_eq!(address("SIP/2.0/UDP h;maddr=10.0.0.3;received=10.0.0.2").as_deref(), Some("10.0.0.2:5060"));
         assert_eq!(address("SIP/2.0/UDP h"), None);
     }
 

@@ -601,3 +601,48 @@ fn bytes_of_a_closed_connection_do_not_bring_it_back() {
     endpoint.handle_stream_bytes(Instant::ZERO, flow, b"more", &mut out);
     assert_eq!(endpoint.counts().connections, 0);
 }
+
+#[test]
+fn a_re_invite_that_is_never_answered_ends_the_session() {
+    let (mut pair, caller, _) = Pair::established(Transport::Udp);
+    pair.act(CALLER, |e, now, out| e.request_in_dialog(now, caller, Method::Invite, sdp("x"), vec![], out));
+    pair.run_ms(5);
+    let server = pair.waiting(CALLEE);
+    pair.act(CALLEE, |e, now, out| e.reply(now, server, Response::new(100), out));
+    pair.run_ms(299_000);
+    pair.check(CALLER, &[]);
+    pair.run_ms(2_000);
+    pair.check(CALLER, &["failed Timeout", "ended Timeout"]);
+    pair.check_empty();
+}
+
+#[test]
+fn requests_in_the_early_dialog_do_not_disturb_the_ack() {
+    let mut it = Scripted::new();
+    it.request("INVITE", "1", "<sip:a@h>", "");
+    let Event::Incoming { session, .. } = it.events[0] else { panic!() };
+    it.act(|e, now, out| e.progress(now, session, 180, None, vec![], out));
+    let ringing = it.sent.pop().unwrap();
+    let to = ringing.lines().find(|l| l.starts_with("To:")).unwrap().to_owned();
+    let in_dialog = |method: &str, number: u32| {
+        format!(
+            "{method} sip:101@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK{method}{number}\r\nFrom: <sip:b@h>;tag=f\r\n{to}\r\nCall-ID: c\r\nCSeq: {number} {method}\r\n\r\n"
+        )
+    };
+    it.receive(&in_dialog("INFO", 2));
+    it.act(|e, now, out| e.accept(now, session, sdp("answer"), out));
+    it.receive(&in_dialog("ACK", 1));
+    assert!(matches!(it.events.last(), Some(Event::Established { .. })), "{:?}", it.events);
+}
+
+#[test]
+fn a_dialog_outlives_its_connection() {
+    let (mut pair, _, callee) = Pair::established(Transport::Tcp);
+    let accepted = ConnectionId(ConnectionId::ACCEPTED);
+    pair.act(CALLEE, |e, now, out| e.handle_stream_closed(now, accepted, out));
+    pair.act(CALLER, |e, now, out| e.handle_stream_closed(now, ConnectionId(1), out));
+    pair.act(CALLEE, |e, now, out| e.terminate(now, callee, None, out));
+    pair.run_ms(10);
+    pair.check(CALLER, &["ended bye"]);
+    pair.check_empty();
+}
