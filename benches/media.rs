@@ -70,7 +70,7 @@ impl Card {
         };
         for n in 0..ports {
             let port = PortIndex(n);
-            card.input.port_mut(port).iter_mut().enumerate().for_each(|(i, s)| *s = (i as i16 * 977) % 8_000);
+            card.input.port_mut(port).iter_mut().enumerate().for_each(|(i, s)| *s = (i as i32 * 977 % 8_000) as i16);
             card.command(MediaCommand::Start(stream(u64::from(n), Law::Mu)));
             card.command(MediaCommand::Join(End::Port(port), End::Stream(id(u64::from(n)))));
             if !digits {
@@ -153,6 +153,7 @@ fn relay(c: &mut Criterion) {
                     }
                     n = n.wrapping_add(4);
                     card.now += Duration::from_millis(80);
+                    #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
                     let start = std::time::Instant::now();
                     card.worker.receive(card.now, &mut card.batch, &mut card.out);
                     black_box(card.batch.forwards().count());
@@ -182,7 +183,7 @@ fn jitter(c: &mut Criterion) {
 
 fn detect(c: &mut Criterion) {
     let mut detector = DigitDetector::new();
-    let block: [i16; 80] = std::array::from_fn(|i| (i as i16 * 977) % 8_000);
+    let block: [i16; 80] = std::array::from_fn(|i| (i as i32 * 977 % 8_000) as i16);
     c.bench_function("digit detector, 10 ms", |b| b.iter(|| detector.process(black_box(&block), &mut |_| {})));
 }
 

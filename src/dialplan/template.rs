@@ -47,7 +47,8 @@ impl Template {
                     };
                     let name = rest.get(1..length).unwrap_or("");
                     let known = |pattern: &Pattern| pattern.part_names().any(|part| part == name);
-                    if !["number", "dialled"].contains(&name) && !(!patterns.is_empty() && patterns.iter().all(known)) {
+                    let in_all = !patterns.is_empty() && patterns.iter().all(known);
+                    if !in_all && !["number", "dialled"].contains(&name) {
                         let message = format!("no part called \"{name}\" in every pattern of this rule");
                         return error(at, at + length + 1, message);
                     }

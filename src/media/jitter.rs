@@ -364,7 +364,7 @@ impl JitterBuffer {
         let wants_less =
             (floor > FLOOR_HIGH && mean - SHIFT_MAX as i32 >= self.min_samples()) || mean > self.max_samples();
         let is_known = self.level.windows_known >= WINDOWS_KNOWN;
-        if !wants_more && !(wants_less && is_known) {
+        if !wants_more && (!wants_less || !is_known) {
             return false;
         }
         self.pause = ADJUSTMENT_PAUSE;
@@ -383,7 +383,7 @@ impl JitterBuffer {
         let Some((unlike, shift)) = best else { return false };
         let loudness = magnitude(natural);
         let is_silent = loudness <= SILENCE * SEAM as u32;
-        let is_urgent = floor < 0 || floor > FLOOR_URGENT || mean > self.max_samples();
+        let is_urgent = !(0..=FLOOR_URGENT).contains(&floor) || mean > self.max_samples();
         if !(is_silent || is_urgent || unlike <= loudness / 2) {
             return false;
         }

@@ -67,7 +67,7 @@ impl Sine {
         let index = (self.phase >> (32 - TABLE_BITS)) as usize;
         let between = i64::from(self.phase << TABLE_BITS >> 16);
         let (low, high) = (i64::from(TABLE[index]), i64::from(TABLE[index + 1]));
-        let value = low + ((high - low) * between >> 16);
+        let value = low + (((high - low) * between) >> 16);
         self.phase = self.phase.wrapping_add(self.step);
         ((value * i64::from(self.peak) + (1 << 23)) >> 24) as i16
     }

@@ -97,6 +97,7 @@ pub struct Worker {
     /// Streams that must be looked at in every tick.
     paced: Vec<StreamId>,
     /// Ended streams that found no room among the events.
+    #[allow(clippy::vec_box, reason = "unboxing here would free, and boxing again would allocate")]
     ended: Vec<Box<Stream>>,
     /// The Digital Milliwatt in both laws.
     milliwatt: [Box<[u8]>; 2],

@@ -29,6 +29,9 @@ pub(super) enum Owner {
 /// How long a connection that we opened stays open without traffic.
 const CONNECTION_IDLE: Duration = Duration::from_secs(180);
 
+/// Stale entries that the heap of deadlines may always have.
+const STALE_DEADLINES: usize = 64;
+
 /// Owners that one `handle_timeout` looks at; the rest is due at once again.
 const OWNERS_PER_TIMEOUT: usize = limits::OUTPUTS_PER_INPUT / 4;
 
@@ -195,6 +198,19 @@ impl Endpoint {
         if scheduled.is_none_or(|at| deadline < at) {
             *scheduled = Some(deadline);
             self.deadlines.schedule(deadline, owner);
+            self.prune();
+        }
+    }
+
+    /// Drops stale entries once they are more than the live ones: a call that ended early would else
+    /// be remembered for as long as it might have rung.
+    fn prune(&mut self) {
+        let counts = self.counts();
+        let live = counts.sessions + counts.client_transactions + counts.server_transactions + counts.connections;
+        if self.deadlines.len() > STALE_DEADLINES + 2 * live {
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|at, owner| self.scheduled(*owner).is_some_and(|scheduled| *scheduled == Some(at)));
+            self.deadlines = deadlines;
         }
     }
 

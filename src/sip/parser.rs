@@ -211,6 +211,9 @@ impl<'a> Lines<'a> {
         // CRLF appearing before the start-line" (7.5); datagrams get the same.
         let skipped = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
         let (line, mut rest) = take_line(&bytes[skipped..]).ok_or("no line")?;
+        if memchr(b'\r', line).is_some() {
+            return Err("carriage return in start line");
+        }
         let mut lines = Lines { start: start_line(line)?, fields: SmallVec::new(), body: &[], fault: None };
         loop {
             let Some((line, behind)) = take_line(rest) else {

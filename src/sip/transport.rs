@@ -10,7 +10,7 @@ use super::parser::{split_list, take_line};
 use super::{Actions, ConnectionId, Flow, Host, Send, Transport};
 use crate::limits;
 use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 /// What the front of a stream's buffer is.
@@ -143,7 +143,12 @@ pub struct Connections {
     by_id: BTreeMap<ConnectionId, Connection>,
     by_remote: BTreeMap<SocketAddr, ConnectionId>,
     last_id: u64,
+    /// Closed by us not long ago: bytes of them may still be on their way from the shell.
+    closed: VecDeque<ConnectionId>,
 }
+
+/// Closed connections that are remembered.
+const CLOSED_MAX: usize = 64;
 
 impl Connections {
     /// Number of connections, opening ones included.
@@ -242,12 +247,17 @@ impl Connections {
     pub fn close(&mut self, id: ConnectionId, out: &mut Actions) {
         if self.closed(id) {
             out.sends.push(Send::CloseStream { connection: id });
+            self.closed.push_back(id);
+            if self.closed.len() > CLOSED_MAX {
+                self.closed.pop_front();
+            }
         }
     }
 
-    /// Bytes came; take the messages with [`Connections::next_message`]. Unknown connections are made known.
+    /// Bytes came; take the messages with [`Connections::next_message`]. A connection that the shell
+    /// accepted is made known by them.
     pub fn received(&mut self, now: Instant, id: ConnectionId, flow: Flow, bytes: &[u8], out: &mut Actions) {
-        if !self.by_id.contains_key(&id) {
+        if !self.by_id.contains_key(&id) && id.0 >= ConnectionId::ACCEPTED && !self.closed.contains(&id) {
             self.opened(now, id, flow, out);
         }
         if let Some(connection) = self.by_id.get_mut(&id) {

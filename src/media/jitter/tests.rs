@@ -158,7 +158,7 @@ fn a_new_timestamp_base_begins_anew() {
 #[test]
 fn a_sender_that_stops_and_goes_on_is_heard_again() {
     let mut line = Line::new(0.0, 160);
-    line.run(1_000, |n| (n < 100 || n > 400).then_some(0.0));
+    line.run(1_000, |n| (!(100..=400).contains(&n)).then_some(0.0));
     let concealed = line.statistics.concealed_samples;
     assert!(concealed <= u64::from(STARVED_SAMPLES) + 160, "{concealed}");
     assert!((level_dbm0(&line.heard[line.heard.len() - 800..]) + 10.0).abs() < 0.1);
