@@ -14,9 +14,10 @@ use tipring::simulator::scenario::Scenario;
 use tipring::simulator::world::{PhoneId, World, WorldSettings};
 use tipring::simulator::{self, Report};
 
-/// Virtual time after which nothing may be left: more than the longest timer, the 300 seconds that an
-/// INVITE may ring; an entry in the heap of deadlines lives until its time even when its call is over.
-const QUIET: Duration = Duration::from_secs(310);
+/// Virtual time after which nothing may be left. A call may ring for 180 seconds, an INVITE for 300
+/// after its last provisional response, and an entry in the heap of deadlines lives until its time
+/// even when its call is over.
+const QUIET: Duration = Duration::from_secs(520);
 
 /// Prints how to repeat a test that panics.
 struct Repeat {
@@ -386,7 +387,8 @@ fn drawn_faults(seed: u64) -> Faults {
         jitter: Duration::from_millis(up_to(300)),
         loss: Millionths(up_to(200_000) as u32),
         burst: Millionths(up_to(20_000) as u32),
-        burst_length: 20,
+        // Shorter than the repetitions of one message: what is lost for good is lost for every timer.
+        burst_length: 5,
         duplicate: Millionths(up_to(200_000) as u32),
         reorder: Millionths(up_to(300_000) as u32),
         reorder_by: Duration::from_millis(up_to(900)),
@@ -447,7 +449,7 @@ fn one_call(world: &mut World, phone: PhoneId, rng: &mut Rng) {
 #[track_caller]
 fn check_nothing_left(world: &World) {
     let problems = world.checkers().after_quiet(&world.gateway().counts());
-    assert!(problems.is_empty(), "{problems:#?}");
+    assert!(problems.is_empty(), "{problems:#?}\n{:#?}", world.gateway().call_summaries());
     for phone in world.phones() {
         let counts = phone.endpoint().counts();
         let left = (counts.sessions, counts.client_transactions, counts.server_transactions, counts.deadlines);
@@ -476,8 +478,12 @@ fn a_thousand_calls_on_a_bad_network_leave_nothing_behind() {
 
 #[test]
 fn calls_on_networks_drawn_from_the_seed_leave_nothing_behind() {
-    let first = seed_or(1);
-    for seed in first..first + 6 {
+    let seeds: Vec<u64> = match seed_or(0) {
+        // 1078: the callee said BYE because no 2xx of its had come through; the call was never told.
+        0 => (1..=6).chain([1078]).collect(),
+        seed => vec![seed],
+    };
+    for seed in seeds {
         let _repeat = Repeat { test: "calls_on_networks_drawn_from_the_seed_leave_nothing_behind", seed };
         check_nothing_left(&many_calls(seed, drawn_faults(seed), 150));
     }

@@ -142,7 +142,7 @@ impl Endpoint {
     /// The deadline has come.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Actions) {
         for _ in 0..OWNERS_PER_TIMEOUT {
-            let Some((at, owner)) = self.deadlines.take_due(now) else { return };
+            let Some((at, owner)) = self.deadlines.take_due(now) else { return self.prune() };
             // An entry that its owner did not ask for last is stale.
             match self.scheduled(owner) {
                 Some(scheduled) if *scheduled == Some(at) => *scheduled = None,

@@ -1,7 +1,8 @@
 //! Header fields with a meaning, parsed on demand and printed by `Display`.
 
 use super::grammar::{
-    Parsed, host, is_space, is_token, number, parameters, port, quoted, separator, space, text_of, token, trim, unescape, whole,
+    Parsed, host, is_space, is_token, number, parameters, port, quoted, separator, space, text_of, token, trim,
+    unescape, whole,
 };
 use super::message::{Method, decode};
 use super::parser::split_list;
@@ -209,7 +210,11 @@ impl CSeq {
     /// Reads one.
     pub fn parse(value: &[u8]) -> Result<CSeq, Malformed> {
         let cseq = (number::<u32>, take_while1(is_space), token);
-        whole("CSeq", value, cseq.map(|(number, _, method)| CSeq { number, method: Method::from_token(&decode(method)) }))
+        whole(
+            "CSeq",
+            value,
+            cseq.map(|(number, _, method)| CSeq { number, method: Method::from_token(&decode(method)) }),
+        )
     }
 }
 
@@ -314,7 +319,11 @@ mod tests {
     fn addresses_in_all_their_forms() {
         let check = |text: &str, display: Option<&str>, uri: &str, tag: Option<&str>| {
             let address = NameAddr::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
-            assert_eq!((address.display.as_deref(), address.uri.to_string().as_str(), address.tag()), (display, uri, tag), "{text}");
+            assert_eq!(
+                (address.display.as_deref(), address.uri.to_string().as_str(), address.tag()),
+                (display, uri, tag),
+                "{text}"
+            );
         };
         check("sip:a@h;tag=1", None, "sip:a@h", Some("1"));
         check("<sip:a@h;x=1>;tag=1", None, "sip:a@h;x=1", Some("1"));
@@ -324,8 +333,18 @@ mod tests {
         check("isbn:2983792873", None, "isbn:2983792873", None);
         check("<tel:+123;x=y>;tag=", None, "tel:+123;x=y", None);
         for bad in [
-            "", "<>", "sip:a@h?x=y", "\"a <sip:a@h>", "A, B <sip:a@h>", "< sip:a@h>", "<sip:a@h >", "<sip:a@h>;;", "<sip:a@h>;",
-            "<sip:a@h> x", "<sip:a@h", "A.\u{e9} <sip:a@h>",
+            "",
+            "<>",
+            "sip:a@h?x=y",
+            "\"a <sip:a@h>",
+            "A, B <sip:a@h>",
+            "< sip:a@h>",
+            "<sip:a@h >",
+            "<sip:a@h>;;",
+            "<sip:a@h>;",
+            "<sip:a@h> x",
+            "<sip:a@h",
+            "A.\u{e9} <sip:a@h>",
         ] {
             assert!(NameAddr::parse(bad.as_bytes()).is_err(), "{bad}");
         }
@@ -363,6 +382,9 @@ mod tests {
         assert_eq!(reason, Reason::q850(16).with_text("Normal; really, \"ok\""));
         assert_eq!(Reason::parse(reason.to_string().as_bytes()), Ok(reason));
         let digest = AuthParams::parse(b"Digest username=\"a,b\", qop=auth,\r\n nc = 00000001,response=\"x\"").unwrap();
-        assert_eq!((digest.get("username"), digest.get("NC"), digest.get("qop")), (Some("a,b"), Some("00000001"), Some("auth")));
+        assert_eq!(
+            (digest.get("username"), digest.get("NC"), digest.get("qop")),
+            (Some("a,b"), Some("00000001"), Some("auth"))
+        );
     }
 }

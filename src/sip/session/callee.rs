@@ -279,4 +279,3 @@ impl Endpoint {
         self.refuse(now, id, ringing, Response::new(487), out);
     }
 }
-

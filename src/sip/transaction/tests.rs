@@ -77,10 +77,14 @@ fn every_2xx_reaches_the_user_until_timer_m() {
 }
 
 fn run_client_non_invite(machine: ClientNonInvite) -> (Vec<u64>, Option<u64>) {
-    run(machine, |m| Some(m.deadline()), |m, now| {
-        let (next, action) = m.timeout(now, &TIMERS);
-        (next, action == Send)
-    })
+    run(
+        machine,
+        |m| Some(m.deadline()),
+        |m, now| {
+            let (next, action) = m.timeout(now, &TIMERS);
+            (next, action == Send)
+        },
+    )
 }
 
 #[test]
