@@ -119,6 +119,7 @@ enum Owner {
 }
 
 /// What one part has to say to another, inside one input.
+#[allow(clippy::large_enum_variant, reason = "a handful of values that live for one input; a box would cost more")]
 enum Work {
     Sip(sip::Event),
     Trunk(CallId, Side, TrunkEvent),

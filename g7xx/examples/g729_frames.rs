@@ -13,13 +13,22 @@ fn main() {
         std::process::exit(2);
     };
     let level = Level::from_name(level).map(Level::lower_to);
-    let variant = if variant == "base" { Variant::Base } else { Variant::A };
+    let variant = if variant == "base" {
+        Variant::Base
+    } else {
+        Variant::A
+    };
     let count: usize = count.parse().unwrap_or(0);
     let bytes = std::fs::read(file).unwrap_or_else(|error| {
         eprintln!("{file}: {error}");
         std::process::exit(1);
     });
-    let samples: Vec<i16> = bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+    let samples: Vec<i16> = bytes
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|pair| i16::from_le_bytes(*pair))
+        .collect();
     let frames = samples.as_chunks::<FRAME>().0;
     let mut encoder = Encoder::new(variant, false);
     let mut decoder = Decoder::new(variant);
@@ -27,14 +36,22 @@ fn main() {
     if what == "encode" {
         for frame in frames.iter().cycle().take(count) {
             let frame = encoder.encode(frame);
-            check = frame.octets().iter().fold(check, |check, octet| check.rotate_left(5) ^ u64::from(*octet));
+            check = frame.octets().iter().fold(check, |check, octet| {
+                check.rotate_left(5) ^ u64::from(*octet)
+            });
         }
     } else {
-        let coded: Vec<_> = frames.iter().take(500).map(|frame| encoder.encode(frame)).collect();
+        let coded: Vec<_> = frames
+            .iter()
+            .take(500)
+            .map(|frame| encoder.encode(frame))
+            .collect();
         let mut output = [0; FRAME];
         for frame in coded.iter().cycle().take(count) {
             decoder.decode(frame.as_input(), &mut output);
-            check = output.iter().fold(check, |check, sample| check.rotate_left(5) ^ *sample as u64);
+            check = output
+                .iter()
+                .fold(check, |check, sample| check.rotate_left(5) ^ *sample as u64);
         }
     }
     println!("{level:?} {check:016x}");

@@ -4,6 +4,9 @@
 //! 13-bit (A-law) values are in a 16-bit word. Slices of both sides have the same length;
 //! the shorter one decides how much is done.
 
+#[cfg(target_arch = "x86_64")]
+use crate::Level;
+
 /// Which of the two laws of G.711.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Law {
@@ -21,20 +24,32 @@ pub enum Law {
 /// assert_eq!(coded, [0xFF, 0x7F]);
 /// ```
 pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if Level::current() == Level::Avx2 && crate::arch::x86_64::g711::encode(law, linear, coded) {
+        return;
+    }
     match law {
-        Law::Mu => linear
-            .iter()
-            .zip(coded)
-            .for_each(|(s, c)| *c = encode_mu(*s)),
-        Law::A => linear
-            .iter()
-            .zip(coded)
-            .for_each(|(s, c)| *c = encode_a(*s)),
+        Law::Mu => {
+            linear
+                .iter()
+                .zip(coded)
+                .for_each(|(s, c)| *c = MU_FROM_LINEAR[usize::from(*s as u16 >> 2)]);
+        }
+        Law::A => {
+            linear
+                .iter()
+                .zip(coded)
+                .for_each(|(s, c)| *c = A_FROM_LINEAR[usize::from(*s as u16 >> 4)]);
+        }
     }
 }
 
 /// Decodes `coded` into `linear`, one sample an octet.
 pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
+    #[cfg(target_arch = "x86_64")]
+    if Level::current() == Level::Avx2 && crate::arch::x86_64::g711::decode(law, coded, linear) {
+        return;
+    }
     let table = match law {
         Law::Mu => &MU_TO_LINEAR,
         Law::A => &A_TO_LINEAR,
@@ -111,7 +126,29 @@ const fn decode_a(code: u8) -> i16 {
     (if c & 0x80 != 0 { magnitude } else { -magnitude }) as i16
 }
 
-const MU_TO_LINEAR: [i16; 256] = {
+/// Codes by the 14 bits that mu-law looks at.
+static MU_FROM_LINEAR: [u8; 1 << 14] = {
+    let mut table = [0; 1 << 14];
+    let mut n = 0;
+    while n < 1 << 14 {
+        table[n] = encode_mu((n << 2) as u16 as i16);
+        n += 1;
+    }
+    table
+};
+
+/// Codes by the 12 bits that A-law looks at.
+static A_FROM_LINEAR: [u8; 1 << 12] = {
+    let mut table = [0; 1 << 12];
+    let mut n = 0;
+    while n < 1 << 12 {
+        table[n] = encode_a((n << 4) as u16 as i16);
+        n += 1;
+    }
+    table
+};
+
+static MU_TO_LINEAR: [i16; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {
@@ -121,7 +158,7 @@ const MU_TO_LINEAR: [i16; 256] = {
     table
 };
 
-const A_TO_LINEAR: [i16; 256] = {
+static A_TO_LINEAR: [i16; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {
@@ -131,7 +168,7 @@ const A_TO_LINEAR: [i16; 256] = {
     table
 };
 
-const MU_TO_A: [u8; 256] = {
+static MU_TO_A: [u8; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {
@@ -141,7 +178,7 @@ const MU_TO_A: [u8; 256] = {
     table
 };
 
-const A_TO_MU: [u8; 256] = {
+static A_TO_MU: [u8; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {

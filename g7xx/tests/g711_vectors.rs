@@ -5,6 +5,13 @@ use std::path::PathBuf;
 
 /// Words of a file of the sweep, or `None` (said aloud) when the vectors are not there.
 fn words(name: &str) -> Option<Vec<i16>> {
+    // A lower level can be asked for; a higher one than the machine has cannot.
+    if let Some(level) = std::env::var("G7XX_LEVEL")
+        .ok()
+        .and_then(|name| g7xx::Level::from_name(&name))
+    {
+        g7xx::Level::lower_to(level);
+    }
     let shared = std::env::var_os("TIPRING_SHARED").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
         PathBuf::from,

@@ -6,6 +6,13 @@ use std::path::PathBuf;
 
 /// Folder of the vectors, or `None` (said aloud) when they are not there.
 fn vectors() -> Option<PathBuf> {
+    // A lower level can be asked for; a higher one than the machine has cannot.
+    if let Some(level) = std::env::var("G7XX_LEVEL")
+        .ok()
+        .and_then(|name| g7xx::Level::from_name(&name))
+    {
+        g7xx::Level::lower_to(level);
+    }
     let shared = std::env::var_os("TIPRING_SHARED").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
         PathBuf::from,

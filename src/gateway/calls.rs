@@ -8,7 +8,7 @@ use crate::call::{Call, CallId};
 use crate::gateway::{Output, WorkerId};
 use crate::media::Service;
 use crate::sip::{Body, Ended, Header, HeaderName, SessionId};
-use crate::trunk::{Cause, Iam, Release, TrunkEvent, interwork};
+use crate::trunk::{Cause, Iam, Location, Release, TrunkEvent, interwork};
 use tracing::{debug, info};
 
 impl Gateway {
@@ -99,7 +99,10 @@ impl Gateway {
         let (state, actions) = b2bua::release(call.state, release, call.b.is_some());
         call.state = state;
         if let Some(at) = call.released.is_none().then_some(step.now) {
-            call.released = Some((release, ReleasedBy::Gateway, at));
+            // A called side that refuses before it has a leg (busy) still is the one who decided.
+            let is_user = release.location == Location::User;
+            let by = if is_user { ReleasedBy::Callee } else { ReleasedBy::Gateway };
+            call.released = Some((release, by, at));
         }
         self.carry_out(id, actions, step);
     }

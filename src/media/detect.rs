@@ -22,6 +22,8 @@ use tipring_hal::Digit;
 const PART: usize = 40;
 /// Parts of the window in which a digit must be steady.
 const WINDOW: usize = 6;
+/// Threes of parts in the window.
+const CENTRES: usize = WINDOW - 2;
 /// Parts without the digit after which it has ended.
 const ABSENT_PARTS: u8 = 6;
 const TONES: usize = 8;
@@ -88,23 +90,35 @@ const EQUALIZER: [i64; TONES] = {
     factors
 };
 
-/// Cosines, then sines of the eight frequencies, sample by sample, in 2^-11.
+/// Cosines and sines of the eight frequencies over a part, in 2^-KERNEL_BITS.
 const KERNEL_BITS: u32 = 11;
-static KERNEL: [[i16; 2 * TONES]; PART] = {
-    let mut kernel = [[0; 2 * TONES]; PART];
-    let mut n = 0;
-    while n < PART {
-        let mut tone = 0;
-        while tone < TONES {
+static KERNEL: [[[i16; PART]; 2]; TONES] = {
+    let mut kernel = [[[0; PART]; 2]; TONES];
+    let mut tone = 0;
+    while tone < TONES {
+        let (mut n, mut magnitude) = (0, [0; 2]);
+        while n < PART {
             let angle = (TAU * hertz(tone) / 8_000.0 * n as f64) % TAU;
-            kernel[n][tone] = fixed(cosine(angle), KERNEL_BITS) as i16;
-            kernel[n][TONES + tone] = fixed(sine(angle), KERNEL_BITS) as i16;
-            tone += 1;
+            let values = [fixed(cosine(angle), KERNEL_BITS), fixed(sine(angle), KERNEL_BITS)];
+            kernel[tone][0][n] = values[0] as i16;
+            kernel[tone][1][n] = values[1] as i16;
+            magnitude = [magnitude[0] + values[0].unsigned_abs(), magnitude[1] + values[1].unsigned_abs()];
+            n += 1;
         }
-        n += 1;
+        // The largest correlation that any samples can have fits 31 bits, see `correlate_with`.
+        assert!(magnitude[0] < 1 << 16 && magnitude[1] < 1 << 16);
+        tone += 1;
     }
     kernel
 };
+
+/// The sum of products. Cannot overflow, by the assertion at the kernel; the wrapping operators
+/// say so to the compiler, which then works on vectors.
+#[inline]
+fn correlate_with(part: &[i16; PART], kernel: &[i16; PART]) -> i64 {
+    let products = part.iter().zip(kernel).map(|(s, k)| i32::from(*s).wrapping_mul(i32::from(*k)));
+    i64::from(products.fold(0, i32::wrapping_add))
+}
 
 /// How far each frequency turns in one part: cosine and sine in 2^-TURN_BITS. After 200 parts
 /// (one second) every whole frequency is back where it was, so the table is exact for ever.
@@ -179,8 +193,11 @@ pub struct DigitDetector {
     filled: usize,
     /// Number of the part, modulo [`TURNS`].
     turn: usize,
-    /// The last parts, oldest first.
-    correlations: [[Complex; TONES]; WINDOW],
+    /// Of the last three parts, oldest first; and of the window, in threes weighted 1-2-1, which
+    /// leaves little of the neighbouring frequencies.
+    correlations: [[Complex; TONES]; 3],
+    smoothed: [[Complex; TONES]; CENTRES],
+    powers: [[i64; TONES]; CENTRES],
     energies: [i64; WINDOW],
     energy_min: i64,
     power_min: i64,
@@ -203,7 +220,9 @@ impl DigitDetector {
             part: [0; PART],
             filled: 0,
             turn: 0,
-            correlations: [[Complex::default(); TONES]; WINDOW],
+            correlations: [[Complex::default(); TONES]; 3],
+            smoothed: [[Complex::default(); TONES]; CENTRES],
+            powers: [[0; TONES]; CENTRES],
             energies: [0; WINDOW],
             energy_min: peak * peak / 4 * PART as i64,
             power_min: (peak * PEAK_GAIN) * (peak * PEAK_GAIN),
@@ -256,31 +275,29 @@ impl DigitDetector {
         let energy = self.part.iter().map(|s| i64::from(i32::from(*s) * i32::from(*s))).sum();
         self.energies[WINDOW - 1] = energy;
         self.turn = (self.turn + 1) % TURNS;
-        let place = &mut self.correlations[WINDOW - 1];
-        *place = [Complex::default(); TONES];
-        if energy < self.energy_min {
-            return;
-        }
-        let mut sums = [0i32; 2 * TONES];
-        for (sample, row) in self.part.iter().zip(&KERNEL) {
-            for (sum, factor) in sums.iter_mut().zip(row) {
-                *sum += i32::from(*sample) * i32::from(*factor);
+        let turn = self.turn;
+        let is_silent = energy < self.energy_min;
+        self.correlations[2] = std::array::from_fn(|tone| {
+            if is_silent {
+                return Complex::default();
             }
-        }
-        for (tone, value) in place.iter_mut().enumerate() {
+            let [re, im] = [0, 1].map(|axis| correlate_with(&self.part, &KERNEL[tone][axis]));
             // The tables have an entry for each 1/200 turn; one part is f/200 turns.
-            let (cos, sin) = TURN[hertz(tone) as usize * self.turn % TURNS];
-            let (re, im) = (i64::from(sums[tone]), i64::from(sums[TONES + tone]));
+            let (cos, sin) = TURN[hertz(tone) as usize * turn % TURNS];
             let (cos, sin) = (i64::from(cos), i64::from(sin));
-            value.re = (re * cos - im * sin) >> (TURN_BITS + DROP_BITS);
-            value.im = (re * sin + im * cos) >> (TURN_BITS + DROP_BITS);
+            Complex {
+                re: (re * cos - im * sin) >> (TURN_BITS + DROP_BITS),
+                im: (re * sin + im * cos) >> (TURN_BITS + DROP_BITS),
+            }
+        });
+        self.smoothed.copy_within(1.., 0);
+        self.powers.copy_within(1.., 0);
+        let newest = &mut self.smoothed[CENTRES - 1];
+        for (tone, value) in newest.iter_mut().enumerate() {
+            let [a, b, c] = [0, 1, 2].map(|part| self.correlations[part][tone]);
+            *value = Complex { re: a.re + 2 * b.re + c.re, im: a.im + 2 * b.im + c.im };
         }
-    }
-
-    /// Three parts around `centre`, weighted 1-2-1: little of the neighbouring frequencies is left.
-    fn smoothed(&self, tone: usize, centre: usize) -> Complex {
-        let [a, b, c] = [-1isize, 0, 1].map(|d| self.correlations[centre.wrapping_add_signed(d)][tone]);
-        Complex { re: a.re + 2 * b.re + c.re, im: a.im + 2 * b.im + c.im }
+        self.powers[CENTRES - 1] = newest.map(Complex::power);
     }
 
     fn decide(&mut self, edge: &mut impl FnMut(DigitEdge)) {
@@ -294,7 +311,7 @@ impl DigitDetector {
                 self.heard = Some(new);
                 return;
             }
-            let now = [heard.row, heard.column + 4].map(|tone| self.smoothed(tone, WINDOW - 2).power());
+            let now = [heard.row, heard.column + 4].map(|tone| self.powers[CENTRES - 1][tone]);
             let present = now.iter().zip(&heard.power).all(|(now, then)| *now >= then / 8);
             heard.absent = if present { 0 } else { heard.absent + 1 };
             self.heard = Some(heard);
@@ -317,9 +334,8 @@ impl DigitDetector {
         if least < self.energy_min || least < most / 2 {
             return None;
         }
-        let centres = 1..WINDOW - 1;
         let powers: [i64; TONES] =
-            std::array::from_fn(|tone| centres.clone().map(|c| self.smoothed(tone, c).power() / 4).sum());
+            std::array::from_fn(|tone| self.powers.iter().map(|powers| powers[tone] / CENTRES as i64).sum());
         let row = strongest(&powers[..4])?;
         let column = strongest(&powers[4..])?;
         let power = [powers[row], powers[4 + column]];
@@ -341,9 +357,9 @@ impl DigitDetector {
             return None;
         }
         // Each tone must be steady by itself; the resonances of speech come and go.
-        let is_steady = [(power[0], row), (power[1], 4 + column)].iter().all(|(mean, tone)| {
-            centres.clone().all(|c| self.smoothed(*tone, c).power() * 100 > *mean * STEADINESS_MIN)
-        });
+        let is_steady = [(power[0], row), (power[1], 4 + column)]
+            .iter()
+            .all(|(mean, tone)| self.powers.iter().all(|powers| powers[*tone] * 100 > *mean * STEADINESS_MIN));
         let in_tune = is_steady && self.turns_little(row) && self.turns_little(4 + column);
         let digit = key(row, column)?;
         in_tune.then_some(Heard { digit, row, column, power, absent: 0 })
@@ -352,8 +368,8 @@ impl DigitDetector {
     /// Whether the phase of a tone stays nearly where it is from part to part.
     fn turns_little(&self, tone: usize) -> bool {
         let (mut re, mut im) = (0i64, 0i64);
-        for centre in 1..WINDOW - 2 {
-            let (a, b) = (self.smoothed(tone, centre), self.smoothed(tone, centre + 1));
+        for pair in self.smoothed.windows(2) {
+            let (a, b) = (pair[0][tone], pair[1][tone]);
             re += (b.re * a.re + b.im * a.im) >> 12;
             im += (b.im * a.re - b.re * a.im) >> 12;
         }

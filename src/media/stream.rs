@@ -254,7 +254,9 @@ impl Stream {
     /// Changes what was negotiated. A new far end address brings a new source.
     pub(super) fn update(&mut self, now: Instant, settings: StreamSettings, out: &mut MediaOut) {
         let before = self.config.settings;
-        if settings.event_payload_type != before.event_payload_type || settings.remote != before.remote {
+        // A digit that lasts is ended for the far end that knows of it.
+        let of_events = |s: &StreamSettings| (s.event_payload_type, s.remote, s.sends);
+        if of_events(&settings) != of_events(&before) {
             self.finish_events(now, out);
         }
         if settings.remote != before.remote {
@@ -425,9 +427,11 @@ impl Stream {
     ) {
         let Stream { config, statistics, sender, events_out, .. } = self;
         act(events_out, &mut |packet| {
-            let Some((remote, payload_type)) = config.settings.remote.zip(config.settings.event_payload_type) else {
+            let settings = &config.settings;
+            let Some((remote, payload_type)) = settings.remote.zip(settings.event_payload_type) else { return };
+            if !settings.sends {
                 return;
-            };
+            }
             let EventPacket { marker, timestamp, payload } = packet;
             let sequence = sender.own(now, timestamp, EVENT_SAMPLES.max(u32::from(payload.duration)));
             let header = Header { marker, payload_type, sequence, timestamp, ssrc: config.ssrc };

@@ -8,8 +8,10 @@ use std::path::Path;
 
 /// Samples a second of a telephone line.
 pub(super) const RATE_HZ: u32 = 8_000;
-/// Samples that the search for the strongest frequency looks at, from the middle: one second.
+/// Samples that the search for the strongest frequency looks at: the loudest second.
 const LOOKED_AT_MAX: usize = 8_000;
+/// Steps in which that second is looked for.
+const LOUDEST_STEP: usize = 800;
 /// Root mean square of a sine at 0 dBm0 in 16-bit samples: full scale is +3.17 dBm0 (G.711 A-law
 /// +3.14, mu-law +3.17), so 32767 / sqrt(2) / 10^(3.17/20).
 const RMS_AT_0_DBM0: f64 = 16_084.5;
@@ -74,8 +76,7 @@ pub(super) fn level_dbm0(samples: &[i16]) -> Option<f64> {
 /// A Hann window and Goertzel's filter at every half width of a bin, then a parabola through the
 /// logarithms around the best: right to well under 1 Hz for a steady tone of half a second.
 pub(super) fn dominant_hertz(samples: &[i16]) -> Option<f64> {
-    let skipped = samples.len().saturating_sub(LOOKED_AT_MAX) / 2;
-    let looked_at = samples.get(skipped..samples.len() - skipped)?;
+    let looked_at = loudest_second(samples);
     level_dbm0(looked_at)?;
     let count = looked_at.len() as f64;
     let windowed: Vec<f64> = looked_at
@@ -96,6 +97,15 @@ pub(super) fn dominant_hertz(samples: &[i16]) -> Option<f64> {
         _ => 0.0,
     };
     Some(50.0 + (best as f64 + shift) * step)
+}
+
+/// Sound comes and goes, as ringback does; where it is loudest it can be judged.
+fn loudest_second(samples: &[i16]) -> &[i16] {
+    let last = samples.len().saturating_sub(LOOKED_AT_MAX);
+    let window = |start: usize| &samples[start..samples.len().min(start + LOOKED_AT_MAX)];
+    let level = |start: usize| level_dbm0(window(start)).unwrap_or(f64::NEG_INFINITY);
+    let starts = (0..=last).step_by(LOUDEST_STEP);
+    starts.max_by(|&a, &b| level(a).total_cmp(&level(b))).map_or(samples, window)
 }
 
 fn goertzel(samples: &[f64], hertz: f64) -> f64 {
@@ -128,6 +138,12 @@ mod tests {
             assert!((level - dbm0).abs() < 0.1, "{level} for {dbm0}");
             assert!((found - hertz).abs() < 0.3, "{found} for {hertz}");
         }
+    }
+
+    #[test]
+    fn a_tone_between_silences_is_found() {
+        let sound = [vec![0; 20_000], sine(480.0, -19.0, 12_000), vec![0; 20_000]].concat();
+        assert!((dominant_hertz(&sound).expect("a tone") - 480.0).abs() < 0.3);
     }
 
     #[test]

@@ -24,6 +24,7 @@ impl Baresip {
         let control = free_port("127.0.0.1");
         let config = format!(
             "poll_method epoll\n\
+             net_interface 127.0.0.1\n\
              sip_listen 127.0.0.1:{sip}\n\
              rtp_ports 19000-19100\n\
              audio_source aufile,{speech}\n\

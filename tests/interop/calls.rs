@@ -77,7 +77,7 @@ fn the_echo_test_gives_every_packet_back() {
     let bytes: Vec<u8> = signal::probe(600, 24_000).iter().map(|s| (s >> 4) as u8 | 1).collect();
     std::fs::write(&speech, &bytes).expect("written");
     let capture = Capture::start(&gateway, "echo");
-    Caller::new(&gateway, "call_with_sound", "600").key("file", &speech).lasting_ms(4_000).media_port(6_200).run();
+    Caller::new(&gateway, "call_with_sound", "600").lasting_ms(4_000).media_port(6_200).run();
     let captured = capture.finish();
     captured.assert_well_formed();
     captured.assert_streams_whole(2);

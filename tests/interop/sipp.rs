@@ -26,23 +26,12 @@ pub struct Caller<'a> {
     rate: u32,
     duration_ms: u32,
     media_port: u16,
-    more: Vec<String>,
 }
 
 impl<'a> Caller<'a> {
     /// One call to `number`, by UDP, that stays half a second.
     pub fn new(gateway: &'a Gateway, scenario: &'a str, number: &'a str) -> Self {
-        Caller {
-            gateway,
-            scenario,
-            number,
-            by: By::Udp,
-            calls: 1,
-            rate: 10,
-            duration_ms: 500,
-            media_port: 6_000,
-            more: Vec::new(),
-        }
+        Caller { gateway, scenario, number, by: By::Udp, calls: 1, rate: 10, duration_ms: 500, media_port: 6_000 }
     }
 
     pub fn by(self, by: By) -> Self {
@@ -61,11 +50,6 @@ impl<'a> Caller<'a> {
         Caller { media_port, ..self }
     }
 
-    pub fn key(mut self, name: &str, value: &Path) -> Self {
-        self.more.extend(["-set".into(), name.into(), value.display().to_string()]);
-        self
-    }
-
     /// Runs to the end; a single failed call fails the test.
     pub fn run(self) {
         let mut command = sipp(self.gateway, self.scenario, CALLER, self.by);
@@ -73,7 +57,6 @@ impl<'a> Caller<'a> {
             .args(["-s", self.number, "-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
             .args(["-d", &self.duration_ms.to_string(), "-mp", &self.media_port.to_string()])
             .args(["-l", "1000", "-recv_timeout", "40000", "-timeout", "180s", "-timeout_error"])
-            .args(&self.more)
             .arg(self.gateway.sip.to_string());
         let output = command.output().expect("sipp runs");
         assert!(

@@ -5,8 +5,81 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
+mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
+
+pub use scalar::Scalar;
+
+/// Values of the matrix of [`Kernels::signed_rows`].
+pub const MATRIX: usize = 40 + 40 * 41 / 2;
+
+/// Best candidate of each place: squared correlation, energy, and the row it stands in.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    /// Squared correlations.
+    pub squares: [i32; 8],
+    /// Energies.
+    pub energies: [i32; 8],
+    /// Rows.
+    pub rows: [i32; 8],
+}
+
+impl Lanes {
+    /// Takes those candidates of a further row that are strictly better. With positive energies the
+    /// comparison is one of fractions, so the order in which candidates meet does not matter as
+    /// long as the first of equals stays.
+    #[inline(always)]
+    pub fn take(&mut self, row: usize, squares: &[i32; 8], energies: &[i32; 8]) {
+        for k in 0..8 {
+            let better = self.energies[k] * squares[k] > self.squares[k] * energies[k];
+            self.squares[k] = if better { squares[k] } else { self.squares[k] };
+            self.energies[k] = if better {
+                energies[k]
+            } else {
+                self.energies[k]
+            };
+            self.rows[k] = if better { row as i32 } else { self.rows[k] };
+        }
+    }
+}
+
+/// The inner loops of G.729 that the compiler does not turn into vectors by itself. All sums are
+/// plain: the caller has made sure that none can leave 32 bits.
+pub trait Kernels {
+    /// Takes ten outputs before a block (oldest first) times the coefficients that reach from them
+    /// into the block off its sums. `tails` holds the eleven coefficients and eight zeros.
+    fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]);
+
+    /// Twice the correlations of `h` with `x` from 0 to 39 on; the second half of `x` is zero.
+    fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40];
+
+    /// The correlations of a scaled response `g` with itself for all pairs of positions, with the signs
+    /// of Annex A: equal signs multiply by 32767 / 32768, different ones by -1. `reversed` and
+    /// `negative` are runs of the response backwards and of -1 for negative positions, after forty
+    /// zeros. Row `j` of the matrix starts at `40 + j (j + 1) / 2`.
+    fn signed_rows(
+        g: &[i16; 40],
+        reversed: &[i16; 88],
+        negative: &[i16; 88],
+        matrix: &mut [i16; MATRIX],
+    );
+
+    /// For each of eight places the best of eight rows of candidates: sums of `bases` and `inner`,
+    /// energies of `starts`, an eighth of `block` and half of `v`. False when an energy is not
+    /// positive, since then the order of comparisons matters.
+    fn best_by_lane(
+        bases: &[i16; 8],
+        inner: &[i16; 8],
+        starts: &[i32; 8],
+        v: &[i32; 8],
+        block: &[[i16; 8]; 8],
+        lanes: &mut Lanes,
+    ) -> bool;
+
+    /// Eight outputs of the interpolation filter, rounded.
+    fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8];
+}
 
 /// Vector instructions that are used. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +127,11 @@ impl Level {
     #[cold]
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let level = if x86_64::has_avx2() { Level::Avx2 } else { Level::Scalar };
+        let level = if x86_64::has_avx2() {
+            Level::Avx2
+        } else {
+            Level::Scalar
+        };
         #[cfg(not(target_arch = "x86_64"))]
         let level = Level::Scalar;
         LEVEL.store(level as u8, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use super::lsp::{self, Memory};
 use super::ops::*;
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, Lag};
 use super::tables::*;
+use crate::arch::Scalar;
 
 /// Seed of the noise at reset and after every speech frame.
 pub const SEED: i16 = 11111;
@@ -104,7 +105,7 @@ fn excite_subframe(
         .map(|(at, positive)| (at as usize, positive == 1));
     let mut adaptive_gain = random(seed) & 0x1FFF;
     let z = gaussian(gain, seed);
-    pitch::predict(excitation, start, Lag { whole, third });
+    pitch::predict::<Scalar>(excitation, start, Lag { whole, third });
     let adaptive: [i16; SUBFRAME] = *window(&excitation[..], start);
     let mut x: [i16; SUBFRAME] =
         core::array::from_fn(|i| add(mult_r(adaptive[i], 2 * adaptive_gain), z[i]));

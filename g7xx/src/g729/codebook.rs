@@ -1,8 +1,9 @@
 //! The fixed codebook: four pulses of one amplitude on five interleaved tracks (G.729 3.8, A.3.8).
 
-use super::filter::SUBFRAME;
+use super::filter::{SUBFRAME, window, window_mut};
 use super::ops::*;
 use super::pitch::backward_filter;
+use crate::arch::{Kernels, Lanes, MATRIX};
 
 /// Positions of a track.
 const PLACES: usize = 8;
@@ -48,8 +49,39 @@ pub fn decode(positions: u16, signs: u16) -> [i16; SUBFRAME] {
     code
 }
 
-/// Correlations of the impulse response with itself, by position, track and place in the track.
-type Matrix = [[[i16; PLACES]; TRACKS]; SUBFRAME];
+/// Correlations of the impulse response with itself between two positions. Row `j` holds the
+/// positions `i <= j`; it starts where the rows before it end, after some room.
+struct Matrix([i16; MATRIX]);
+
+/// Room before the first row, since rows are written from the right with more to their left.
+const ROOM: usize = SUBFRAME;
+
+impl Matrix {
+    /// Correlation of two positions.
+    #[inline(always)]
+    fn at(&self, i: usize, j: usize) -> i16 {
+        let (low, high) = if i < j { (i, j) } else { (j, i) };
+        self.0[ROOM + high * (high + 1) / 2 + low]
+    }
+
+    /// Correlations of a position with all of a track.
+    #[inline(always)]
+    fn row(&self, i: usize, track: usize) -> [i16; PLACES] {
+        let i = i.min(SUBFRAME - 1);
+        let before: &[i16; SUBFRAME] = window(&self.0, ROOM + i * (i + 1) / 2);
+        core::array::from_fn(|place| {
+            let j = TRACKS * place + track;
+            let after: &[i16; SUBFRAME] = window(&self.0, ROOM + j * (j + 1) / 2);
+            if j < i { before[j] } else { after[i] }
+        })
+    }
+
+    /// Energies of all positions of a track.
+    #[inline(always)]
+    fn diagonal(&self, track: usize) -> [i16; PLACES] {
+        core::array::from_fn(|place| self.at(TRACKS * place + track, TRACKS * place + track))
+    }
+}
 
 /// The impulse response scaled so that its energy nearly fills the word.
 #[inline(always)]
@@ -63,31 +95,63 @@ fn scaled(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     }
 }
 
-/// Fills the matrix; `signed` turns a value between two positions by their signs.
+/// Values after as many zeros, and before some more.
 #[inline(always)]
-fn correlations(h: &[i16; SUBFRAME], signed: impl Fn(i16, usize, usize) -> i16) -> Matrix {
+fn run(values: [i16; SUBFRAME]) -> [i16; 2 * SUBFRAME + 8] {
+    let mut run = [0; 2 * SUBFRAME + 8];
+    run[SUBFRAME..2 * SUBFRAME].copy_from_slice(&values);
+    run
+}
+
+/// [`Kernels::signed_rows`].
+type RowsKernel =
+    fn(&[i16; SUBFRAME], &[i16; 2 * SUBFRAME + 8], &[i16; 2 * SUBFRAME + 8], &mut [i16; MATRIX]);
+
+/// Fills the matrix. `signed` puts the signs of two positions into their correlation: it gets the
+/// value and, for each position, -1 when its sign is negative and 0 otherwise. `kernel` does all of
+/// that for plain sums, if there is one.
+///
+/// Lane `e` of step `n` belongs to the positions `e - n` and `39 - n`: runs of both vectors, after as
+/// many zeros as there are steps. Lanes below `n` belong to no pair; what they write left of a row
+/// is written over by the rows before it, which come later.
+#[inline(always)]
+fn correlations(
+    h: &[i16; SUBFRAME],
+    positive: &[bool; SUBFRAME],
+    kernel: Option<RowsKernel>,
+    signed: impl Fn(i32, i32, i32) -> i32,
+) -> Matrix {
     let g = scaled(h);
-    let mut matrix = [[[0; PLACES]; TRACKS]; SUBFRAME];
+    let mut matrix = Matrix([0; MATRIX]);
     // By Cauchy-Schwarz no sum exceeds the energy.
     let plain = energy_wide(0, &g) <= i64::from(MAX_32);
+    let reversed = run(core::array::from_fn(|k| g[SUBFRAME - 1 - k]));
+    let negative_run = run(positive.map(|positive| -i16::from(!positive)));
+    if plain && let Some(kernel) = kernel {
+        kernel(&g, &reversed, &negative_run, &mut matrix.0);
+        return matrix;
+    }
     let mut sums = [0i32; SUBFRAME];
     for n in 0..SUBFRAME {
         let j = SUBFRAME - 1 - n;
+        let delayed: &[i16; SUBFRAME] = window(&reversed, SUBFRAME - n);
         if plain {
-            for (sum, delayed) in sums.iter_mut().zip(&g[n..]) {
+            for (sum, delayed) in sums.iter_mut().zip(delayed) {
                 *sum += 2 * i32::from(g[n]) * i32::from(*delayed);
             }
         } else {
-            for (sum, delayed) in sums.iter_mut().zip(&g[n..]) {
+            for (sum, delayed) in sums.iter_mut().zip(delayed) {
                 *sum = l_mac(*sum, g[n], *delayed);
             }
         }
-        matrix[j][j % TRACKS][j / TRACKS] = extract_h(sums[0]);
-        for i in 0..j {
-            let value = signed(extract_h(sums[j - i]), i, j);
-            matrix[i][j % TRACKS][j / TRACKS] = value;
-            matrix[j][i % TRACKS][i / TRACKS] = value;
+        let negative: &[i16; SUBFRAME] = window(&negative_run, SUBFRAME - n);
+        let own = i32::from(negative_run[SUBFRAME + j]);
+        let row: &mut [i16; SUBFRAME] = window_mut(&mut matrix.0, ROOM + j * (j + 1) / 2 - n);
+        for ((value, sum), negative) in row.iter_mut().zip(&sums).zip(negative) {
+            *value = signed(*sum >> 16, i32::from(*negative), own) as i16;
         }
+        // A position with itself keeps its value.
+        row[SUBFRAME - 1] = extract_h(sums[SUBFRAME - 1]);
     }
     matrix
 }
@@ -102,8 +166,8 @@ struct Ground {
 
 impl Ground {
     #[inline(always)]
-    fn new(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> Self {
-        let d = backward_filter(target, h);
+    fn new<K: Kernels>(target: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> Self {
+        let d = backward_filter::<K>(target, h);
         Self {
             d: d.map(|d| if d < 0 { negate(d) } else { d }),
             positive: d.map(|d| d >= 0),
@@ -141,9 +205,110 @@ impl Best {
     }
 }
 
+/// Squared correlations and energies of candidates, by the two positions.
+struct Candidates<const ROWS: usize> {
+    squares: [[i32; PLACES]; ROWS],
+    energies: [[i32; PLACES]; ROWS],
+}
+
+impl<const ROWS: usize> Candidates<ROWS> {
+    /// The best candidate with its row and place, the first of equals; `None` when none is better
+    /// than nothing.
+    #[inline(always)]
+    fn best(&self) -> Option<(Best, usize, usize)> {
+        let least = self
+            .energies
+            .as_flattened()
+            .iter()
+            .fold(i32::MAX, |least, e| least.min(*e));
+        if least > 0 {
+            Some(self.best_of_lanes())
+        } else {
+            self.best_in_order()
+        }
+    }
+
+    /// In the order of the recommendation, one by one.
+    fn best_in_order(&self) -> Option<(Best, usize, usize)> {
+        let mut best = Best::NONE;
+        let mut at = None;
+        for row in 0..ROWS {
+            for place in 0..PLACES {
+                let (square, energy) = (
+                    self.squares[row][place] as i16,
+                    self.energies[row][place] as i16,
+                );
+                let candidate = Best { square, energy };
+                if best.loses_to(candidate) {
+                    best = candidate;
+                    at = Some((row, place));
+                }
+            }
+        }
+        at.map(|(row, place)| (best, row, place))
+    }
+
+    /// By place first.
+    #[inline(always)]
+    fn best_of_lanes(&self) -> (Best, usize, usize) {
+        let mut lanes = Lanes {
+            squares: self.squares[0],
+            energies: self.energies[0],
+            rows: [0; PLACES],
+        };
+        for row in 1..ROWS {
+            lanes.take(row, &self.squares[row], &self.energies[row]);
+        }
+        lanes.best()
+    }
+}
+
+impl Lanes {
+    /// The best of all with its row and place; of equals the first row, then the first place.
+    #[inline(always)]
+    fn best(&self) -> (Best, usize, usize) {
+        let Lanes {
+            squares,
+            energies,
+            rows,
+        } = self;
+        let mut best = 0;
+        for k in 1..PLACES {
+            let (a, b) = (energies[best] * squares[k], squares[best] * energies[k]);
+            if a > b || (a == b && rows[k] < rows[best]) {
+                best = k;
+            }
+        }
+        let found = Best {
+            square: squares[best] as i16,
+            energy: energies[best] as i16,
+        };
+        (found, rows[best] as usize, best)
+    }
+}
+
+/// Doubled product that is known to fit.
+#[inline(always)]
+fn twice(a: i16, b: i16) -> i32 {
+    2 * i32::from(a) * i32::from(b)
+}
+
+/// Rounding that is known to fit.
+#[inline(always)]
+fn round_plain(x: i32) -> i32 {
+    (x + 0x8000) >> 16
+}
+
+/// Sum of magnitudes (none is negative), limited, and its square.
+#[inline(always)]
+fn square_of_sum(a: i16, b: i16) -> i32 {
+    let sum = (i32::from(a) + i32::from(b)).min(32767);
+    (sum * sum) >> 15
+}
+
 /// Values of the depth-first search that outlive a phase: they are never set back.
 struct Walk<'a> {
-    ground: &'a Ground,
+    d: &'a [i16; SUBFRAME],
     matrix: &'a Matrix,
     x: usize,
     y: usize,
@@ -152,116 +317,146 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     #[inline(always)]
-    fn diagonal(&self, i: usize) -> i16 {
-        self.matrix[i][i % TRACKS][i / TRACKS]
+    fn track(&self, track: usize) -> [i16; PLACES] {
+        core::array::from_fn(|place| self.d[TRACKS * place + track])
     }
 
-    /// Two pulses: the two largest of track `outer` against all of track `inner`.
+    /// The two positions of a track with the largest values; the first of equals goes first.
     #[inline(always)]
-    fn first_pair(&mut self, outer: usize, inner: usize) -> Best {
-        let d = &self.ground.d;
-        let mut best = Best::NONE;
+    fn largest_two(&self, track: usize) -> [usize; 2] {
         let mut excluded = SUBFRAME;
-        for _ in 0..2 {
-            let mut i0 = 0;
-            let mut max = -1;
-            for i in (outer..SUBFRAME).step_by(TRACKS) {
-                if d[i] > max && i != excluded {
-                    (max, i0) = (d[i], i);
+        core::array::from_fn(|_| {
+            let (mut max, mut at) = (-1, 0);
+            for i in (track..SUBFRAME).step_by(TRACKS) {
+                if self.d[i] > max && i != excluded {
+                    (max, at) = (self.d[i], i);
                 }
             }
-            excluded = i0;
-            let start = l_mult(self.diagonal(i0), QUARTER);
-            for (place, i1) in (inner..SUBFRAME).step_by(TRACKS).enumerate() {
-                let sum = add(d[i0], d[i1]);
-                let energy = l_mac(start, self.matrix[i0][inner][place], HALF);
-                let energy = l_mac(energy, self.diagonal(i1), QUARTER);
-                let candidate = Best {
-                    square: mult(sum, sum),
-                    energy: round(energy),
-                };
-                if best.loses_to(candidate) {
-                    best = candidate;
-                    (self.x, self.y, self.sum) = (i0, i1, sum);
-                }
-            }
-        }
-        best
+            excluded = at;
+            at
+        })
     }
 
-    /// Two more pulses on the tracks `outer` and `inner`, given the first two.
+    /// Two pulses: the two largest of track `OUTER` against all of track `INNER`.
     #[inline(always)]
-    fn second_pair(
+    fn first_pair<const OUTER: usize, const INNER: usize>(&mut self) -> Best {
+        let outer = self.largest_two(OUTER);
+        let inner_d = self.track(INNER);
+        let inner_energy = self.matrix.diagonal(INNER);
+        // A quarter, a half and a quarter of 16-bit values fit.
+        let energies = outer.map(|i0| {
+            let row = self.matrix.row(i0, INNER);
+            let start = twice(self.matrix.at(i0, i0), QUARTER);
+            core::array::from_fn(|k| {
+                round_plain(start + twice(row[k], HALF) + twice(inner_energy[k], QUARTER))
+            })
+        });
+        let squares = outer.map(|i0| inner_d.map(|d| square_of_sum(self.d[i0], d)));
+        match (Candidates { squares, energies }).best() {
+            Some((best, row, place)) => {
+                (self.x, self.y) = (outer[row], TRACKS * place + INNER);
+                self.sum = add(self.d[self.x], self.d[self.y]);
+                best
+            }
+            None => Best::NONE,
+        }
+    }
+
+    /// Two more pulses on the tracks `OUTER` and `INNER`, given the first two. The weights of the
+    /// energies are such that no sum of 16-bit values can leave 32 bits, rounding included.
+    #[inline(always)]
+    fn second_pair<K: Kernels, const OUTER: usize, const INNER: usize>(
         &mut self,
         first: Best,
         i0: usize,
         i1: usize,
-        outer: usize,
-        inner: usize,
+        block: &[[i16; PLACES]; PLACES],
     ) -> Best {
-        let start = l_mult(first.energy, QUARTER);
-        let inner_d = self.ground.track(inner);
-        let v: [i16; PLACES] = core::array::from_fn(|place| {
-            let i3 = TRACKS * place + inner;
-            let sum = l_mult(self.matrix[i0][inner][place], QUARTER);
-            let sum = l_mac(sum, self.matrix[i1][inner][place], QUARTER);
-            round(l_mac(sum, self.diagonal(i3), EIGHTH))
-        });
-        let mut best = Best::NONE;
-        for (place, i2) in (outer..SUBFRAME).step_by(TRACKS).enumerate() {
-            let base = add(self.sum, self.ground.d[i2]);
-            let energy = l_mac(start, self.matrix[i0][outer][place], EIGHTH);
-            let energy = l_mac(energy, self.matrix[i1][outer][place], EIGHTH);
-            let energy = l_mac(energy, self.diagonal(i2), SIXTEENTH);
-            let row = &self.matrix[i2][inner];
-            let candidates: [Best; PLACES] = core::array::from_fn(|place| {
-                let sum = add(base, inner_d[place]);
-                let energy = l_mac(l_mac(energy, row[place], EIGHTH), v[place], HALF);
-                Best {
-                    square: mult(sum, sum),
-                    energy: round(energy),
-                }
+        let start = twice(first.energy, QUARTER);
+        let (inner_d, outer_d) = (self.track(INNER), self.track(OUTER));
+        let v: [i32; PLACES] = {
+            let (row0, row1) = (self.matrix.row(i0, INNER), self.matrix.row(i1, INNER));
+            let own = self.matrix.diagonal(INNER);
+            core::array::from_fn(|k| {
+                round_plain(
+                    twice(row0[k], QUARTER) + twice(row1[k], QUARTER) + twice(own[k], EIGHTH),
+                )
+            })
+        };
+        let starts: [i32; PLACES] = {
+            let (row0, row1) = (self.matrix.row(i0, OUTER), self.matrix.row(i1, OUTER));
+            let own = self.matrix.diagonal(OUTER);
+            core::array::from_fn(|k| {
+                start + twice(row0[k], EIGHTH) + twice(row1[k], EIGHTH) + twice(own[k], SIXTEENTH)
+            })
+        };
+        let bases = outer_d.map(|d| add(self.sum, d));
+        let mut lanes = Lanes {
+            squares: [0; PLACES],
+            energies: [0; PLACES],
+            rows: [0; PLACES],
+        };
+        let found = if K::best_by_lane(&bases, &inner_d, &starts, &v, block, &mut lanes) {
+            Some(lanes.best())
+        } else {
+            let squares = bases.map(|base| inner_d.map(|d| square_of_sum(base, d)));
+            let energies = core::array::from_fn(|row| {
+                core::array::from_fn(|k| {
+                    round_plain(starts[row] + twice(block[row][k], EIGHTH) + (v[k] << 15))
+                })
             });
-            for (place, candidate) in candidates.into_iter().enumerate() {
-                if best.loses_to(candidate) {
-                    best = candidate;
-                    (self.x, self.y) = (i2, TRACKS * place + inner);
-                }
+            Candidates { squares, energies }.best_in_order()
+        };
+        match found {
+            Some((best, row, place)) => {
+                (self.x, self.y) = (TRACKS * row + OUTER, TRACKS * place + INNER);
+                best
             }
+            None => Best::NONE,
         }
-        best
+    }
+
+    /// Half of the search for one track of the fourth pulse: `(2, FOURTH)` first, then `(0, 1)`; or
+    /// `(FOURTH, 0)` first, then `(1, 2)`. Returns the pulses in the order of the tracks.
+    #[inline(always)]
+    fn search<K: Kernels, const FOURTH: usize>(
+        &mut self,
+        blocks: &[[[i16; PLACES]; PLACES]; 2],
+    ) -> [(Best, [usize; 4]); 2] {
+        let first = self.first_pair::<2, FOURTH>();
+        let (i0, i1) = (self.x, self.y);
+        let best = self.second_pair::<K, 0, 1>(first, i0, i1, &blocks[0]);
+        let one = (best, [self.x, self.y, i0, i1]);
+        let first = self.first_pair::<FOURTH, 0>();
+        let (i0, i1) = (self.x, self.y);
+        let best = self.second_pair::<K, 1, 2>(first, i0, i1, &blocks[1]);
+        [one, (best, [i1, self.x, self.y, i0])]
     }
 }
 
 /// Depth-first search of Annex A.
 #[inline(always)]
-fn depth_first(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
-    let mut pulses = [0, 1, 2, 3];
-    let mut global = Best::NONE;
+fn depth_first<K: Kernels>(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
+    let block = |outer: usize, inner: usize| -> [[i16; PLACES]; PLACES] {
+        core::array::from_fn(|row| matrix.row(TRACKS * row + outer, inner))
+    };
+    let blocks = [block(0, 1), block(1, 2)];
     let mut walk = Walk {
-        ground,
+        d: &ground.d,
         matrix,
         x: 0,
         y: 0,
         sum: 0,
     };
-    for fourth in [3, 4] {
-        let first = walk.first_pair(2, fourth);
-        let (i0, i1) = (walk.x, walk.y);
-        let best = walk.second_pair(first, i0, i1, 0, 1);
-        if global.loses_to(best) {
-            global = best;
-            pulses = [walk.x, walk.y, i0, i1];
-        }
-        let first = walk.first_pair(fourth, 0);
-        let (i0, i1) = (walk.x, walk.y);
-        let best = walk.second_pair(first, i0, i1, 1, 2);
-        if global.loses_to(best) {
-            global = best;
-            pulses = [i1, walk.x, walk.y, i0];
+    let [a, b] = walk.search::<K, 3>(&blocks);
+    let [c, d] = walk.search::<K, 4>(&blocks);
+    let mut best = (Best::NONE, [0, 1, 2, 3]);
+    for found in [a, b, c, d] {
+        if best.0.loses_to(found.0) {
+            best = found;
         }
     }
-    pulses
+    best.1
 }
 
 /// Nested search of the base codec; `credit` is the budget left over from the first subframe.
@@ -285,7 +480,7 @@ fn nested(ground: &Ground, matrix: &Matrix, credit: &mut i32) -> [usize; 4] {
         square: 0,
         energy: 32767,
     };
-    let phi = |i: usize, j: usize| i32::from(matrix[i][j % TRACKS][j / TRACKS]);
+    let phi = |i: usize, j: usize| i32::from(matrix.at(i, j));
     'search: for i0 in (0..SUBFRAME).step_by(TRACKS) {
         for i1 in (1..SUBFRAME).step_by(TRACKS) {
             let sum1 = i32::from(d[i0]) + i32::from(d[i1]);
@@ -358,7 +553,7 @@ fn finish(
 
 /// Search of Annex A for the target after the adaptive codebook.
 #[inline(always)]
-pub fn search_a(
+pub fn search_a<K: Kernels>(
     target: &[i16; SUBFRAME],
     h: &[i16; SUBFRAME],
     lag: i32,
@@ -366,20 +561,25 @@ pub fn search_a(
 ) -> Innovation {
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
-    let ground = Ground::new(target, &h);
-    let matrix = correlations(&h, |value, i, j| {
-        if ground.positive[i] == ground.positive[j] {
-            mult(value, 32767)
-        } else {
-            mult(value, -32768)
-        }
+    let ground = Ground::new::<K>(target, &h);
+    // The recommendation multiplies by 32767 for equal signs and by -32768 for different ones.
+    let matrix = correlations(&h, &ground.positive, Some(K::signed_rows), |value, a, b| {
+        let differ = a ^ b;
+        let less = i32::from(value > 0) - i32::from(value == -32768);
+        (((value ^ differ) - differ) - (less & !differ)).min(32767)
     });
-    finish(&ground, &h, depth_first(&ground, &matrix), lag, sharpening)
+    finish(
+        &ground,
+        &h,
+        depth_first::<K>(&ground, &matrix),
+        lag,
+        sharpening,
+    )
 }
 
 /// Search of the base codec. `credit` is 30 before the first subframe and is handed to the second.
 #[inline(always)]
-pub fn search_base(
+pub fn search_base<K: Kernels>(
     target: &[i16; SUBFRAME],
     h: &[i16; SUBFRAME],
     lag: i32,
@@ -388,15 +588,15 @@ pub fn search_base(
 ) -> Innovation {
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
-    let ground = Ground::new(target, &h);
-    let matrix = correlations(&h, |value, i, j| {
-        // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
-        let sign = match (ground.positive[i], ground.positive[j]) {
-            (true, true) => 32766,
-            (false, false) => 32767,
+    let ground = Ground::new::<K>(target, &h);
+    // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
+    let matrix = correlations(&h, &ground.positive, None, |value, a, b| {
+        let factor = match (a, b) {
+            (0, 0) => 32766,
+            (-1, -1) => 32767,
             _ => -32767,
         };
-        mult(value, sign)
+        (value * factor) >> 15
     });
     finish(
         &ground,

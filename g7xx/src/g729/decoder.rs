@@ -15,6 +15,7 @@ use super::postfilter::PostFilterBase;
 use super::postfilter_a::PostFilterA;
 use super::tables::{FREQ_PREV_RESET, INIT_LSP, INIT_LSP_SID};
 use super::{FRAME, FrameInput, Variant};
+use crate::arch::Kernels;
 
 /// The post-filter of a variant.
 // The larger one is no waste: an enum of the two costs the same as either alone needs.
@@ -101,24 +102,24 @@ impl Decoder {
     }
 
     #[inline(always)]
-    pub fn decode(&mut self, input: FrameInput<'_>, output: &mut [i16; FRAME]) {
+    pub fn decode<K: Kernels>(&mut self, input: FrameInput<'_>, output: &mut [i16; FRAME]) {
         let mut excitation = [0; EXCITATION];
         excitation[..EXCITATION_PAST].copy_from_slice(&self.excitation);
         // An erased frame goes on with what there was: speech or noise.
         let (speech, synthesis) = match input {
             FrameInput::Speech(octets) => (
                 true,
-                self.decode_speech(Some(&bits::unpack(octets)), &mut excitation),
+                self.decode_speech::<K>(Some(&bits::unpack(octets)), &mut excitation),
             ),
             FrameInput::Erased if self.noise.after_speech => {
-                (true, self.decode_speech(None, &mut excitation))
+                (true, self.decode_speech::<K>(None, &mut excitation))
             }
             FrameInput::Sid(octets) => (
                 false,
-                self.decode_noise(Some(&bits::unpack_sid(octets)), &mut excitation),
+                self.decode_noise::<K>(Some(&bits::unpack_sid(octets)), &mut excitation),
             ),
             FrameInput::Untransmitted | FrameInput::Erased => {
-                (false, self.decode_noise(None, &mut excitation))
+                (false, self.decode_noise::<K>(None, &mut excitation))
             }
         };
         if input != FrameInput::Erased {
@@ -135,7 +136,7 @@ impl Decoder {
             PostFilter::A(post_filter) => {
                 for subframe in 0..2 {
                     let s = window(&synthesis.samples, SUBFRAME * subframe);
-                    let y = post_filter.filter(
+                    let y = post_filter.filter::<K>(
                         s,
                         &synthesis.a[subframe],
                         synthesis.lags[subframe],
@@ -149,8 +150,12 @@ impl Decoder {
                 let mut voicing = 0;
                 for subframe in 0..2 {
                     let s = window(&synthesis.samples, SUBFRAME * subframe);
-                    let (y, voiced) =
-                        post_filter.filter(s, &synthesis.a[subframe], synthesis.lags[0], speech);
+                    let (y, voiced) = post_filter.filter::<K>(
+                        s,
+                        &synthesis.a[subframe],
+                        synthesis.lags[0],
+                        speech,
+                    );
                     output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
                     if voiced != 0 {
                         voicing = voiced;
@@ -182,7 +187,7 @@ impl Decoder {
     }
 
     #[inline(always)]
-    fn decode_speech(
+    fn decode_speech<K: Kernels>(
         &mut self,
         parameters: Option<&Parameters>,
         excitation: &mut [i16; EXCITATION],
@@ -215,11 +220,11 @@ impl Decoder {
             };
             lags[subframe] = lag.whole;
             let start = EXCITATION_PAST + SUBFRAME * subframe;
-            pitch::predict(excitation, start, lag);
+            pitch::predict::<K>(excitation, start, lag);
             let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
             let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
             mix(&mut excitation[start..start + SUBFRAME], &code, gains);
-            self.synthesise(&a[subframe], excitation, subframe, &mut samples);
+            self.synthesise::<K>(&a[subframe], excitation, subframe, &mut samples);
         }
         Synthesis { samples, a, lags }
     }
@@ -277,7 +282,7 @@ impl Decoder {
 
     /// Synthesis of a subframe. When it overflows, the whole excitation is scaled down for good.
     #[inline(always)]
-    fn synthesise(
+    fn synthesise<K: Kernels>(
         &mut self,
         a: &Predictor,
         excitation: &mut [i16; EXCITATION],
@@ -285,11 +290,18 @@ impl Decoder {
         samples: &mut [i16; FRAME + ORDER],
     ) {
         let start = EXCITATION_PAST + SUBFRAME * subframe;
-        let (mut y, overflow) =
-            filter::synthesise_checked(a, window(&excitation[..], start), &self.synthesis_memory);
+        let (mut y, overflow) = filter::synthesise_checked::<K>(
+            a,
+            window(&excitation[..], start),
+            &self.synthesis_memory,
+        );
         if overflow {
             excitation.iter_mut().for_each(|e| *e >>= 2);
-            y = filter::synthesise_only(a, window(&excitation[..], start), &self.synthesis_memory);
+            y = filter::synthesise_only::<K>(
+                a,
+                window(&excitation[..], start),
+                &self.synthesis_memory,
+            );
         }
         self.synthesis_memory
             .copy_from_slice(&y[SUBFRAME - ORDER..]);
@@ -297,7 +309,7 @@ impl Decoder {
     }
 
     #[inline(always)]
-    fn decode_noise(
+    fn decode_noise<K: Kernels>(
         &mut self,
         sid: Option<&SidParameters>,
         excitation: &mut [i16; EXCITATION],
@@ -321,7 +333,7 @@ impl Decoder {
         self.lsp_old = lsp;
         let mut samples = self.history();
         for (subframe, a) in a.iter().enumerate() {
-            self.synthesise(a, excitation, subframe, &mut samples);
+            self.synthesise::<K>(a, excitation, subframe, &mut samples);
         }
         self.sharpening = SHARPENING_MIN;
         Synthesis {

@@ -14,6 +14,7 @@ use super::perceptual::{Perceptual, Weighting};
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, Lag, Range, WEIGHTED, WEIGHTED_PAST};
 use super::tables::{GRID_A, GRID_BASE, INIT_LSP};
 use super::{FRAME, Frame, Variant};
+use crate::arch::Kernels;
 
 /// Sharpening of the fixed codebook at reset and after silence, Q14.
 pub const SHARPENING_MIN: i16 = 3277;
@@ -21,8 +22,8 @@ pub const SHARPENING_MIN: i16 = 3277;
 pub const SHARPENING_MAX: i16 = 13017;
 /// First sample of the present frame in the speech buffer.
 const PRESENT: usize = 120;
-/// Bandwidth factor of Annex A's weighting, Q15.
-const GAMMA_A: i16 = 24576;
+/// Powers of 0.75, the bandwidth factor of Annex A's weighting.
+const GAMMA_A: [i16; ORDER + 1] = lpc::powers(24576);
 
 /// State of an encoder between frames.
 #[derive(Clone, Debug)]
@@ -106,7 +107,7 @@ impl Encoder {
     }
 
     #[inline(always)]
-    pub fn encode(&mut self, samples: &[i16; FRAME]) -> Frame {
+    pub fn encode<K: Kernels>(&mut self, samples: &[i16; FRAME]) -> Frame {
         self.pre_filter
             .pre_process(samples, &mut self.speech[WINDOW - FRAME..]);
         let mut r = lpc::autocorrelate(&self.speech);
@@ -131,14 +132,14 @@ impl Encoder {
         work.weighted[..WEIGHTED_PAST].copy_from_slice(&self.weighted);
         work.excitation[..EXCITATION_PAST].copy_from_slice(&self.excitation);
         let weighting = match self.variant {
-            Variant::Base => Some(self.weigh_base(&lsp_new, &mut work)),
+            Variant::Base => Some(self.weigh_base::<K>(&lsp_new, &mut work)),
             Variant::A => None,
         };
         let frame = if active {
-            let parameters = self.encode_active(&lsp_new, weighting.as_ref(), &mut work);
+            let parameters = self.encode_active::<K>(&lsp_new, weighting.as_ref(), &mut work);
             Frame::Speech(bits::pack(&parameters))
         } else {
-            self.encode_silence(weighting.as_ref(), &mut work)
+            self.encode_silence::<K>(weighting.as_ref(), &mut work)
         };
         self.speech.copy_within(FRAME.., 0);
         self.weighted.copy_from_slice(&work.weighted[FRAME..]);
@@ -148,7 +149,7 @@ impl Encoder {
 
     /// Base codec: weighting filters and weighted speech, which also run through silence.
     #[inline(always)]
-    fn weigh_base(&mut self, lsp_new: &Lsp, work: &mut Work) -> [Weighting; 2] {
+    fn weigh_base<K: Kernels>(&mut self, lsp_new: &Lsp, work: &mut Work) -> [Weighting; 2] {
         let weighting = self.perceptual.filters(
             &self.lsp_old,
             lsp_new,
@@ -159,7 +160,11 @@ impl Encoder {
         for (subframe, filters) in weighting.iter().enumerate() {
             let mut residual = [0; SUBFRAME];
             filter::residual(&filters.numerator, self.speech_of(subframe), &mut residual);
-            let y = filter::synthesise(&filters.denominator, &residual, &mut self.weighting_memory);
+            let y = filter::synthesise::<K>(
+                &filters.denominator,
+                &residual,
+                &mut self.weighting_memory,
+            );
             let at = WEIGHTED_PAST + SUBFRAME * subframe;
             work.weighted[at..at + SUBFRAME].copy_from_slice(&y);
         }
@@ -173,7 +178,7 @@ impl Encoder {
     }
 
     #[inline(always)]
-    fn encode_active(
+    fn encode_active<K: Kernels>(
         &mut self,
         lsp_new: &Lsp,
         weighting: Option<&[Weighting; 2]>,
@@ -188,11 +193,11 @@ impl Encoder {
             second: (indices.lower << 5 | indices.upper) as u16,
             ..Parameters::default()
         };
-        let narrowed = a.map(|a| lpc::weight(&a, GAMMA_A));
+        let narrowed = a.map(|a| lpc::weight(&a, &GAMMA_A));
         let open_loop = match weighting {
             Some(_) => pitch::open_loop_base(&work.weighted),
             None => {
-                self.weigh_a(&a, &narrowed, work);
+                self.weigh_a::<K>(&a, &narrowed, work);
                 pitch::open_loop_a(&work.weighted)
             }
         };
@@ -200,7 +205,7 @@ impl Encoder {
         let mut credit = 30;
         for subframe in 0..2 {
             let (lag, choice) = match weighting {
-                Some(weighting) => self.subframe_base(
+                Some(weighting) => self.subframe_base::<K>(
                     &a[subframe],
                     &weighting[subframe],
                     range,
@@ -208,7 +213,7 @@ impl Encoder {
                     &mut credit,
                     work,
                 ),
-                None => self.subframe_a(&narrowed[subframe], range, subframe, work),
+                None => self.subframe_a::<K>(&narrowed[subframe], range, subframe, work),
             };
             let index = match subframe {
                 0 => pitch::encode_first(lag),
@@ -228,12 +233,17 @@ impl Encoder {
 
     /// Annex A: residual into the excitation, and weighted speech from the quantised filters.
     #[inline(always)]
-    fn weigh_a(&mut self, a: &[Predictor; 2], narrowed: &[Predictor; 2], work: &mut Work) {
+    fn weigh_a<K: Kernels>(
+        &mut self,
+        a: &[Predictor; 2],
+        narrowed: &[Predictor; 2],
+        work: &mut Work,
+    ) {
         for subframe in 0..2 {
             let mut residual = [0; SUBFRAME];
             filter::residual(&a[subframe], self.speech_of(subframe), &mut residual);
             let tilted = tilt(&narrowed[subframe]);
-            let y = filter::synthesise(&tilted, &residual, &mut self.weighting_memory);
+            let y = filter::synthesise::<K>(&tilted, &residual, &mut self.weighting_memory);
             let at = WEIGHTED_PAST + SUBFRAME * subframe;
             work.weighted[at..at + SUBFRAME].copy_from_slice(&y);
             let at = work.start(subframe);
@@ -242,7 +252,7 @@ impl Encoder {
     }
 
     #[inline(always)]
-    fn subframe_a(
+    fn subframe_a<K: Kernels>(
         &mut self,
         narrowed: &Predictor,
         range: Range,
@@ -252,10 +262,10 @@ impl Encoder {
         let start = work.start(subframe);
         let mut impulse = [0; SUBFRAME];
         impulse[0] = 4096;
-        let h = filter::synthesise_only(narrowed, &impulse, &[0; ORDER]);
+        let h = filter::synthesise_only::<K>(narrowed, &impulse, &[0; ORDER]);
         let residual: [i16; SUBFRAME] = *window(&work.excitation, start);
-        let target = filter::synthesise_only(narrowed, &residual, &self.target_memory);
-        let lag = pitch::closed_loop_a(
+        let target = filter::synthesise_only::<K>(narrowed, &residual, &self.target_memory);
+        let lag = pitch::closed_loop_a::<K>(
             &target,
             &h,
             &mut work.excitation,
@@ -264,10 +274,10 @@ impl Encoder {
             subframe == 0,
         );
         let vector: [i16; SUBFRAME] = *window(&work.excitation, start);
-        let filtered = filter::synthesise_only(narrowed, &vector, &[0; ORDER]);
+        let filtered = filter::synthesise_only::<K>(narrowed, &vector, &[0; ORDER]);
         let (pitch_gain, tamed) = self.open_gain(&target, &filtered, lag);
         let target2 = subtract(&target, &filtered, pitch_gain.gain);
-        let innovation = codebook::search_a(&target2, &h, lag.whole, self.sharpening);
+        let innovation = codebook::search_a::<K>(&target2, &h, lag.whole, self.sharpening);
         let choice = self.close_subframe(
             &target,
             &filtered,
@@ -282,7 +292,7 @@ impl Encoder {
     }
 
     #[inline(always)]
-    fn subframe_base(
+    fn subframe_base<K: Kernels>(
         &mut self,
         a: &Predictor,
         weighting: &Weighting,
@@ -296,24 +306,29 @@ impl Encoder {
             numerator,
             denominator,
         } = weighting;
-        let h = filter::impulse_response::<SUBFRAME, { SUBFRAME + ORDER }>(numerator, a);
-        let h = filter::synthesise_only(denominator, &h, &[0; ORDER]);
+        let h = filter::impulse_response::<K, SUBFRAME, { SUBFRAME + ORDER }>(numerator, a);
+        let h = filter::synthesise_only::<K>(denominator, &h, &[0; ORDER]);
         let mut residual = [0; SUBFRAME];
         filter::residual(a, self.speech_of(subframe), &mut residual);
         work.excitation[start..start + SUBFRAME].copy_from_slice(&residual);
         let mut error = [0; SUBFRAME + ORDER];
         error[..ORDER].copy_from_slice(&self.error_memory);
-        error[ORDER..].copy_from_slice(&filter::synthesise_only(a, &residual, &self.error_memory));
+        error[ORDER..].copy_from_slice(&filter::synthesise_only::<K>(
+            a,
+            &residual,
+            &self.error_memory,
+        ));
         let mut target = [0; SUBFRAME];
         filter::residual(numerator, &error, &mut target);
-        let target = filter::synthesise_only(denominator, &target, &self.target_memory);
+        let target = filter::synthesise_only::<K>(denominator, &target, &self.target_memory);
         let lag =
             pitch::closed_loop_base(&target, &h, &work.excitation, start, range, subframe == 0);
-        pitch::predict(&mut work.excitation, start, lag);
+        pitch::predict::<K>(&mut work.excitation, start, lag);
         let filtered = filter::convolve(window(&work.excitation, start), &h);
         let (pitch_gain, tamed) = self.open_gain(&target, &filtered, lag);
         let target2 = subtract(&target, &filtered, pitch_gain.gain);
-        let innovation = codebook::search_base(&target2, &h, lag.whole, self.sharpening, credit);
+        let innovation =
+            codebook::search_base::<K>(&target2, &h, lag.whole, self.sharpening, credit);
         let choice = self.close_subframe(
             &target,
             &filtered,
@@ -325,7 +340,7 @@ impl Encoder {
             work,
         );
         let excitation: &[i16; SUBFRAME] = window(&work.excitation, start);
-        let synthesis = filter::synthesise(a, excitation, &mut self.synthesis_memory);
+        let synthesis = filter::synthesise::<K>(a, excitation, &mut self.synthesis_memory);
         let speech: &[i16; SUBFRAME] = window(&self.speech, PRESENT + SUBFRAME * subframe);
         self.error_memory = core::array::from_fn(|j| {
             let n = SUBFRAME - ORDER + j;
@@ -380,7 +395,7 @@ impl Encoder {
         self.taming.update(gains.pitch, lag.whole);
         self.target_memory = core::array::from_fn(|j| {
             let n = SUBFRAME - ORDER + j;
-            let adaptive = extract_h(l_shl(l_mult(filtered[n], gains.pitch), 1));
+            let adaptive = extract_h(l_double(l_mult(filtered[n], gains.pitch)));
             let fixed = extract_h(l_shl(l_mult(innovation.filtered[n], gains.code), 2));
             sub(target[n], add(adaptive, fixed))
         });
@@ -392,7 +407,11 @@ impl Encoder {
 
     /// A frame of silence: comfort noise runs through the filters in place of speech.
     #[inline(always)]
-    fn encode_silence(&mut self, weighting: Option<&[Weighting; 2]>, work: &mut Work) -> Frame {
+    fn encode_silence<K: Kernels>(
+        &mut self,
+        weighting: Option<&[Weighting; 2]>,
+        work: &mut Work,
+    ) -> Frame {
         let search = self.root_search();
         let Some(silence) = &mut self.silence else {
             return Frame::Untransmitted;
@@ -411,9 +430,9 @@ impl Encoder {
             let start = work.start(subframe);
             let excitation: [i16; SUBFRAME] = *window(&work.excitation, start);
             match weighting {
-                None => self.pass_silence_a(a, &excitation, subframe, work),
+                None => self.pass_silence_a::<K>(a, &excitation, subframe, work),
                 Some(weighting) => {
-                    self.pass_silence_base(a, &weighting[subframe], &excitation, subframe)
+                    self.pass_silence_base::<K>(a, &weighting[subframe], &excitation, subframe)
                 }
             }
         }
@@ -422,7 +441,7 @@ impl Encoder {
     }
 
     #[inline(always)]
-    fn pass_silence_a(
+    fn pass_silence_a<K: Kernels>(
         &mut self,
         a: &Predictor,
         excitation: &[i16; SUBFRAME],
@@ -431,23 +450,23 @@ impl Encoder {
     ) {
         let mut residual = [0; SUBFRAME];
         filter::residual(a, self.speech_of(subframe), &mut residual);
-        let narrowed = lpc::weight(a, GAMMA_A);
-        let y = filter::synthesise(&tilt(&narrowed), &residual, &mut self.weighting_memory);
+        let narrowed = lpc::weight(a, &GAMMA_A);
+        let y = filter::synthesise::<K>(&tilt(&narrowed), &residual, &mut self.weighting_memory);
         let at = WEIGHTED_PAST + SUBFRAME * subframe;
         work.weighted[at..at + SUBFRAME].copy_from_slice(&y);
         let x = core::array::from_fn(|i| sub(residual[i], excitation[i]));
-        filter::synthesise(&narrowed, &x, &mut self.target_memory);
+        filter::synthesise::<K>(&narrowed, &x, &mut self.target_memory);
     }
 
     #[inline(always)]
-    fn pass_silence_base(
+    fn pass_silence_base<K: Kernels>(
         &mut self,
         a: &Predictor,
         weighting: &Weighting,
         excitation: &[i16; SUBFRAME],
         subframe: usize,
     ) {
-        let synthesis = filter::synthesise(a, excitation, &mut self.synthesis_memory);
+        let synthesis = filter::synthesise::<K>(a, excitation, &mut self.synthesis_memory);
         let speech: &[i16; SUBFRAME] = window(&self.speech, PRESENT + SUBFRAME * subframe);
         let mut error = [0; SUBFRAME + ORDER];
         error[..ORDER].copy_from_slice(&self.error_memory);
@@ -456,7 +475,7 @@ impl Encoder {
         }
         let mut x = [0; SUBFRAME];
         filter::residual(&weighting.numerator, &error, &mut x);
-        filter::synthesise(&weighting.denominator, &x, &mut self.target_memory);
+        filter::synthesise::<K>(&weighting.denominator, &x, &mut self.target_memory);
         self.error_memory.copy_from_slice(&error[SUBFRAME..]);
     }
 }
@@ -476,13 +495,13 @@ fn tilt(narrowed: &Predictor) -> Predictor {
 /// Target minus the adaptive contribution.
 #[inline(always)]
 fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> [i16; SUBFRAME] {
-    core::array::from_fn(|n| sub(target[n], extract_h(l_shl(l_mult(filtered[n], gain), 1))))
+    core::array::from_fn(|n| sub(target[n], extract_h(l_double(l_mult(filtered[n], gain)))))
 }
 
 /// Total excitation from the adaptive vector (in place) and the code vector.
 #[inline(always)]
 pub fn mix(excitation: &mut [i16], code: &[i16; SUBFRAME], gains: Gains) {
     for (e, c) in excitation.iter_mut().zip(code) {
-        *e = round(l_shl(l_mac(l_mult(*e, gains.pitch), *c, gains.code), 1));
+        *e = round(l_double(l_mac(l_mult(*e, gains.pitch), *c, gains.code)));
     }
 }

@@ -7,6 +7,7 @@
 
 use super::lpc::{ORDER, Predictor};
 use super::ops::*;
+use crate::arch::Kernels;
 
 /// Samples of a subframe.
 pub const SUBFRAME: usize = 40;
@@ -30,13 +31,15 @@ fn finish(sum: i32) -> i16 {
 #[inline(always)]
 pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
     if bounded(sum_magnitudes(a), max_magnitude(x)) {
-        let a = a.map(i32::from);
-        for (n, y) in y.iter_mut().enumerate() {
-            let mut sum = 0;
-            for (j, a) in a.iter().enumerate() {
-                sum += a * i32::from(x[n + ORDER - j]);
+        let mut sums = [0i32; SUBFRAME];
+        for (j, a) in a.iter().enumerate() {
+            let x: &[i16; SUBFRAME] = window(x, ORDER - j);
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum += i32::from(*a) * i32::from(*x);
             }
-            *y = finish(sum);
+        }
+        for (y, sum) in y.iter_mut().zip(&sums) {
+            *y = finish(*sum);
         }
     } else {
         for (n, y) in y.iter_mut().enumerate() {
@@ -52,28 +55,66 @@ pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRA
 /// Work area of a synthesis: memory, then outputs.
 type Area<const L: usize> = [i16; L];
 
-/// Plain synthesis; returns whether the result is exact.
+/// Outputs that are made at a time.
+const BLOCK: usize = 8;
+
+/// Plain synthesis without any limit; returns whether the result is exact, which it is unless an
+/// output or a sum did not fit. What the outputs before a block add to it is found for the whole
+/// block at once.
 #[inline(always)]
-fn synthesise_plain<const N: usize, const L: usize>(
+fn synthesise_plain<K: Kernels, const N: usize, const L: usize>(
     a: &Predictor,
     x: &[i16; N],
     area: &mut Area<L>,
 ) -> bool {
-    let total = sum_magnitudes(a);
+    const { assert!(N <= SUBFRAME) };
     let c = a.map(i32::from);
-    let mut past: [i32; ORDER] = core::array::from_fn(|k| i32::from(area[ORDER - 1 - k]));
-    for n in 0..N {
-        let mut sum = c[0].wrapping_mul(i32::from(x[n]));
-        // Newest last, so that the chain from one output to the next is one product long.
-        for k in (0..ORDER).rev() {
-            sum = sum.wrapping_sub(c[k + 1].wrapping_mul(past[k]));
-        }
-        let y = finish(sum);
-        past.copy_within(0..ORDER - 1, 1);
-        past[0] = i32::from(y);
-        area[ORDER + n] = y;
+    let narrow = a.map(i64::from);
+    let mut tails = [0i32; ORDER + 1 + BLOCK];
+    tails[..ORDER + 1].copy_from_slice(&c);
+    // The memory, then outputs; the last block may go beyond what is asked for.
+    let mut wide = [0i32; ORDER + SUBFRAME];
+    let mut input = [0i16; SUBFRAME];
+    input[..N].copy_from_slice(x);
+    for k in 0..ORDER {
+        wide[k] = i32::from(area[k]);
     }
-    bounded(total, max_magnitude(x).max(max_magnitude(area)))
+    for start in (0..N).step_by(BLOCK) {
+        let past: [i32; ORDER] = *window(&wide, start);
+        let block: &[i16; BLOCK] = window(&input, start);
+        let mut sums = [0x800i32; BLOCK];
+        for i in 0..BLOCK {
+            sums[i] = sums[i].wrapping_add(c[0].wrapping_mul(i32::from(block[i])));
+        }
+        K::recur(&tails, &past, &mut sums);
+        // In 64 bits this stays a chain of single products: vectors of them would only wait for
+        // one another. An output that does not fit may become anything.
+        let mut y = [0i64; BLOCK];
+        macro_rules! outputs {
+            ($($i:literal: $($k:literal)*;)*) => {$(
+                let sum = i64::from(sums[$i]) $(- narrow[$k] * y[$i - $k])*;
+                y[$i] = i64::from(sum as i32 >> 12);
+            )*};
+        }
+        outputs! {
+            0: ;
+            1: 1;
+            2: 2 1;
+            3: 3 2 1;
+            4: 4 3 2 1;
+            5: 5 4 3 2 1;
+            6: 6 5 4 3 2 1;
+            7: 7 6 5 4 3 2 1;
+        }
+        let block: &mut [i32; BLOCK] = window_mut(&mut wide, ORDER + start);
+        *block = y.map(|y| y as i32);
+    }
+    let mut fits = 0;
+    for (y, wide) in area[ORDER..].iter_mut().zip(&wide[ORDER..]) {
+        *y = *wide as i16;
+        fits |= *wide ^ i32::from(*y);
+    }
+    fits == 0 && bounded(sum_magnitudes(a), max_magnitude(x).max(max_magnitude(area)))
 }
 
 /// Synthesis with every limit; returns whether one of them acted.
@@ -103,7 +144,7 @@ fn synthesise_limited<const N: usize, const L: usize>(
 
 /// Synthesis of `x` through `1/A(z)` after the outputs in `memory`, which stay as they are.
 #[inline(always)]
-pub fn synthesise_peek<const N: usize, const L: usize>(
+pub fn synthesise_peek<K: Kernels, const N: usize, const L: usize>(
     a: &Predictor,
     x: &[i16; N],
     memory: &Memory,
@@ -111,7 +152,7 @@ pub fn synthesise_peek<const N: usize, const L: usize>(
     const { assert!(L == N + ORDER) };
     let mut area = [0; L];
     area[..ORDER].copy_from_slice(memory);
-    if !synthesise_plain(a, x, &mut area) {
+    if !synthesise_plain::<K, _, _>(a, x, &mut area) {
         synthesise_limited(a, x, &mut area);
     }
     core::array::from_fn(|n| area[ORDER + n])
@@ -119,49 +160,49 @@ pub fn synthesise_peek<const N: usize, const L: usize>(
 
 /// Synthesis of a subframe; the memory is not changed.
 #[inline(always)]
-pub fn synthesise_only(a: &Predictor, x: &[i16; SUBFRAME], memory: &Memory) -> [i16; SUBFRAME] {
-    synthesise_peek::<SUBFRAME, { SUBFRAME + ORDER }>(a, x, memory)
+pub fn synthesise_only<K: Kernels>(
+    a: &Predictor,
+    x: &[i16; SUBFRAME],
+    memory: &Memory,
+) -> [i16; SUBFRAME] {
+    synthesise_peek::<K, SUBFRAME, { SUBFRAME + ORDER }>(a, x, memory)
 }
 
 /// Synthesis of a subframe; the memory becomes its last ten outputs.
 #[inline(always)]
-pub fn synthesise(a: &Predictor, x: &[i16; SUBFRAME], memory: &mut Memory) -> [i16; SUBFRAME] {
-    let y = synthesise_only(a, x, memory);
+pub fn synthesise<K: Kernels>(
+    a: &Predictor,
+    x: &[i16; SUBFRAME],
+    memory: &mut Memory,
+) -> [i16; SUBFRAME] {
+    let y = synthesise_only::<K>(a, x, memory);
     memory.copy_from_slice(&y[SUBFRAME - ORDER..]);
     y
 }
 
 /// Synthesis of a subframe that also says whether a limit acted (the decoder then rescales).
 #[inline(always)]
-pub fn synthesise_checked(
+pub fn synthesise_checked<K: Kernels>(
     a: &Predictor,
     x: &[i16; SUBFRAME],
     memory: &Memory,
 ) -> ([i16; SUBFRAME], bool) {
     let mut area = [0; SUBFRAME + ORDER];
     area[..ORDER].copy_from_slice(memory);
-    // An output at either end of the range may be a limited one.
-    let plain = synthesise_plain(a, x, &mut area);
-    let extreme = area[ORDER..]
-        .iter()
-        .any(|y| *y == i16::MAX || *y == i16::MIN);
-    let overflow = if plain && !extreme {
-        false
-    } else {
-        synthesise_limited(a, x, &mut area)
-    };
+    let overflow =
+        !synthesise_plain::<K, _, _>(a, x, &mut area) && synthesise_limited(a, x, &mut area);
     (core::array::from_fn(|n| area[ORDER + n]), overflow)
 }
 
 /// Impulse response of `numerator / denominator`, `N` samples.
 #[inline(always)]
-pub fn impulse_response<const N: usize, const L: usize>(
+pub fn impulse_response<K: Kernels, const N: usize, const L: usize>(
     numerator: &Predictor,
     denominator: &Predictor,
 ) -> [i16; N] {
     let mut x = [0; N];
     x[..ORDER + 1].copy_from_slice(numerator);
-    synthesise_peek::<N, L>(denominator, &x, &[0; ORDER])
+    synthesise_peek::<K, N, L>(denominator, &x, &[0; ORDER])
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.
@@ -173,9 +214,17 @@ pub fn convolve(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     })
 }
 
+/// `N` samples of a buffer from `start` on, to be written.
+#[inline(always)]
+pub fn window_mut<const N: usize, T>(x: &mut [T], start: usize) -> &mut [T; N] {
+    x[start..]
+        .first_chunk_mut()
+        .expect("buffers are longer than any window into them")
+}
+
 /// `N` samples of a buffer from `start` on.
 #[inline(always)]
-pub fn window<const N: usize>(x: &[i16], start: usize) -> &[i16; N] {
+pub fn window<const N: usize, T>(x: &[T], start: usize) -> &[T; N] {
     x[start..]
         .first_chunk()
         .expect("buffers are longer than any window into them")

@@ -1,7 +1,7 @@
 //! Gains of the two codebooks: prediction, quantiser, and the taming of the pitch gain
 //! (G.729 3.7.3, 3.9, and the text on error propagation in 3.10).
 
-use super::filter::SUBFRAME;
+use super::filter::{SUBFRAME, window};
 use super::ops::*;
 use super::tables::*;
 
@@ -30,9 +30,29 @@ pub struct PitchGain {
     pub correlation: Scaled,
 }
 
+/// Whether the energies show (Cauchy-Schwarz) that no sum of products can reach a limit.
+#[inline(always)]
+fn are_small(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> bool {
+    let limit = i64::from(MAX_32);
+    energy_wide(1, a) <= limit && energy_wide(1, b) <= limit
+}
+
+/// Sum of products, each limited in order, from one on.
+#[inline(always)]
+fn correlate(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> i32 {
+    if are_small(a, b) {
+        1 + 2 * dot(a, b)
+    } else {
+        mac_chain_from(1, a, b)
+    }
+}
+
 /// Sum of products in order, or `None` when a limit would have acted.
 #[inline(always)]
 fn unlimited(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> Option<i32> {
+    if are_small(a, b) {
+        return Some(2 * dot(a, b));
+    }
     let (mut sum, mut low, mut high) = (0i64, 0i64, 0i64);
     let mut extreme = false;
     for (a, b) in a.iter().zip(b) {
@@ -107,8 +127,8 @@ pub fn correlations(
         }
     };
     let energy = scaled(energy(1, &eighth), 3);
-    let with_target = scaled(mac_chain_from(1, target, &eighth), -7);
-    let with_adaptive = scaled(mac_chain_from(1, adaptive, &eighth), -7);
+    let with_target = scaled(correlate(target, &eighth), -7);
+    let with_adaptive = scaled(correlate(adaptive, &eighth), -7);
     let with_target = Scaled {
         value: negate(with_target.value),
         ..with_target
@@ -327,21 +347,27 @@ pub fn quantise(
     let c: [Dpf; 5] =
         core::array::from_fn(|i| l_extract(l_shr(l_deposit_h(c[i].value), exponents[i] - least)));
     let mut best = (MAX_32, start_1, start_2);
+    let second: &[[i16; 2]; 8] = window(&GBK2, start_2);
+    let c = c.map(|(high, low)| (i32::from(high), i32::from(low)));
+    // Gains are not negative, so no product has -32768 twice.
+    let term = |c: (i32, i32), gain: i32| 2 * (c.0 * gain + ((c.1 * gain) >> 15));
     for (i, first) in GBK1.iter().enumerate().skip(start_1).take(4) {
-        for (j, second) in GBK2.iter().enumerate().skip(start_2).take(8) {
-            let gp = add(first[0], second[0]);
-            if taming && gp >= 16383 {
-                continue;
-            }
-            let factor = extract_l((i32::from(first[1]) + i32::from(second[1])) >> 1);
-            let gc = mult(predicted.value, factor);
-            let distance = mpy_32_16(c[0], mult(gp, gp));
-            let distance = l_add(distance, mpy_32_16(c[1], gp));
-            let distance = l_add(distance, mpy_32_16(c[2], mult(gc, gc)));
-            let distance = l_add(distance, mpy_32_16(c[3], gc));
-            let distance = l_add(distance, mpy_32_16(c[4], mult(gc, gp)));
+        let [first_pitch, first_code] = first.map(i32::from);
+        let mut distances = [0; 8];
+        for (distance, second) in distances.iter_mut().zip(second) {
+            let gp = (first_pitch + i32::from(second[0])).min(32767);
+            let factor = (first_code + i32::from(second[1])) >> 1;
+            let gc = (i32::from(predicted.value) * factor) >> 15;
+            let sum = term(c[0], (gp * gp) >> 15);
+            let sum = l_add(sum, term(c[1], gp));
+            let sum = l_add(sum, term(c[2], (gc * gc) >> 15));
+            let sum = l_add(sum, term(c[3], gc));
+            let sum = l_add(sum, term(c[4], (gc * gp) >> 15));
+            *distance = if taming && gp >= 16383 { MAX_32 } else { sum };
+        }
+        for (j, distance) in distances.into_iter().enumerate() {
             if distance < best.0 {
-                best = (distance, i, j);
+                best = (distance, i, start_2 + j);
             }
         }
     }

@@ -1,50 +1,120 @@
 //! The high-pass filters at the two ends: 140 Hz before the encoder, 100 Hz after the decoder
 //! (G.729 3.1, 4.2.5).
 
+use super::FRAME;
 use super::ops::*;
 
 /// Second-order high-pass in double precision.
 #[derive(Clone, Copy, Debug)]
 pub struct HighPass {
     x: [i16; 2],
-    y: [Dpf; 2],
+    y: [i32; 2],
 }
+
+/// Coefficients: of past outputs, of inputs, and the shift behind them.
+struct Coefficients {
+    a: [i16; 2],
+    b: [i16; 3],
+    shift: i32,
+    /// Inputs up to this cannot bring a sum to its limit, whatever the past.
+    harmless: i32,
+}
+
+/// 140 Hz and half the amplitude.
+const PRE: Coefficients = Coefficients {
+    a: [7807, -3733],
+    b: [1899, -3798, 1899],
+    shift: 3,
+    harmless: 32768,
+};
+/// 100 Hz; the amplitude is doubled afterwards.
+const POST: Coefficients = Coefficients {
+    a: [15836, -7667],
+    b: [7699, -15398, 7699],
+    shift: 2,
+    harmless: 9800,
+};
 
 impl HighPass {
     /// With silence as the past.
     pub const fn new() -> Self {
         Self {
             x: [0; 2],
-            y: [(0, 0); 2],
+            y: [0; 2],
         }
     }
 
+    /// Filters a frame, limit by limit where one could act.
     #[inline(always)]
-    fn step(&mut self, x0: i16, a: [i16; 2], b: [i16; 3], shift: i32) -> i32 {
-        let sum = mpy_32_16(self.y[0], a[0]);
-        let sum = l_add(sum, mpy_32_16(self.y[1], a[1]));
-        let sum = l_mac(sum, x0, b[0]);
-        let sum = l_mac(sum, self.x[0], b[1]);
-        let sum = l_shl(l_mac(sum, self.x[1], b[2]), shift);
-        self.y = [l_extract(sum), self.y[0]];
-        self.x = [x0, self.x[0]];
-        sum
+    fn run(&mut self, input: &[i16; FRAME], c: &Coefficients) -> [i32; FRAME] {
+        let mut x = [0; FRAME + 2];
+        [x[1], x[0]] = self.x;
+        x[2..].copy_from_slice(input);
+        let y = match Self::run_plain(&x, self.y, c) {
+            Some(y) => y,
+            None => Self::run_limited(&x, self.y, c),
+        };
+        self.x = [input[FRAME - 1], input[FRAME - 2]];
+        self.y = [y[FRAME - 1], y[FRAME - 2]];
+        y
     }
 
-    /// Before the encoder: 140 Hz and half the amplitude.
+    /// Without limits: `None` when one could have acted. Harmless inputs and sums that fit after
+    /// the shift are sure to stay inside.
     #[inline(always)]
-    pub fn pre_process(&mut self, input: &[i16; 80], output: &mut [i16]) {
-        for (x, y) in input.iter().zip(output) {
-            *y = round(self.step(*x, [7807, -3733], [1899, -3798, 1899], 3));
+    fn run_plain(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> Option<[i32; FRAME]> {
+        let mut forward = [0i32; FRAME];
+        for n in 0..FRAME {
+            let sum = i32::from(x[n + 2]) * i32::from(c.b[0])
+                + i32::from(x[n + 1]) * i32::from(c.b[1])
+                + i32::from(x[n]) * i32::from(c.b[2]);
+            forward[n] = 2 * sum;
+        }
+        let [mut y1, mut y2] = past.map(i64::from);
+        let [a1, a2] = c.a.map(i64::from);
+        let mut spread = 0;
+        let mut y = [0; FRAME];
+        for n in 0..FRAME {
+            // The truncated product of a double precision value, see `mpy_wide`.
+            let older = i64::from(forward[n]) + 2 * (((y2 >> 1) * a2) >> 15);
+            let sum = older + 2 * (((y1 >> 1) * a1) >> 15);
+            let shifted = sum << c.shift;
+            spread |= shifted ^ (shifted >> 63);
+            (y2, y1) = (y1, i64::from(shifted as i32));
+            y[n] = shifted as i32;
+        }
+        (max_magnitude(x) <= c.harmless && spread >> 31 == 0).then_some(y)
+    }
+
+    /// With every limit, in order.
+    #[inline(never)]
+    fn run_limited(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> [i32; FRAME] {
+        let [mut y1, mut y2] = past;
+        core::array::from_fn(|n| {
+            let sum = l_add(mpy_wide(y1, c.a[0]), mpy_wide(y2, c.a[1]));
+            let sum = l_mac(sum, x[n + 2], c.b[0]);
+            let sum = l_mac(sum, x[n + 1], c.b[1]);
+            let sum = l_shl(l_mac(sum, x[n], c.b[2]), c.shift);
+            (y2, y1) = (y1, sum);
+            sum
+        })
+    }
+
+    /// Before the encoder.
+    #[inline(always)]
+    pub fn pre_process(&mut self, input: &[i16; FRAME], output: &mut [i16]) {
+        let y = self.run(input, &PRE);
+        for (output, y) in output.iter_mut().zip(&y) {
+            *output = round(*y);
         }
     }
 
-    /// After the decoder: 100 Hz and twice the amplitude.
+    /// After the decoder; doubles the amplitude.
     #[inline(always)]
-    pub fn post_process(&mut self, samples: &mut [i16; 80]) {
-        for sample in samples {
-            let sum = self.step(*sample, [15836, -7667], [7699, -15398, 7699], 2);
-            *sample = round(l_shl(sum, 1));
+    pub fn post_process(&mut self, samples: &mut [i16; FRAME]) {
+        let y = self.run(samples, &POST);
+        for (sample, y) in samples.iter_mut().zip(&y) {
+            *sample = round(l_double(*y));
         }
     }
 }

@@ -188,6 +188,39 @@ fn chebyshev(x: i16, f: &[i16; 6], coarse: bool) -> i16 {
     extract_h(l_shl(l_mac(t, f[5], 2048), shift))
 }
 
+/// Whether no sum of [`chebyshev`] can leave 32 bits. The recursion's values are sums of the
+/// coefficients times Chebyshev polynomials of the second kind, of which the n-th is at most n + 1;
+/// with two of them and the products on the way, the weights below bound every partial sum.
+#[inline(always)]
+fn chebyshev_is_plain(f: &[i16; 6]) -> bool {
+    let weights = [0, 8, 5, 3, 1, 1];
+    let sum: i32 = f
+        .iter()
+        .zip(weights)
+        .map(|(f, w)| w * i32::from(*f).abs())
+        .sum();
+    sum < 230_000
+}
+
+/// [`chebyshev`] where no limit can act.
+#[inline(always)]
+fn chebyshev_plain(x: i16, f: &[i16; 6], coarse: bool) -> i16 {
+    let (unit, factor, shift) = if coarse {
+        (1 << 23, 512, 7)
+    } else {
+        (1 << 24, 1024, 6)
+    };
+    let mut b2 = unit;
+    let mut b1 = i32::from(x) * factor + (i32::from(f[1]) << 13);
+    for &f in &f[2..5] {
+        let t = 2 * mpy_wide(b1, x) - (b2 & !1) + (i32::from(f) << 13);
+        b2 = b1;
+        b1 = t;
+    }
+    let t = mpy_wide(b1, x) - (b2 & !1) + (i32::from(f[5]) << 12);
+    clamp_16(t >> (16 - shift))
+}
+
 /// How finely the roots are searched: the grid, and how often an interval is halved.
 #[derive(Clone, Copy)]
 pub struct RootSearch {
@@ -201,7 +234,15 @@ pub struct RootSearch {
 #[inline(always)]
 pub fn az_lsp(a: &Predictor, search: RootSearch) -> Option<Lsp> {
     let polynomials = polynomials(a);
-    let value = |x, which: usize| chebyshev(x, &polynomials.f[which], polynomials.coarse);
+    let plain = polynomials.f.iter().all(chebyshev_is_plain);
+    let value = |x, which: usize| {
+        let f = &polynomials.f[which];
+        if plain {
+            chebyshev_plain(x, f, polynomials.coarse)
+        } else {
+            chebyshev(x, f, polynomials.coarse)
+        }
+    };
     let mut lsp = [0; ORDER];
     let mut found = 0;
     let mut x_low = search.grid[0];
@@ -296,14 +337,21 @@ pub fn interpolate(old: &Lsp, new: &Lsp) -> [Predictor; 2] {
     [lsp_az(&lsp_mean(old, new)), lsp_az(new)]
 }
 
-/// Bandwidth expansion `A(z / gamma)`, gamma in Q15.
-#[inline(always)]
-pub fn weight(a: &Predictor, gamma: i16) -> Predictor {
-    let mut weighted = *a;
-    let mut factor = gamma;
-    for i in 1..=ORDER {
-        weighted[i] = round(l_mult(a[i], factor));
-        factor = round(l_mult(factor, gamma));
+/// Powers of a bandwidth factor, Q15, rounded one after the other.
+pub const fn powers(gamma: i16) -> [i16; ORDER + 1] {
+    let mut powers = [gamma; ORDER + 1];
+    let mut i = 2;
+    while i <= ORDER {
+        powers[i] = ((powers[i - 1] as i32 * gamma as i32 + 0x4000) >> 15) as i16;
+        i += 1;
     }
+    powers
+}
+
+/// Bandwidth expansion `A(z / gamma)` with the powers of gamma.
+#[inline(always)]
+pub fn weight(a: &Predictor, powers: &[i16; ORDER + 1]) -> Predictor {
+    let mut weighted: Predictor = core::array::from_fn(|i| round(l_mult(a[i], powers[i])));
+    weighted[0] = a[0];
     weighted
 }

@@ -170,43 +170,83 @@ pub fn repeat(lsf: &Lsp, mode: usize, memory: &mut Memory) {
     remember(memory, &u);
 }
 
+/// First codebook by element, so that the distances of many vectors are found at once.
+static LSP_CB1_BY_ELEMENT: [[i16; 128]; ORDER] = transposed(&LSP_CB1_VALUES);
+/// Second codebook by element.
+static LSP_CB2_BY_ELEMENT: [[i16; 32]; ORDER] = transposed(&LSP_CB2_VALUES);
+
+const fn transposed<const N: usize>(rows: &[Lsp; N]) -> [[i16; N]; ORDER] {
+    let mut columns = [[0; N]; ORDER];
+    let mut k = 0;
+    while k < N * ORDER {
+        columns[k % ORDER][k / ORDER] = rows[k / ORDER][k % ORDER];
+        k += 1;
+    }
+    columns
+}
+
+/// Where half of the recommendation's (doubled) distances reaches its limit.
+const FAR: u32 = 1 << 30;
+
+/// Adds two distances that were limited, and limits again.
+#[inline(always)]
+fn add_limited<const N: usize>(a: &mut [u32; N], b: &[u32; N]) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = ((*a).min(FAR) + (*b).min(FAR)).min(FAR);
+    }
+}
+
+/// Index of the first smallest distance; 0 when all are at the limit.
+#[inline(always)]
+fn nearest<const N: usize>(distances: &[u32; N]) -> usize {
+    let least = distances.iter().fold(FAR, |least, d| least.min(*d));
+    if least == FAR {
+        0
+    } else {
+        distances.iter().position(|d| *d == least).unwrap_or(0)
+    }
+}
+
 /// First stage of the quantiser: the nearest vector without weights.
 #[inline(always)]
 fn first_stage(target: &Lsp) -> usize {
-    let mut best = (MAX_32, 0);
-    for (c, vector) in LSP_CB1.iter().enumerate() {
-        let distance: i64 = target
-            .iter()
-            .zip(vector)
-            .map(|(t, v)| {
-                let d = i32::from(sub(*t, *v));
-                i64::from(d * d)
-            })
-            .sum();
-        let distance = clamp_32(2 * distance);
-        if distance < best.0 {
-            best = (distance, c);
+    // No more than three squares fit a word; the groups are joined with a limit.
+    let group = |elements: core::ops::Range<usize>| {
+        let mut sums = [0u32; 128];
+        for j in elements {
+            for (sum, v) in sums.iter_mut().zip(&LSP_CB1_BY_ELEMENT[j]) {
+                let d = i32::from(sub(target[j], *v));
+                *sum += (d * d) as u32;
+            }
         }
-    }
-    best.1
+        sums
+    };
+    let mut distances = group(0..3);
+    add_limited(&mut distances, &group(3..6));
+    add_limited(&mut distances, &group(6..8));
+    add_limited(&mut distances, &group(8..10));
+    nearest(&distances)
 }
 
 /// Second stage of the quantiser for the elements from `offset` on.
 #[inline(always)]
 fn second_stage(target: &Lsp, first: &Lsp, w: &Lsp, offset: usize) -> usize {
-    let e: [i16; 5] = core::array::from_fn(|j| sub(target[offset + j], first[offset + j]));
-    let mut best = (MAX_32, 0);
-    for (l, vector) in LSP_CB2.iter().enumerate() {
-        let mut distance = 0;
-        for j in 0..5 {
-            let t = sub(e[j], vector[offset + j]);
-            distance = l_mac(distance, mult(w[offset + j], t), t);
+    let group = |elements: core::ops::Range<usize>| {
+        let mut sums = [0u32; 32];
+        for j in elements {
+            let e = sub(target[j], first[j]);
+            for (sum, v) in sums.iter_mut().zip(&LSP_CB2_BY_ELEMENT[j]) {
+                let t = sub(e, *v);
+                // A weighted difference has the sign of the difference: no term is negative.
+                let weighted = (i32::from(w[j]) * i32::from(t)) >> 15;
+                *sum += (weighted * i32::from(t)) as u32;
+            }
         }
-        if distance < best.0 {
-            best = (distance, l);
-        }
-    }
-    best.1
+        sums
+    };
+    let mut distances = group(offset..offset + 3);
+    add_limited(&mut distances, &group(offset + 3..offset + 5));
+    nearest(&distances)
 }
 
 /// Quantises with one predictor; returns the indices and the distortion.

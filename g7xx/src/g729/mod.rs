@@ -28,6 +28,7 @@ mod vad;
 
 #[cfg(target_arch = "x86_64")]
 use crate::Level;
+use crate::arch::Scalar;
 
 /// Samples of a frame.
 pub const FRAME: usize = 80;
@@ -117,7 +118,7 @@ impl Encoder {
         if Level::current() == Level::Avx2 {
             return crate::arch::x86_64::g729_encode(&mut self.inner, samples);
         }
-        self.inner.encode(samples)
+        self.inner.encode::<Scalar>(samples)
     }
 }
 
@@ -149,6 +150,47 @@ impl Decoder {
         if Level::current() == Level::Avx2 {
             return crate::arch::x86_64::g729_decode(&mut self.inner, input, samples);
         }
-        self.inner.decode(input, samples);
+        self.inner.decode::<Scalar>(input, samples);
     }
+}
+
+/// Encodes one frame of each of several channels: the same bits as [`Encoder::encode`] one by one.
+/// Channels of both variants, with and without VAD, may be mixed, and may differ from
+/// call to call. The shortest of the three slices decides how many are done; returns that number.
+///
+/// ```
+/// use g7xx::g729::{Encoder, Frame, Variant, encode_batch};
+/// let (mut a, mut b) = (Encoder::new(Variant::A, false), Encoder::new(Variant::A, true));
+/// let mut frames = [Frame::Untransmitted; 2];
+/// assert_eq!(encode_batch(&mut [&mut a, &mut b], &[[0; 80]; 2], &mut frames), 2);
+/// ```
+pub fn encode_batch(
+    encoders: &mut [&mut Encoder],
+    samples: &[[i16; FRAME]],
+    frames: &mut [Frame],
+) -> usize {
+    let channels = encoders.iter_mut().zip(samples).zip(frames);
+    channels
+        .map(|((encoder, samples), frame)| *frame = encoder.encode(samples))
+        .count()
+}
+
+/// Decodes one frame of each of several channels: the same samples as [`Decoder::decode`] one by
+/// one. The shortest of the three slices decides how many are done; returns that number.
+///
+/// ```
+/// use g7xx::g729::{Decoder, FrameInput, Variant, decode_batch};
+/// let mut decoder = Decoder::new(Variant::A);
+/// let mut samples = [[0; 80]];
+/// assert_eq!(decode_batch(&mut [&mut decoder], &[FrameInput::Erased], &mut samples), 1);
+/// ```
+pub fn decode_batch(
+    decoders: &mut [&mut Decoder],
+    inputs: &[FrameInput<'_>],
+    samples: &mut [[i16; FRAME]],
+) -> usize {
+    let channels = decoders.iter_mut().zip(inputs).zip(samples);
+    channels
+        .map(|((decoder, input), samples)| decoder.decode(*input, samples))
+        .count()
 }

@@ -138,6 +138,12 @@ pub fn l_shl(x: i32, n: i32) -> i32 {
     }
 }
 
+/// `l_shl` by one, in a form that becomes vectors.
+#[inline(always)]
+pub fn l_double(x: i32) -> i32 {
+    x.saturating_add(x)
+}
+
 /// Shifts right by `n`; left, saturating, when `n` is negative.
 #[inline(always)]
 pub fn l_shr(x: i32, n: i32) -> i32 {
@@ -204,19 +210,32 @@ pub fn l_extract(x: i32) -> Dpf {
 
 #[inline(always)]
 pub fn l_comp((high, low): Dpf) -> i32 {
-    l_mac(l_deposit_h(high), low, 1)
+    debug_assert!(low >= 0);
+    l_deposit_h(high) + 2 * i32::from(low)
 }
+
+// Low words are never negative here: they come from `l_extract`, `log2` or a table. Then the two
+// correction terms below cannot carry a product beyond 32 bits, and only the product of the high
+// words needs its limit (for -32768 twice).
 
 #[inline(always)]
 pub fn mpy_32((h1, l1): Dpf, (h2, l2): Dpf) -> i32 {
-    let x = l_mult(h1, h2);
-    let x = l_mac(x, mult(h1, l2), 1);
-    l_mac(x, mult(l1, h2), 1)
+    debug_assert!(l1 >= 0 && l2 >= 0);
+    let correction = |h: i16, l: i16| 2 * ((i32::from(h) * i32::from(l)) >> 15);
+    l_mult(h1, h2) + correction(h1, l2) + correction(h2, l1)
 }
 
 #[inline(always)]
 pub fn mpy_32_16((high, low): Dpf, n: i16) -> i32 {
-    l_mac(l_mult(high, n), mult(low, n), 1)
+    debug_assert!(low >= 0);
+    l_mult(high, n) + 2 * ((i32::from(low) * i32::from(n)) >> 15)
+}
+
+/// [`mpy_32_16`] of a 32-bit value, for factors that cannot both be -32768 in their high words. The
+/// low halves are never negative, so the two truncated products are one.
+#[inline(always)]
+pub fn mpy_wide(x: i32, n: i16) -> i32 {
+    (((i64::from(x >> 1) * i64::from(n)) >> 15) as i32).wrapping_mul(2)
 }
 
 /// Quotient in Q31 of `0 <= numerator <= denominator`, the denominator normalised.

@@ -1,6 +1,6 @@
 //! Perceptual weighting of the base codec, which follows the shape of the spectrum (G.729 3.3).
 
-use super::lpc::{Lsp, Predictor, lsp_az, lsp_mean, weight};
+use super::lpc::{Lsp, Predictor, lsp_az, lsp_mean, powers, weight};
 use super::lsp::lsp_to_normalised;
 use super::ops::*;
 
@@ -60,8 +60,8 @@ impl Perceptual {
         [(lsp_az(&middle), middle, mean), (*a, *lsp, ratios)].map(|(a, lsp, ratios)| {
             let (gamma1, gamma2) = self.gammas(&lsp, ratios);
             Weighting {
-                numerator: weight(&a, gamma1),
-                denominator: weight(&a, gamma2),
+                numerator: weight(&a, &powers(gamma1)),
+                denominator: weight(&a, &powers(gamma2)),
             }
         })
     }

@@ -2,7 +2,8 @@
 
 use super::filter::{SUBFRAME, convolve, window};
 use super::ops::*;
-use super::tables::{INTER_3, INTER_3L};
+use super::tables::{INTER_3, INTER_3L_VALUES};
+use crate::arch::Kernels;
 
 /// Smallest lag.
 pub const LAG_MIN: i32 = 20;
@@ -210,16 +211,12 @@ pub fn open_loop_base(weighted: &[i16; WEIGHTED]) -> i32 {
 
 /// Correlation of `x` backwards with `h`, normalised to 13 bits.
 #[inline(always)]
-pub fn backward_filter(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
+pub fn backward_filter<K: Kernels>(x: &[i16; SUBFRAME], h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
     let plain = i64::from(max_magnitude(x)) * i64::from(sum_magnitudes(h)) < 1 << 30;
     let y: [i32; SUBFRAME] = if plain {
-        let mut y = [0i32; SUBFRAME];
-        for (j, x) in x.iter().enumerate() {
-            for i in 0..=j {
-                y[i] += i32::from(*x) * i32::from(h[j - i]);
-            }
-        }
-        y.map(|y| 2 * y)
+        let mut padded = [0; 2 * SUBFRAME];
+        padded[..SUBFRAME].copy_from_slice(x);
+        K::correlate_all(&padded, h)
     } else {
         core::array::from_fn(|i| mac_chain(&x[i..], &h[..SUBFRAME - i]))
     };
@@ -240,13 +237,12 @@ const fn phase_taps(phase: usize) -> [i16; 20] {
     taps
 }
 
-const INTER_3L_VALUES: [i16; 31] = INTER_3L;
 static TAPS: [[i16; 20]; 3] = [phase_taps(0), phase_taps(1), phase_taps(2)];
 
 /// Writes the excitation of the past, delayed by `lag`, to the 40 samples from `start` on. For short
 /// lags this reads samples that it has just written.
 #[inline(always)]
-pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
+pub fn predict<K: Kernels>(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
     // A positive fraction means a longer delay, which is the filter's phase 3 - third one sample back.
     let (phase, back) = if lag.third > 0 {
         (3 - lag.third, 1)
@@ -258,16 +254,10 @@ pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
     // No tap set has magnitudes of more than 2^17 in sum: small samples cannot overflow.
     let old = max_magnitude(&excitation[base..start]);
     if old < 8192 {
-        let distance = start - base - 20;
-        let mut done = 0;
-        while done < SUBFRAME {
-            // As many outputs as need nothing that is still to be written.
-            let end = SUBFRAME.min(done + (distance + 1).max(1));
-            for n in done..end {
-                let sum = dot(taps, &excitation[base + n..base + n + 20]);
-                excitation[start + n] = clamp_16((sum + 0x4000) >> 15);
-            }
-            done = end;
+        // The shortest lag leaves at least nine outputs that need none of themselves.
+        for n in (0..SUBFRAME).step_by(8) {
+            let new = K::interpolate(window(&excitation[..], base + n), taps);
+            excitation[start + n..][..8].copy_from_slice(&new);
         }
         if max_magnitude(&excitation[start..start + SUBFRAME]) < 8192 {
             return;
@@ -286,7 +276,7 @@ pub fn predict(excitation: &mut [i16; EXCITATION], start: usize, lag: Lag) {
 /// Closed-loop lag of Annex A; leaves the adaptive vector in the excitation from `start` on, where
 /// the residual of the subframe stood before.
 #[inline(always)]
-pub fn closed_loop_a(
+pub fn closed_loop_a<K: Kernels>(
     target: &[i16; SUBFRAME],
     h: &[i16; SUBFRAME],
     excitation: &mut [i16; EXCITATION],
@@ -294,7 +284,7 @@ pub fn closed_loop_a(
     range: Range,
     first: bool,
 ) -> Lag {
-    let d = backward_filter(target, h);
+    let d = backward_filter::<K>(target, h);
     // |d| is at most 8192, so 40 products with any samples stay within 2^29 * 20; check by magnitude.
     let total = i64::from(sum_magnitudes(&d));
     let value = |v: &[i16; SUBFRAME]| {
@@ -302,22 +292,25 @@ pub fn closed_loop_a(
         correlate(&d, v, plain)
     };
     let mut best = (MIN_32, range.low);
+    let past = &excitation[start - range.high as usize..start + SUBFRAME];
+    let plain = total * i64::from(max_magnitude(past)) < 1 << 30;
     for lag in range.low..=range.high {
-        let c = value(window(&excitation[..], start - lag as usize));
+        let vector: &[i16; SUBFRAME] = window(&excitation[..], start - lag as usize);
+        let c = correlate(&d, vector, plain);
         if c > best.0 {
             best = (c, lag);
         }
     }
     let whole = best.1;
     let mut lag = Lag { whole, third: 0 };
-    predict(excitation, start, lag);
+    predict::<K>(excitation, start, lag);
     if first && whole > 84 {
         return lag;
     }
     let mut vector: [i16; SUBFRAME] = *window(&excitation[..], start);
     let mut max = value(&vector);
     for third in [-1, 1] {
-        predict(excitation, start, Lag { whole, third });
+        predict::<K>(excitation, start, Lag { whole, third });
         let candidate: [i16; SUBFRAME] = *window(&excitation[..], start);
         let c = value(&candidate);
         if c > max {

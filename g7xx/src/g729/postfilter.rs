@@ -4,6 +4,7 @@ use super::filter::{self, Memory, SUBFRAME};
 use super::lpc::{self, ORDER, Predictor};
 use super::ops::*;
 use super::tables::{TAB_HUP_L, TAB_HUP_S};
+use crate::arch::Kernels;
 
 /// Past samples of the residual: the largest lag and half the interpolation filter.
 const PAST: usize = 152;
@@ -15,6 +16,11 @@ const RESPONSE: usize = 20;
 const PHASES: usize = 7;
 /// Smallest weight of the direct signal in the harmonic filter, Q15.
 const GAIN_MIN: i16 = 21845;
+
+/// Powers of 0.55, for the numerator of the short-term filter.
+const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
+/// Powers of 0.70, for its denominator.
+const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
 
 /// State of the post-filter.
 #[derive(Clone, Debug)]
@@ -105,15 +111,15 @@ impl PostFilterBase {
     /// Filters a subframe: `s` is the synthesis with ten samples before it. Returns the result and
     /// the lag if it was voiced, else 0.
     #[inline(always)]
-    pub fn filter(
+    pub fn filter<K: Kernels>(
         &mut self,
         s: &[i16; SUBFRAME + ORDER],
         a: &Predictor,
         lag: i32,
         speech: bool,
     ) -> ([i16; SUBFRAME], i32) {
-        let numerator = lpc::weight(a, 18022);
-        let denominator = lpc::weight(a, 22938);
+        let numerator = lpc::weight(a, &NUMERATOR);
+        let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
         filter::residual(&numerator, s, &mut residual);
         let mut run = [0; RUN];
@@ -125,12 +131,12 @@ impl PostFilterBase {
         };
         self.residual.copy_from_slice(&run[SUBFRAME..]);
         let before = self.memory[ORDER - 1];
-        let (reflection, loudness) = shape(&numerator, &denominator);
+        let (reflection, loudness) = shape::<K>(&numerator, &denominator);
         if loudness > 1024 {
             let factor = div_s(1024, loudness);
             x = x.map(|x| mult_r(x, factor));
         }
-        let y = filter::synthesise(&denominator, &x, &mut self.memory);
+        let y = filter::synthesise::<K>(&denominator, &x, &mut self.memory);
         let mut p = tilt(&y, before, reflection);
         self.control_gain(&s[ORDER..], &mut p);
         (p, voicing)
@@ -169,8 +175,8 @@ impl PostFilterBase {
 
 /// First reflection coefficient of the short-term filter's response, and its loudness.
 #[inline(always)]
-fn shape(numerator: &Predictor, denominator: &Predictor) -> (i16, i16) {
-    let h = filter::impulse_response::<RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
+fn shape<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> (i16, i16) {
+    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
     let total = energy(0, &h);
     let norm = norm_l(total);
     let a0 = extract_h(l_shl(total, norm));

@@ -3,11 +3,17 @@
 use super::filter::{self, Memory, SUBFRAME};
 use super::lpc::{self, ORDER, Predictor};
 use super::ops::*;
+use crate::arch::Kernels;
 
 /// Past samples of the residual: the largest lag.
 const PAST: usize = 143;
 /// Samples of the impulse response for the tilt.
 const RESPONSE: usize = 22;
+
+/// Powers of 0.55, for the numerator of the short-term filter.
+const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
+/// Powers of 0.70, for its denominator.
+const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
 
 /// State of the post-filter.
 #[derive(Clone, Debug)]
@@ -34,15 +40,15 @@ impl PostFilterA {
 
     /// Filters a subframe: `s` is the synthesis with ten samples before it.
     #[inline(always)]
-    pub fn filter(
+    pub fn filter<K: Kernels>(
         &mut self,
         s: &[i16; SUBFRAME + ORDER],
         a: &Predictor,
         lag: i32,
         speech: bool,
     ) -> [i16; SUBFRAME] {
-        let numerator = lpc::weight(a, 18022);
-        let denominator = lpc::weight(a, 22938);
+        let numerator = lpc::weight(a, &NUMERATOR);
+        let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
         filter::residual(&numerator, s, &mut residual);
         let mut run = [0; PAST + SUBFRAME];
@@ -54,12 +60,12 @@ impl PostFilterA {
             residual
         };
         self.residual.copy_from_slice(&run[SUBFRAME..]);
-        let mu = tilt_factor(&numerator, &denominator);
+        let mu = tilt_factor::<K>(&numerator, &denominator);
         for x in &mut x {
             let before = core::mem::replace(&mut self.tilt, *x);
             *x = sub(*x, mult(mu, before));
         }
-        let mut y = filter::synthesise(&denominator, &x, &mut self.memory);
+        let mut y = filter::synthesise::<K>(&denominator, &x, &mut self.memory);
         self.control_gain(&s[ORDER..], &mut y);
         y
     }
@@ -85,9 +91,15 @@ impl PostFilterA {
             let x = inv_sqrt(l_shr(x, exponent - norm));
             mult(round(l_shl(x, 9)), 3276)
         };
-        for y in y {
-            self.gain = add(mult(self.gain, 29491), target);
-            *y = extract_h(l_shl(l_mult(*y, self.gain), 3));
+        // The gain stays between 0 and 32767: nine tenths of it and at most a tenth of the range.
+        let mut gain = i32::from(self.gain);
+        let gains: [i32; SUBFRAME] = core::array::from_fn(|_| {
+            gain = ((gain * 29491) >> 15) + i32::from(target);
+            gain
+        });
+        self.gain = gain as i16;
+        for (y, gain) in y.iter_mut().zip(&gains) {
+            *y = clamp_16((i32::from(*y) * gain) >> 12);
         }
     }
 }
@@ -148,8 +160,8 @@ fn harmonic(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
 
 /// Factor of the tilt filter from the impulse response of the short-term filter, Q15.
 #[inline(always)]
-fn tilt_factor(numerator: &Predictor, denominator: &Predictor) -> i16 {
-    let h = filter::impulse_response::<RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
+fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
+    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
     let t1 = extract_h(energy(0, &h));
     let t2 = extract_h(mac_chain(&h[..RESPONSE - 1], &h[1..]));
     if t2 <= 0 {

@@ -63,7 +63,7 @@ pub static SLOPE_ACOS: [i16; 64] = [
 ];
 
 /// First stage of the LSF quantiser, Q13.
-pub static LSP_CB1: [[i16; 10]; 128] = [
+pub const LSP_CB1_VALUES: [[i16; 10]; 128] = [
     [
         1486, 2168, 3751, 9074, 12134, 13944, 17983, 19173, 21190, 21820,
     ],
@@ -450,8 +450,11 @@ pub static LSP_CB1: [[i16; 10]; 128] = [
     ],
 ];
 
+/// [`LSP_CB1_VALUES`] at one place.
+pub static LSP_CB1: [[i16; 10]; 128] = LSP_CB1_VALUES;
+
 /// Second stage of the LSF quantiser, Q13; lower five for L2, upper five for L3.
-pub static LSP_CB2: [[i16; 10]; 32] = [
+pub const LSP_CB2_VALUES: [[i16; 10]; 32] = [
     [-435, -815, -742, 1033, -518, 582, -1201, 829, 86, 385],
     [-833, -891, 463, -8, -1251, 1450, 72, -231, 864, 661],
     [-1021, 231, -306, 321, -220, -163, -526, -754, -1633, 267],
@@ -485,6 +488,9 @@ pub static LSP_CB2: [[i16; 10]; 32] = [
     [1320, 827, -398, -576, 341, -774, -483, -1247, -70, 98],
     [-163, 674, -11, -886, 531, -1125, -265, -242, 724, 934],
 ];
+
+/// [`LSP_CB2_VALUES`] at one place.
+pub static LSP_CB2: [[i16; 10]; 32] = LSP_CB2_VALUES;
 
 /// Moving-average predictors of the LSF, Q15.
 pub static FG: [[[i16; 10]; 4]; 2] = [
@@ -546,7 +552,7 @@ pub static INTER_3: [i16; 13] = [
 ];
 
 /// Interpolation of the excitation in thirds, Q15.
-pub static INTER_3L: [i16; 31] = [
+pub const INTER_3L_VALUES: [i16; 31] = [
     29443, 25207, 14701, 3143, -4402, -5850, -2783, 1211, 3130, 2259, 0, -1652, -1666, -464, 756,
     1099, 550, -245, -634, -451, 0, 308, 296, 78, -120, -165, -79, 34, 91, 70, 0,
 ];
@@ -792,7 +798,7 @@ mod tests {
         assert_eq!(sums(&GRID_A), (0, -17424390), "GRID_A");
         assert_eq!(sums(&FREQ_PREV_RESET), (128675, 900734), "FREQ_PREV_RESET");
         assert_eq!(sums(&INTER_3), (63966, 96314), "INTER_3");
-        assert_eq!(sums(&INTER_3L), (63865, 96933), "INTER_3L");
+        assert_eq!(sums(&INTER_3L_VALUES), (63865, 96933), "INTER_3L_VALUES");
         assert_eq!(sums(&PRED), (14663, 29652), "PRED");
         assert_eq!(sums(GBK1.as_flattened()), (87162, 1051527), "GBK1");
         assert_eq!(sums(GBK2.as_flattened()), (229081, 4663170), "GBK2");

@@ -1,8 +1,12 @@
 //! x86-64: what the processor can do, and the codecs compiled for it.
 //!
-//! G.729 is compiled a second time with AVX2 allowed: its inner loops are plain sums that the
-//! compiler turns into vectors, and they are the same sums at every level.
+//! G.729 is compiled a second time with AVX2 allowed: most of its inner loops are plain sums that
+//! the compiler turns into vectors; for the rest there are kernels.
 
+pub mod g711;
+mod g729;
+
+use self::g729::Avx2;
 use crate::g729::decoder::Decoder;
 use crate::g729::encoder::Encoder;
 use crate::g729::{FRAME, Frame, FrameInput};
@@ -33,7 +37,7 @@ fn xcr0() -> u64 {
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 fn encode_avx2(encoder: &mut Encoder, samples: &[i16; FRAME]) -> Frame {
-    encoder.encode(samples)
+    encoder.encode::<Avx2>(samples)
 }
 
 /// Encodes a frame with AVX2.
@@ -45,7 +49,7 @@ pub fn g729_encode(encoder: &mut Encoder, samples: &[i16; FRAME]) -> Frame {
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 fn decode_avx2(decoder: &mut Decoder, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
-    decoder.decode(input, samples);
+    decoder.decode::<Avx2>(input, samples);
 }
 
 /// Decodes a frame with AVX2.
