@@ -14,9 +14,10 @@ use tipring::simulator::scenario::Scenario;
 use tipring::simulator::world::{PhoneId, World, WorldSettings};
 use tipring::simulator::{self, Report};
 
-/// Virtual time after which nothing may be left: more than the longest timer, the 300 seconds that an
-/// INVITE may ring; an entry in the heap of deadlines lives until its time even when its call is over.
-const QUIET: Duration = Duration::from_secs(310);
+/// Virtual time after which nothing may be left. A call may ring for 180 seconds, an INVITE for 300
+/// after its last provisional response, and an entry in the heap of deadlines lives until its time
+/// even when its call is over.
+const QUIET: Duration = Duration::from_secs(520);
 
 /// Prints how to repeat a test that panics.
 struct Repeat {
@@ -56,6 +57,8 @@ fn check(test: &'static str, text: &str) -> World {
         (report, world, hash)
     };
     let (first, world, hash) = play();
+    // Shown with --nocapture; what was measured is worth a look.
+    println!("{first}");
     let (second, _, again) = play();
     assert_eq!(first.to_string(), second.to_string(), "the same seed gave another run");
     assert_eq!(hash, again, "the same seed gave another trace");
@@ -332,37 +335,34 @@ fn a_caller_who_cancels_gets_487_and_the_bell_stops() {
 
 #[test]
 fn a_call_survives_drifting_crystals_loss_and_jitter() {
-    let mut text = String::from(
-        r#"seed = 5
-        network = { delay = "20ms", jitter = "15ms" }
-        media = { loss = 1 }
-        card = { demo = { crystal-ppm = 80 } }
-        step = [
-            { who = "phone/203", does = "register" },
-            { who = "phone/203", expect = "registered", within = "2s" },
-            { who = "phone/203", does = "call", number = "105" },
-            { who = "station/105", expect = "ringing", within = "1s" },
-            { who = "station/105", does = "off-hook" },
-            { who = "phone/203", expect = "answered", within = "2s" },
-            { who = "phone/203", does = "speak" },
-        "#,
-    );
-    for _ in 0..5 {
-        text += r#"
-            { wait = "60s" },
-            { who = "station/105", expect = "audio", from = "phone/203", delay-max = "250ms", within = "2s" },
-        "#;
+    for ppm in [80, -50] {
+        let text = format!(
+            r#"seed = 5
+            limit = "20m"
+            network = {{ delay = "20ms", jitter = "15ms" }}
+            media = {{ loss = 1 }}
+            card = {{ demo = {{ crystal-ppm = {ppm} }} }}
+            step = [
+                {{ who = "phone/203", does = "register" }},
+                {{ who = "phone/203", expect = "registered", within = "2s" }},
+                {{ who = "phone/203", does = "call", number = "105" }},
+                {{ who = "station/105", expect = "ringing", within = "1s" }},
+                {{ who = "station/105", does = "off-hook" }},
+                {{ who = "phone/203", expect = "answered", within = "2s" }},
+                {{ who = "phone/203", does = "speak" }},
+                {{ wait = "1s" }},
+                {{ who = "station/105", expect = "audio", from = "phone/203", delay-max = "250ms", holds = "5m" }},
+                {{ who = "phone/203", does = "hush" }},
+                {{ who = "station/105", does = "speak" }},
+                {{ wait = "1s" }},
+                {{ who = "phone/203", expect = "audio", from = "station/105", delay-max = "250ms", holds = "5m" }},
+                {{ who = "phone/203", does = "hang-up" }},
+                {{ wait = "1s" }},
+                {{ who = "station/105", does = "on-hook" }},
+            ]"#
+        );
+        check("a_call_survives_drifting_crystals_loss_and_jitter", &text);
     }
-    text += r#"
-            { who = "phone/203", does = "hush" },
-            { who = "station/105", does = "speak" },
-            { wait = "60s" },
-            { who = "phone/203", expect = "audio", from = "station/105", delay-max = "250ms", within = "2s" },
-            { who = "phone/203", does = "hang-up" },
-            { wait = "1s" },
-            { who = "station/105", does = "on-hook" },
-        ]"#;
-    check("a_call_survives_drifting_crystals_loss_and_jitter", &text);
 }
 
 /// 5 % loss, and 5 % overtaken by what was sent up to 40 ms later.
@@ -386,7 +386,8 @@ fn drawn_faults(seed: u64) -> Faults {
         jitter: Duration::from_millis(up_to(300)),
         loss: Millionths(up_to(200_000) as u32),
         burst: Millionths(up_to(20_000) as u32),
-        burst_length: 20,
+        // Shorter than the repetitions of one message: what is lost for good is lost for every timer.
+        burst_length: 5,
         duplicate: Millionths(up_to(200_000) as u32),
         reorder: Millionths(up_to(300_000) as u32),
         reorder_by: Duration::from_millis(up_to(900)),
@@ -447,7 +448,7 @@ fn one_call(world: &mut World, phone: PhoneId, rng: &mut Rng) {
 #[track_caller]
 fn check_nothing_left(world: &World) {
     let problems = world.checkers().after_quiet(&world.gateway().counts());
-    assert!(problems.is_empty(), "{problems:#?}");
+    assert!(problems.is_empty(), "{problems:#?}\n{:#?}", world.gateway().call_summaries());
     for phone in world.phones() {
         let counts = phone.endpoint().counts();
         let left = (counts.sessions, counts.client_transactions, counts.server_transactions, counts.deadlines);
@@ -476,8 +477,12 @@ fn a_thousand_calls_on_a_bad_network_leave_nothing_behind() {
 
 #[test]
 fn calls_on_networks_drawn_from_the_seed_leave_nothing_behind() {
-    let first = seed_or(1);
-    for seed in first..first + 6 {
+    let seeds: Vec<u64> = match seed_or(0) {
+        // 1078: the callee said BYE because no 2xx of its had come through; the call was never told.
+        0 => (1..=6).chain([1078]).collect(),
+        seed => vec![seed],
+    };
+    for seed in seeds {
         let _repeat = Repeat { test: "calls_on_networks_drawn_from_the_seed_leave_nothing_behind", seed };
         check_nothing_left(&many_calls(seed, drawn_faults(seed), 150));
     }

@@ -5,7 +5,9 @@
 
 use g7xx::Level;
 use g7xx::g729::{Decoder, Encoder, FRAME, Variant};
+use std::time::Instant;
 
+#[allow(clippy::disallowed_methods)]
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [what, variant, level, count, file] = &arguments[..] else {
@@ -33,6 +35,7 @@ fn main() {
     let mut encoder = Encoder::new(variant, false);
     let mut decoder = Decoder::new(variant);
     let mut check = 0u64;
+    let mut start = Instant::now();
     if what == "encode" {
         for frame in frames.iter().cycle().take(count) {
             let frame = encoder.encode(frame);
@@ -47,6 +50,7 @@ fn main() {
             .map(|frame| encoder.encode(frame))
             .collect();
         let mut output = [0; FRAME];
+        start = Instant::now();
         for frame in coded.iter().cycle().take(count) {
             decoder.decode(frame.as_input(), &mut output);
             check = output
@@ -54,5 +58,10 @@ fn main() {
                 .fold(check, |check, sample| check.rotate_left(5) ^ *sample as u64);
         }
     }
-    println!("{level:?} {check:016x}");
+    let seconds = start.elapsed().as_secs_f64();
+    let level = level.map_or("unknown level", Level::name);
+    println!(
+        "{what} {level}: {:.0} channels, check {check:016x}",
+        count as f64 / 100.0 / seconds
+    );
 }

@@ -41,7 +41,7 @@ fn frame(n: u64, channel: u64, noise: &mut Noise) -> [i16; 80] {
             4 => parameter as i16,
             5 => ((time * time * (1 + parameter % 7)) >> 3) as i16,
             6 => {
-                if time % (20 + parameter % 120) == 0 {
+                if time.is_multiple_of(20 + parameter % 120) {
                     -32768
                 } else {
                     random >> 12

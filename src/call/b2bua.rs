@@ -117,9 +117,7 @@ pub fn step(state: State, side: Side, event: TrunkEvent) -> (State, Vec<Action>)
         }
         (State::Releasing(owes), side, TrunkEvent::Rlc) => through(owes, side, Vec::new()),
         // Two RELs crossed: each is answered, and ends what that side owed.
-        (State::Releasing(owes), side, TrunkEvent::Rel(_)) => {
-            through(owes, side, vec![Send(side, TrunkEvent::Rlc)])
-        }
+        (State::Releasing(owes), side, TrunkEvent::Rel(_)) => through(owes, side, vec![Send(side, TrunkEvent::Rlc)]),
         (state, ..) => (state, Vec::new()),
     }
 }
@@ -129,8 +127,7 @@ pub fn step(state: State, side: Side, event: TrunkEvent) -> (State, Vec<Action>)
 pub fn release(state: State, release: Release, b_exists: bool) -> (State, Vec<Action>) {
     match state {
         State::Setup | State::Alerting | State::Answered => {
-            let mut actions =
-                vec![Action::Released(Side::B, release), Action::Send(Side::A, TrunkEvent::Rel(release))];
+            let mut actions = vec![Action::Released(Side::B, release), Action::Send(Side::A, TrunkEvent::Rel(release))];
             if !b_exists {
                 return (State::Releasing(Owes::One(Side::A)), actions);
             }

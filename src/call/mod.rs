@@ -8,8 +8,8 @@ pub mod b2bua;
 pub mod leg;
 pub mod record;
 
-use crate::ids::WorkerId;
 use crate::ids::Id;
+use crate::ids::WorkerId;
 use crate::time::Instant;
 use crate::trunk::{Iam, Release};
 use b2bua::{Side, State};
@@ -76,11 +76,8 @@ impl Call {
 
     /// The record of a call that has ended at `now`.
     pub fn record(&self, now: Instant) -> CallRecord {
-        let (release, released_by, ended_at) = self.released.unwrap_or((
-            Release::here(crate::trunk::Cause::UNSPECIFIED),
-            ReleasedBy::Gateway,
-            now,
-        ));
+        let (release, released_by, ended_at) =
+            self.released.unwrap_or((Release::here(crate::trunk::Cause::UNSPECIFIED), ReleasedBy::Gateway, now));
         CallRecord {
             call: self.number,
             from: self.origin.clone(),

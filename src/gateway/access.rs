@@ -109,7 +109,10 @@ impl Access {
                 // One line for fail2ban and the like; what the peer wrote is escaped.
                 warn!(
                     "auth failed peer={} transport={:?} method={} account=\"{}\" reason=credentials",
-                    flow.remote, flow.transport, request.method.as_str().escape_debug(), user.escape_debug()
+                    flow.remote,
+                    flow.transport,
+                    request.method.as_str().escape_debug(),
+                    user.escape_debug()
                 );
             }
             _ => {}
@@ -130,23 +133,22 @@ impl Gateway {
     /// A new INVITE.
     pub(super) fn incoming(&mut self, session: SessionId, request: &Request, flow: Flow, step: &mut Step<'_>) {
         let now = step.now;
-        let (origin, calling, calling_name, codecs) =
-            match self.access.identify(now, &self.config, request, &flow) {
-                Caller::Phone(index) => {
-                    let phone = &self.config.phones[index];
-                    let name = phone.caller_name.clone().or_else(|| display_of(request));
-                    (format!("phone/{}", phone.name), Some(phone.number.clone()), name, super::audio::CODECS.to_vec())
-                }
-                Caller::Trunk(index) => {
-                    let trunk = &self.config.trunks[index];
-                    let number = request.from().and_then(|from| number_of(&from.uri));
-                    (format!("trunk/{}", trunk.name), number, display_of(request), trunk.codecs.clone())
-                }
-                Caller::Challenge(headers) => {
-                    self.endpoint.reject(now, session, 401, headers, &mut step.sip);
-                    return;
-                }
-            };
+        let (origin, calling, calling_name, codecs) = match self.access.identify(now, &self.config, request, &flow) {
+            Caller::Phone(index) => {
+                let phone = &self.config.phones[index];
+                let name = phone.caller_name.clone().or_else(|| display_of(request));
+                (format!("phone/{}", phone.name), Some(phone.number.clone()), name, super::audio::CODECS.to_vec())
+            }
+            Caller::Trunk(index) => {
+                let trunk = &self.config.trunks[index];
+                let number = request.from().and_then(|from| number_of(&from.uri));
+                (format!("trunk/{}", trunk.name), number, display_of(request), trunk.codecs.clone())
+            }
+            Caller::Challenge(headers) => {
+                self.endpoint.reject(now, session, 401, headers, &mut step.sip);
+                return;
+            }
+        };
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
             let release = Release::here(cause);
             let status = interwork::status_of(release);
@@ -169,7 +171,8 @@ impl Gateway {
         // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
         if let Err(reject) = leg.can_answer() {
             self.forget_stream(leg.stream);
-            let warning = Header::new(HeaderName::Warning, format!("305 {} \"{}\"", self.config.sip.domain, reject.why));
+            let warning =
+                Header::new(HeaderName::Warning, format!("305 {} \"{}\"", self.config.sip.domain, reject.why));
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
@@ -235,10 +238,7 @@ pub(super) fn number_of(uri: &Uri) -> Option<String> {
     let user = uri.user()?;
     let number = user.split(';').next().unwrap_or(&user);
     let is_number = number.chars().all(|c| c.is_ascii_digit() || "+*#-.()".contains(c));
-    let text: String = if is_number {
-        number.chars().filter(|c| !"-.()".contains(*c)).collect()
-    } else {
-        number.to_owned()
-    };
+    let text: String =
+        if is_number { number.chars().filter(|c| !"-.()".contains(*c)).collect() } else { number.to_owned() };
     (!text.is_empty()).then_some(text)
 }

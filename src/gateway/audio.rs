@@ -6,7 +6,9 @@ use crate::call::b2bua::Side;
 use crate::call::leg::{Leg, SipLeg};
 use crate::ids::Id;
 use crate::limits;
-use crate::media::{End, JitterBounds, MediaCommand, MediaEvent, Service, Stream, StreamConfig, StreamId, StreamSettings};
+use crate::media::{
+    End, JitterBounds, MediaCommand, MediaEvent, Service, Stream, StreamConfig, StreamId, StreamSettings,
+};
 use crate::sdp::{self, Agreed, Capabilities, Codec};
 use crate::trunk::{Cause, Release};
 use g7xx::g711::Law;

@@ -108,7 +108,7 @@ impl Level {
     }
 
     fn see(&mut self, slack: i32) {
-        self.mean_q4 += slack - (self.mean_q4 >> 4);
+        self.mean_q4 = self.mean_q4.saturating_add(slack - (self.mean_q4 >> 4));
         let minimum = &mut self.minima[self.window];
         if slack < *minimum {
             *minimum = slack;
@@ -118,8 +118,9 @@ impl Level {
 
     /// All slacks became larger by `samples`, because the position went back.
     fn shift(&mut self, samples: i32) {
-        self.mean_q4 += samples * 16;
-        self.minima.iter_mut().filter(|m| **m != UNSEEN).for_each(|m| *m += samples);
+        // Without a tick for long, a flood could add up to anything.
+        self.mean_q4 = self.mean_q4.saturating_add(samples.saturating_mul(16));
+        self.minima.iter_mut().filter(|m| **m != UNSEEN).for_each(|m| *m = m.saturating_add(samples));
         self.find_floor();
     }
 

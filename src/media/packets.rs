@@ -156,7 +156,8 @@ impl MediaOut {
     pub fn new(layout: &WorkerLayout) -> Self {
         let slot =
             OutgoingSlot { stream: StreamId::from_bits(u64::MAX), to: NO_ADDRESS, len: 0, data: [0; RTP_PACKET_BYTES] };
-        // A port makes at most one audio packet and four event packets in a block; a service one packet.
+        // A port makes at most five packets in a block of 10 ms (audio, the end of a digit three times,
+        // the beginning of the next); a service one.
         let packets_max = usize::from(layout.ports) * 5 + layout.streams_max;
         // A block begins at most two digits on a port, a packet at most one on a stream.
         let digits_max = usize::from(layout.ports) * 2 + PACKETS_PER_BATCH;

@@ -127,6 +127,10 @@ impl Checkers {
         for ((call_id, sequence, ..), invite) in self.invites.iter().filter(|(_, i)| i.status.is_none()).take(5) {
             problems.push(format!("{}: INVITE {sequence} without a final response, Call-ID {call_id}", invite.at));
         }
+        // Calls are numbered from 1, and each has ended: the last number is the count of records.
+        if let Some(last) = self.calls.last().filter(|last| **last != self.calls.len() as u64) {
+            problems.push(format!("{} records of {last} calls", self.calls.len()));
+        }
         problems.extend(left(counts));
         problems
     }

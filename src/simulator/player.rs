@@ -20,6 +20,8 @@ use tipring_hal::Digit;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often a correlation is computed: it costs more than a look.
 const CORRELATE_EVERY: u32 = 5;
+/// How often a delay that must hold is measured.
+const HOLDS_EVERY: Duration = Duration::from_secs(10);
 /// Samples in which a tone must sound without a break: 200 ms, less than the shortest of a cadence.
 const TONE_SAMPLES: usize = 1_600;
 /// A frequency may be off by this share of itself, which is what exchanges are allowed (E.180: 1.5 %).
@@ -130,7 +132,10 @@ impl Player {
             }
             What::Expect { what, within } => {
                 let deadline = limit.min(self.world.now() + *within);
-                let (passed, text) = self.expect(what, deadline);
+                let (mut passed, mut text) = self.expect(what, deadline);
+                if let (true, Expectation::Audio { who, from, delay_min, delay_max, holds }) = (passed, what) {
+                    (passed, text) = self.holds((who, from), (*delay_min, *delay_max), *holds, text);
+                }
                 (text, Some(passed))
             }
         };
@@ -200,6 +205,31 @@ impl Player {
         (false, String::new())
     }
 
+    /// Whether the delay of what was just heard stays within its bounds.
+    fn holds(
+        &mut self,
+        (who, from): (&Actor, &Actor),
+        (min, max): (Duration, Duration),
+        time: Duration,
+        first: String,
+    ) -> (bool, String) {
+        let until = self.world.now() + time;
+        let (mut least, mut greatest) = (Duration::MAX, Duration::ZERO);
+        while self.world.now() < until {
+            self.world.run_until(until.min(self.world.now() + HOLDS_EVERY));
+            let heard = self.ear(who).zip(self.mouth(from));
+            let Some((took, _)) = heard.and_then(|(ear, mouth)| sound::delay(mouth, ear, min, max)) else {
+                return (false, format!("{who} no longer hears {from} within {} ms", max.as_millis()));
+            };
+            (least, greatest) = (least.min(took), greatest.max(took));
+        }
+        if time.is_zero() {
+            return (true, first);
+        }
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        (true, format!("{first}, then for {} s after {:.1} to {:.1} ms", time.as_secs(), ms(least), ms(greatest)))
+    }
+
     /// Whether it is so now, and what was seen.
     fn look(&self, what: &Expectation) -> (bool, String) {
         match what {
@@ -225,7 +255,7 @@ impl Player {
                 let silent = level.is_some_and(|level| level < SILENCE_DBM0_MAX);
                 (silent, format!("{who} hears {}", level.map_or("nothing yet".to_owned(), |l| format!("{l:.1} dBm0"))))
             }
-            Expectation::Audio { who, from, delay_min, delay_max } => self.audio(who, from, *delay_min, *delay_max),
+            Expectation::Audio { who, from, delay_min, delay_max, .. } => self.audio(who, from, *delay_min, *delay_max),
             Expectation::Digits { who, digits } => {
                 let heard = self.entries(who).iter().filter_map(|entry| match entry.noticed {
                     Noticed::Digit(digit) => Some(digit),

@@ -71,7 +71,7 @@
 //! | `released` | phone, peer | its call ended; `status` of the final response, `cause` of Q.850 in Reason |
 //! | `tone` | all | heard now: `hz` (one or a list), `level-dbm0` of each, `tolerance-db` (1) |
 //! | `silence` | all | nothing above -60 dBm0 is heard for 200 ms |
-//! | `audio` | all | what `from` says is heard; `delay-min`, `delay-max` |
+//! | `audio` | all | what `from` says is heard; `delay-min`, `delay-max`; `holds` a time: looked at every 10 s |
 //! | `digits` | all | `digits` heard: as events or in band by a SIP phone, in band by a station |
 //! | `nothing-left` | nobody | no call, dialog, transaction, stream or deadline of the gateway is left |
 
@@ -256,6 +256,8 @@ pub enum Expectation {
         delay_min: Duration,
         /// Greatest.
         delay_max: Duration,
+        /// How long it must stay so.
+        holds: Duration,
     },
     /// Digits were heard.
     Digits {
@@ -551,6 +553,7 @@ fn expectation(table: &mut Table, at: usize, verb: &str) -> Result<Expectation, 
             from: table.required("from", actor)?,
             delay_min: table.optional("delay-min", duration)?.unwrap_or(Duration::ZERO),
             delay_max: table.optional("delay-max", duration)?.unwrap_or(Duration::from_millis(500)),
+            holds: table.optional("holds", duration)?.unwrap_or(Duration::ZERO),
         },
         "digits" => Expectation::Digits { who, digits: table.required("digits", digits)? },
         _ => {

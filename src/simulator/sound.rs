@@ -57,6 +57,9 @@ impl Track {
             self.samples.clear();
             self.dropped = position;
         }
+        if position == self.end() {
+            return self.push(samples);
+        }
         for (position, sample) in (position..).zip(samples) {
             while self.end() < position {
                 self.push(&[0]);

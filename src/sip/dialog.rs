@@ -167,7 +167,8 @@ impl Dialog {
         let same_peer = remote.ip() == self.flow.remote.ip();
         let transport = hop.transport().unwrap_or(if same_peer { self.flow.transport } else { Transport::Udp });
         match transport {
-            Transport::Tcp if same_peer && self.flow.connection.is_some() => self.flow,
+            // Its connection while it lasts, and a new one to where it listens when it does not.
+            Transport::Tcp if same_peer && self.flow.transport == Transport::Tcp => Flow { remote, ..self.flow },
             transport if transport == self.flow.transport => Flow { remote, connection: None, ..self.flow },
             transport => Flow { transport, remote, connection: None, local: self.flow.local },
         }
@@ -195,12 +196,16 @@ mod tests {
 
     fn lines(request: &Request) -> Vec<String> {
         let text = String::from_utf8(request.to_bytes()).unwrap();
-        text.lines().filter(|l| l.starts_with(request.method.as_str()) || l.starts_with("Route")).map(str::to_owned).collect()
+        text.lines()
+            .filter(|l| l.starts_with(request.method.as_str()) || l.starts_with("Route"))
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
     fn loose_routes_stand_above_the_remote_target() {
-        let mut dialog = server_dialog("Contact: <sip:b@10.0.0.3:5070>\r\nRecord-Route: <sip:10.0.0.8;lr>, <sip:p2;lr>\r\n");
+        let mut dialog =
+            server_dialog("Contact: <sip:b@10.0.0.3:5070>\r\nRecord-Route: <sip:10.0.0.8;lr>, <sip:p2;lr>\r\n");
         let bye = dialog.request(Method::Bye);
         assert_eq!(lines(&bye), ["BYE sip:b@10.0.0.3:5070 SIP/2.0", "Route: <sip:10.0.0.8;lr>", "Route: <sip:p2;lr>"]);
         assert_eq!(dialog.next_hop().remote.to_string(), "10.0.0.8:5060");
@@ -211,8 +216,13 @@ mod tests {
 
     #[test]
     fn a_strict_router_becomes_the_request_uri() {
-        let mut dialog = server_dialog("Contact: <sip:b@10.0.0.3>\r\nRecord-Route: <sip:p1;method=INVITE?x=y>\r\nRecord-Route: <sip:p2;lr>\r\n");
-        assert_eq!(lines(&dialog.request(Method::Bye)), ["BYE sip:p1 SIP/2.0", "Route: <sip:p2;lr>", "Route: <sip:b@10.0.0.3>"]);
+        let mut dialog = server_dialog(
+            "Contact: <sip:b@10.0.0.3>\r\nRecord-Route: <sip:p1;method=INVITE?x=y>\r\nRecord-Route: <sip:p2;lr>\r\n",
+        );
+        assert_eq!(
+            lines(&dialog.request(Method::Bye)),
+            ["BYE sip:p1 SIP/2.0", "Route: <sip:p2;lr>", "Route: <sip:b@10.0.0.3>"]
+        );
     }
 
     #[test]
@@ -228,7 +238,10 @@ mod tests {
             .with(HeaderName::RecordRoute, "<sip:p1;lr>, <sip:p2;lr>");
         let contact = NameAddr::new("sip:b@10.0.0.1".parse().unwrap());
         let mut dialog = Dialog::of_client(&invite, &response, contact, flow("10.0.0.2:5060")).unwrap();
-        assert_eq!(lines(&dialog.request(Method::Bye)), ["BYE sip:a@10.0.0.4 SIP/2.0", "Route: <sip:p2;lr>", "Route: <sip:p1;lr>"]);
+        assert_eq!(
+            lines(&dialog.request(Method::Bye)),
+            ["BYE sip:a@10.0.0.4 SIP/2.0", "Route: <sip:p2;lr>", "Route: <sip:p1;lr>"]
+        );
         assert_eq!(dialog.acknowledge(9).cseq().unwrap().to_string(), "9 ACK");
         assert_eq!(dialog.local_seq, 10);
     }

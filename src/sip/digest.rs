@@ -134,8 +134,7 @@ impl Authenticator {
             .iter()
             .map(|algorithm| {
                 let name = algorithm.as_str();
-                let value =
-                    format!("Digest realm={realm}, nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}");
+                let value = format!("Digest realm={realm}, nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}");
                 Header::new(HeaderName::WwwAuthenticate, value)
             })
             .collect()
@@ -457,7 +456,9 @@ mod tests {
 
     #[test]
     fn broken_credentials_never_panic() {
-        for text in ["Digest", "Digest ", "Digest realm", "Digest realm=\"", "Digest realm=\"\\", "Digest ,,=,", "Basic x"] {
+        for text in
+            ["Digest", "Digest ", "Digest realm", "Digest realm=\"", "Digest realm=\"\\", "Digest ,,=,", "Basic x"]
+        {
             let mut server = authenticator();
             let verdict = server.verify(Instant::ZERO, &request(Some(text)), find);
             assert_ne!(verdict, Verdict::Accepted, "{text}");

@@ -119,7 +119,7 @@ impl Endpoint {
         let waits = |machine: &ClientMachine| match machine {
             ClientMachine::Invite(m) => {
                 use super::transaction::client_invite::ClientInvite::*;
-                matches!(m, Calling { .. } | Proceeding)
+                matches!(m, Calling { .. } | Proceeding { .. })
             }
             ClientMachine::NonInvite(m) => {
                 use super::transaction::client_non_invite::ClientNonInvite::*;
@@ -142,7 +142,7 @@ impl Endpoint {
     /// The deadline has come.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Actions) {
         for _ in 0..OWNERS_PER_TIMEOUT {
-            let Some((at, owner)) = self.deadlines.take_due(now) else { return };
+            let Some((at, owner)) = self.deadlines.take_due(now) else { return self.prune() };
             // An entry that its owner did not ask for last is stale.
             match self.scheduled(owner) {
                 Some(scheduled) if *scheduled == Some(at) => *scheduled = None,
@@ -354,6 +354,9 @@ impl Endpoint {
         let (next, action) = match client.machine {
             ClientMachine::Invite(machine) => {
                 let (next, action) = machine.response(now, status, &self.timers, transport);
+                // The INVITE that makes a session is bounded by the session; a re-INVITE is here.
+                let bound = matches!(client.user, User::Request(_)).then_some(now + self.settings.ring_max);
+                let next = next.map(|next| bound.map_or(next, |until| next.bounded(until)));
                 (next.map(ClientMachine::Invite), action)
             }
             ClientMachine::NonInvite(machine) => {

@@ -1,7 +1,8 @@
 //! Header fields with a meaning, parsed on demand and printed by `Display`.
 
 use super::grammar::{
-    Parsed, host, is_space, is_token, number, parameters, port, quoted, separator, space, text_of, token, trim, unescape, whole,
+    Parsed, host, is_space, is_token, number, parameters, port, quoted, separator, space, text_of, token, trim,
+    unescape, whole,
 };
 use super::message::{Method, decode};
 use super::parser::split_list;
@@ -163,7 +164,8 @@ impl Via {
             Host::Name(_) => None,
         };
         let sent_by = self.port.unwrap_or(5060);
-        if let Some(maddr) = self.params.get("maddr").and_then(ip) {
+        // maddr is for multicast (18.1.1); a host that anybody may name would get what it never asked for.
+        if let Some(maddr) = self.params.get("maddr").and_then(ip).filter(IpAddr::is_multicast) {
             return Some(SocketAddr::new(maddr, sent_by));
         }
         let own: Option<IpAddr> = match self.host {
@@ -209,7 +211,11 @@ impl CSeq {
     /// Reads one.
     pub fn parse(value: &[u8]) -> Result<CSeq, Malformed> {
         let cseq = (number::<u32>, take_while1(is_space), token);
-        whole("CSeq", value, cseq.map(|(number, _, method)| CSeq { number, method: Method::from_token(&decode(method)) }))
+        whole(
+            "CSeq",
+            value,
+            cseq.map(|(number, _, method)| CSeq { number, method: Method::from_token(&decode(method)) }),
+        )
     }
 }
 
@@ -314,7 +320,11 @@ mod tests {
     fn addresses_in_all_their_forms() {
         let check = |text: &str, display: Option<&str>, uri: &str, tag: Option<&str>| {
             let address = NameAddr::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
-            assert_eq!((address.display.as_deref(), address.uri.to_string().as_str(), address.tag()), (display, uri, tag), "{text}");
+            assert_eq!(
+                (address.display.as_deref(), address.uri.to_string().as_str(), address.tag()),
+                (display, uri, tag),
+                "{text}"
+            );
         };
         check("sip:a@h;tag=1", None, "sip:a@h", Some("1"));
         check("<sip:a@h;x=1>;tag=1", None, "sip:a@h;x=1", Some("1"));
@@ -324,8 +334,18 @@ mod tests {
         check("isbn:2983792873", None, "isbn:2983792873", None);
         check("<tel:+123;x=y>;tag=", None, "tel:+123;x=y", None);
         for bad in [
-            "", "<>", "sip:a@h?x=y", "\"a <sip:a@h>", "A, B <sip:a@h>", "< sip:a@h>", "<sip:a@h >", "<sip:a@h>;;", "<sip:a@h>;",
-            "<sip:a@h> x", "<sip:a@h", "A.\u{e9} <sip:a@h>",
+            "",
+            "<>",
+            "sip:a@h?x=y",
+            "\"a <sip:a@h>",
+            "A, B <sip:a@h>",
+            "< sip:a@h>",
+            "<sip:a@h >",
+            "<sip:a@h>;;",
+            "<sip:a@h>;",
+            "<sip:a@h> x",
+            "<sip:a@h",
+            "A.\u{e9} <sip:a@h>",
         ] {
             assert!(NameAddr::parse(bad.as_bytes()).is_err(), "{bad}");
         }
@@ -345,6 +365,7 @@ mod tests {
         assert_eq!(address("SIP/2.0/UDP h:5070;received=10.0.0.2;rport=99").as_deref(), Some("10.0.0.2:99"));
         assert_eq!(address("SIP/2.0/UDP [::1]:6;received=::2").as_deref(), Some("[::2]:6"));
         assert_eq!(address("SIP/2.0/UDP h;maddr=224.2.0.1;ttl=1;received=10.0.0.2").as_deref(), Some("224.2.0.1:5060"));
+        assert_eq!(address("SIP/2.0/UDP h;maddr=10.0.0.3;received=10.0.0.2").as_deref(), Some("10.0.0.2:5060"));
         assert_eq!(address("SIP/2.0/UDP h"), None);
     }
 
@@ -363,6 +384,9 @@ mod tests {
         assert_eq!(reason, Reason::q850(16).with_text("Normal; really, \"ok\""));
         assert_eq!(Reason::parse(reason.to_string().as_bytes()), Ok(reason));
         let digest = AuthParams::parse(b"Digest username=\"a,b\", qop=auth,\r\n nc = 00000001,response=\"x\"").unwrap();
-        assert_eq!((digest.get("username"), digest.get("NC"), digest.get("qop")), (Some("a,b"), Some("00000001"), Some("auth")));
+        assert_eq!(
+            (digest.get("username"), digest.get("NC"), digest.get("qop")),
+            (Some("a,b"), Some("00000001"), Some("auth"))
+        );
     }
 }

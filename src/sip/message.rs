@@ -267,7 +267,9 @@ impl Headers {
     /// Elements of all list-valued fields of this name (`Supported: a, b`), as text.
     pub fn tokens(&self, name: &HeaderName) -> Vec<String> {
         self.all(name)
-            .flat_map(|value| super::parser::split_list(value).map(|item| decode(item).into_owned()).collect::<Vec<_>>())
+            .flat_map(|value| {
+                super::parser::split_list(value).map(|item| decode(item).into_owned()).collect::<Vec<_>>()
+            })
             .collect()
     }
 }
@@ -495,11 +497,13 @@ pub fn reason_phrase(status: u16) -> &'static str {
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
-        100..=199 => "Progress",
-        200..=299 => "Success",
-        300..=399 => "Redirection",
-        400..=499 => "Request Failure",
-        500..=599 => "Server Failure",
-        _ => "Global Failure",
+        _ => match status / 100 {
+            1 => "Progress",
+            2 => "Success",
+            3 => "Redirection",
+            4 => "Request Failure",
+            5 => "Server Failure",
+            _ => "Global Failure",
+        },
     }
 }

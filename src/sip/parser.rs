@@ -8,7 +8,7 @@
 //! Not done here: what depends on who we are (methods, schemes, extensions, body types). That is
 //! RFC 3261 8.2 and lives in [`super::uas`].
 
-use super::grammar::{is_token, token, trim};
+use super::grammar::{Parsed, is_token, token, trim};
 use super::headers::{CSeq, NameAddr, Via};
 use super::message::{Header, HeaderName, Headers, Method, Request, Response, decode};
 use super::uri::Uri;
@@ -16,8 +16,9 @@ use crate::limits;
 use memchr::memchr;
 use nom::Parser;
 use nom::bytes::complete::{tag_no_case, take_while1};
+use nom::character::complete::char as byte;
 use nom::combinator::{opt, rest};
-use nom::sequence::preceded;
+use nom::sequence::{preceded, terminated};
 use smallvec::SmallVec;
 
 /// One header field as it stands in the message; the value may contain folds.
@@ -150,7 +151,7 @@ pub enum Refusal<'a> {
         /// Status and reason phrase.
         fault: Fault,
         /// What is there, for the fields that a response copies.
-        lines: Lines<'a>,
+        lines: Box<Lines<'a>>,
     },
 }
 
@@ -160,7 +161,9 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Refusal<'_>> {
     match lines.essentials() {
         Ok((start, via, from, to, call_id, cseq)) => Ok(Message { start, via, from, to, call_id, cseq, lines }),
         Err(fault) => match lines.start {
-            StartLine::Request { method, .. } if method != b"ACK" => Err(Refusal::Answer { fault, lines }),
+            StartLine::Request { method, .. } if method != b"ACK" => {
+                Err(Refusal::Answer { fault, lines: Box::new(lines) })
+            }
             _ => Err(Refusal::Drop(fault.reason)),
         },
     }
@@ -174,14 +177,25 @@ pub(super) fn take_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line.strip_suffix(b"\r").unwrap_or(line), &bytes[end + 1..]))
 }
 
+fn word(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while1(|b| b != b' ')(input)
+}
+
+fn spaces(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while1(|b| b == b' ')(input)
+}
+
+/// Version, code and reason phrase.
+type StatusLine<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+/// The space in front of an empty reason phrase may be missing (RFC 4475 3.1.1.13).
+fn status_line(line: &[u8]) -> Parsed<'_, StatusLine<'_>> {
+    (word, preceded(spaces, word), opt(preceded(byte(' '), rest))).parse(line)
+}
+
 fn start_line(line: &[u8]) -> Result<StartLine<'_>, &'static str> {
-    let word = |input| take_while1(|b| b != b' ')(input);
-    let spaces = |input| take_while1(|b| b == b' ')(input);
-    type Error<'a> = nom::error::Error<&'a [u8]>;
-    if line.len() >= 4 && line[..4].eq_ignore_ascii_case(b"SIP/") {
-        let mut status_line = (word, spaces, word, opt(preceded(nom::character::complete::char(' '), rest)));
-        let parsed: Result<(_, (&[u8], _, &[u8], Option<&[u8]>)), nom::Err<Error<'_>>> = status_line.parse(line);
-        let (_, (version, _, code, reason)) = parsed.map_err(|_| "no status line")?;
+    if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
+        let (_, (version, code, reason)) = status_line(line).map_err(|_| "no status line")?;
         let status = std::str::from_utf8(code).ok().filter(|c| c.len() == 3).and_then(|c| c.parse().ok());
         let status = status.filter(|s| (100..=699).contains(s)).ok_or("status outside 100 to 699")?;
         if !version.eq_ignore_ascii_case(b"SIP/2.0") {
@@ -191,18 +205,17 @@ fn start_line(line: &[u8]) -> Result<StartLine<'_>, &'static str> {
     }
     // Method, and from the other end version: what is between them is the Request-URI, so that
     // white space in it (RFC 4475 3.1.2.8) is seen as an error of the URI.
-    let line = trim(line);
-    let parsed: Result<(&[u8], (&[u8], &[u8])), nom::Err<Error<'_>>> = (token, spaces).parse(line);
-    let (behind, (method, _)) = parsed.map_err(|_| "no start line")?;
+    let (behind, method) = terminated(token, spaces).parse(trim(line)).map_err(|_: Failed<'_>| "no start line")?;
     let gap = behind.iter().rposition(|b| *b == b' ').ok_or("no start line")?;
     let (uri, version) = (trim(&behind[..gap]), &behind[gap + 1..]);
-    let parsed: Result<(&[u8], &[u8]), nom::Err<Error<'_>>> = tag_no_case(&b"SIP/"[..])(version);
-    let (version, _) = parsed.map_err(|_| "no SIP version")?;
+    let (version, _) = tag_no_case(&b"SIP/"[..])(version).map_err(|_: Failed<'_>| "no SIP version")?;
     if uri.is_empty() {
         return Err("no Request-URI");
     }
     Ok(StartLine::Request { method, uri, version })
 }
+
+type Failed<'a> = nom::Err<nom::error::Error<&'a [u8]>>;
 
 impl<'a> Lines<'a> {
     /// Finds start line, fields and body. An error says why this is nothing that could be answered.
@@ -386,7 +399,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn media_type(input: &[u8]) -> super::grammar::Parsed<'_, ()> {
+fn media_type(input: &[u8]) -> Parsed<'_, ()> {
     use super::grammar::{parameters, separator, space};
     (token, separator('/'), token, parameters, space).map(|_| ()).parse(input)
 }

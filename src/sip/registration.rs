@@ -280,7 +280,8 @@ mod tests {
     #[test]
     fn a_life_that_is_too_short_is_refused_and_changes_nothing() {
         let mut registrar = Registrar::default();
-        let response = registrar.register(T0, "alice", &request(1, &["<sip:b@h>", "<sip:a@h>;expires=29"], None), flow());
+        let response =
+            registrar.register(T0, "alice", &request(1, &["<sip:b@h>", "<sip:a@h>;expires=29"], None), flow());
         assert_eq!(response.status, 423);
         assert_eq!(response.headers.text(&HeaderName::MinExpires).as_deref(), Some("30"));
         assert!(registrar.bindings(T0, "alice").is_empty());

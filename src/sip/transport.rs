@@ -335,7 +335,9 @@ mod tests {
 
     #[test]
     fn a_stream_without_readable_length_is_broken() {
-        for line in ["", "Content-Length: five\r\n", "Content-Length: -1\r\n", "l: 1\r\nContent-Length: 2\r\n", "l: 70000\r\n"] {
+        for line in
+            ["", "Content-Length: five\r\n", "Content-Length: -1\r\n", "l: 1\r\nContent-Length: 2\r\n", "l: 70000\r\n"]
+        {
             let bytes = format!("OPTIONS sip:h SIP/2.0\r\n{line}\r\n");
             assert_eq!(frame(bytes.as_bytes()), Frame::Broken(bytes.len()), "{line}");
         }
@@ -345,18 +347,29 @@ mod tests {
     #[test]
     fn the_topmost_via_learns_where_the_request_came_from() {
         let check = |via: &str, expected: &str, answer_to: &str| {
-            let text = format!("OPTIONS sip:a@h SIP/2.0\r\nVia: {via}\r\nFrom: <sip:b@h>;tag=1\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n");
+            let text = format!(
+                "OPTIONS sip:a@h SIP/2.0\r\nVia: {via}\r\nFrom: <sip:b@h>;tag=1\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n"
+            );
             let message = parse(text.as_bytes()).unwrap();
             let mut request = message.to_request().unwrap();
             let remote = "10.0.0.9:777".parse().unwrap();
             stamp(&mut request, &message.via, remote);
             assert_eq!(request.headers.text(&HeaderName::Via).unwrap(), expected);
-            let flow = Flow { transport: Transport::Udp, local: "10.0.0.1:5060".parse().unwrap(), remote, connection: None };
+            let flow =
+                Flow { transport: Transport::Udp, local: "10.0.0.1:5060".parse().unwrap(), remote, connection: None };
             assert_eq!(response_flow(&request, flow).remote.to_string(), answer_to);
         };
         check("SIP/2.0/UDP 10.0.0.9:5070;branch=x", "SIP/2.0/UDP 10.0.0.9:5070;branch=x", "10.0.0.9:5070");
         check("SIP/2.0/UDP host:5070;branch=x", "SIP/2.0/UDP host:5070;branch=x;received=10.0.0.9", "10.0.0.9:5070");
-        check("SIP/2.0/UDP 10.0.0.9;rport;branch=x", "SIP/2.0/UDP 10.0.0.9;rport=777;branch=x;received=10.0.0.9", "10.0.0.9:777");
-        check("SIP/2.0/UDP a;received=6.6.6.6, SIP/2.0/UDP b;x=\"1,2\"", "SIP/2.0/UDP a;received=10.0.0.9, SIP/2.0/UDP b;x=\"1,2\"", "10.0.0.9:5060");
+        check(
+            "SIP/2.0/UDP 10.0.0.9;rport;branch=x",
+            "SIP/2.0/UDP 10.0.0.9;rport=777;branch=x;received=10.0.0.9",
+            "10.0.0.9:777",
+        );
+        check(
+            "SIP/2.0/UDP a;received=6.6.6.6, SIP/2.0/UDP b;x=\"1,2\"",
+            "SIP/2.0/UDP a;received=10.0.0.9, SIP/2.0/UDP b;x=\"1,2\"",
+            "10.0.0.9:5060",
+        );
     }
 }

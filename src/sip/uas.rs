@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn unknown_extensions_are_named() {
         let refused = check("INVITE", "Require: 100rel, x\r\nRequire: y\r\n", "").unwrap();
-        assert_eq!((refused.status, refused.headers.tokens(&HeaderName::Unsupported)), (420, vec!["100rel".into(), "x".into(), "y".into()]));
+        assert_eq!(
+            (refused.status, refused.headers.tokens(&HeaderName::Unsupported)),
+            (420, vec!["100rel".into(), "x".into(), "y".into()])
+        );
         assert_eq!(check("INVITE", "Require:\r\nProxy-Require: z\r\n", ""), None);
     }
 
@@ -137,9 +140,22 @@ mod tests {
     fn bodies_must_be_understood_or_optional() {
         assert_eq!(check("INVITE", "Content-Type: Application / SDP ;x=y\r\n", "v"), None);
         let refused = check("INVITE", "Content-Type: application/isup\r\n", "v").unwrap();
-        assert_eq!((refused.status, refused.headers.tokens(&HeaderName::Accept)), (415, vec!["application/sdp".to_owned()]));
-        assert_eq!(check("INVITE", "Content-Type: application/isup\r\nContent-Disposition: signal; handling=optional\r\n", "v"), None);
-        assert_eq!(check("INVITE", "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v").unwrap().status, 415);
+        assert_eq!(
+            (refused.status, refused.headers.tokens(&HeaderName::Accept)),
+            (415, vec!["application/sdp".to_owned()])
+        );
+        assert_eq!(
+            check(
+                "INVITE",
+                "Content-Type: application/isup\r\nContent-Disposition: signal; handling=optional\r\n",
+                "v"
+            ),
+            None
+        );
+        assert_eq!(
+            check("INVITE", "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v").unwrap().status,
+            415
+        );
         assert_eq!(check("INVITE", "", "v").unwrap().status, 415);
         assert_eq!(check("OPTIONS", "Content-Type: text/plain\r\n", "v"), None);
     }

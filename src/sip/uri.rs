@@ -3,10 +3,10 @@
 //! Parts are kept as they stand on the wire, `%` escapes included; [`Uri::user`] decodes once and
 //! never twice (RFC 4475 3.1.1.3). Comparison by RFC 3261 19.1.4 is [`Uri::equivalent`].
 
+use super::Transport;
 use super::grammar::{escaped_text, host, number, text_of, whole};
 use super::headers::Malformed;
 use super::message::decode;
-use super::Transport;
 use nom::bytes::complete::take_while1;
 use nom::character::complete::char as byte;
 use nom::combinator::opt;
@@ -174,7 +174,9 @@ impl Uri {
             s if s.eq_ignore_ascii_case(b"sip") => SipUri::parse(false, rest).map(Uri::Sip),
             s if s.eq_ignore_ascii_case(b"sips") => SipUri::parse(true, rest).map(Uri::Sip),
             s if s.eq_ignore_ascii_case(b"tel") => parse_tel(rest),
-            _ if rest.is_empty() || !rest.iter().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(b)) => Err(malformed),
+            _ if rest.is_empty() || !rest.iter().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(b)) => {
+                Err(malformed)
+            }
             _ => Ok(Uri::Other { scheme: text_of(scheme), rest: text_of(rest) }),
         }
     }
@@ -256,7 +258,9 @@ impl Uri {
             (Uri::Tel { params: a, .. }, Uri::Tel { params: b, .. }) => {
                 self.user() == other.user() && params_agree(a, b, &["phone-context", "isub", "ext"])
             }
-            (Uri::Other { scheme: a, rest: x }, Uri::Other { scheme: b, rest: y }) => a.eq_ignore_ascii_case(b) && x == y,
+            (Uri::Other { scheme: a, rest: x }, Uri::Other { scheme: b, rest: y }) => {
+                a.eq_ignore_ascii_case(b) && x == y
+            }
             _ => false,
         }
     }
@@ -451,7 +455,10 @@ mod tests {
     fn parts_are_taken_apart_and_printed_as_they_were() {
         let uri = check("sips:alice:secret@example.com:5061;transport=tcp;lr?Subject=x&Priority=urgent");
         let sip = uri.as_sip().unwrap();
-        assert_eq!((sip.user.as_deref(), sip.password.as_deref(), sip.port), (Some("alice"), Some("secret"), Some(5061)));
+        assert_eq!(
+            (sip.user.as_deref(), sip.password.as_deref(), sip.port),
+            (Some("alice"), Some("secret"), Some(5061))
+        );
         assert_eq!(uri.transport(), Some(Transport::Tcp));
         assert!(uri.has_param("LR"));
         assert_eq!(check("sip:[2001:db8::1]:5070").address(), "[2001:db8::1]:5070".parse().ok());
@@ -470,8 +477,27 @@ mod tests {
     #[test]
     fn what_is_no_uri_is_refused() {
         for text in [
-            "", ":", "sip:", "sip:@h", "sip:a@", "sip:a@h:", "sip:a@h:65536", "sip:a b@h", "sip:a@h;", "sip:a@h;=x", "sip:%4@h",
-            "sip:a@h; lr", "<sip:a@h>", "sip:a@h?", "sip:a@[::1", "sip:a@ h", "1x:y", "tel:", "tel:abcxyz", "http:", "sip:a@h@i",
+            "",
+            ":",
+            "sip:",
+            "sip:@h",
+            "sip:a@",
+            "sip:a@h:",
+            "sip:a@h:65536",
+            "sip:a b@h",
+            "sip:a@h;",
+            "sip:a@h;=x",
+            "sip:%4@h",
+            "sip:a@h; lr",
+            "<sip:a@h>",
+            "sip:a@h?",
+            "sip:a@[::1",
+            "sip:a@ h",
+            "1x:y",
+            "tel:",
+            "tel:abcxyz",
+            "http:",
+            "sip:a@h@i",
         ] {
             assert!(text.parse::<Uri>().is_err(), "{text:?}");
         }
@@ -483,9 +509,18 @@ mod tests {
         assert!(same("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtlanTa.CoM;Transport=tcp"));
         assert!(same("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"));
         assert!(same("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"));
-        assert!(same("sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com", "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com"));
-        assert!(same("sip:alice@atlanta.com?subject=project%20x&priority=urgent", "sip:alice@atlanta.com?priority=urgent&subject=project%20x"));
-        assert!(!same("SIP:ALICE@AtLanTa.CoM;Transport=udp".to_lowercase().as_str(), "sip:Alice@atlanta.com;transport=udp"));
+        assert!(same(
+            "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+            "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com"
+        ));
+        assert!(same(
+            "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+            "sip:alice@atlanta.com?priority=urgent&subject=project%20x"
+        ));
+        assert!(!same(
+            "SIP:ALICE@AtLanTa.CoM;Transport=udp".to_lowercase().as_str(),
+            "sip:Alice@atlanta.com;transport=udp"
+        ));
         assert!(!same("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"));
         assert!(!same("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"));
         assert!(!same("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"));

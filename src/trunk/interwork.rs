@@ -93,10 +93,7 @@ pub fn status_of(release: Release) -> u16 {
     if release.cause == Cause::REJECTED && release.location == Location::User {
         return 603;
     }
-    STATUS_OF_CAUSE
-        .iter()
-        .find(|(cause, _)| *cause == release.cause.value())
-        .map_or(500, |(_, status)| *status)
+    STATUS_OF_CAUSE.iter().find(|(cause, _)| *cause == release.cause.value()).map_or(500, |(_, status)| *status)
 }
 
 /// The release that a final status means, when no Reason header says better.

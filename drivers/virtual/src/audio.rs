@@ -90,7 +90,7 @@ struct AudioPort {
     /// The last samples that the line heard, the newest first.
     said: [i32; HYBRID_ECHO.len()],
     /// How many of them, and of those before, were zero without a break.
-    silent_for: u8,
+    silent_for: u32,
     sidetone: i32,
 }
 
@@ -107,7 +107,7 @@ impl AudioPort {
                 first_sample: None,
             },
             said: [0; HYBRID_ECHO.len()],
-            silent_for: u8::MAX,
+            silent_for: u32::MAX,
             sidetone: gain(SIDETONE_TENTH_DB),
         }
     }
@@ -122,6 +122,11 @@ impl AudioPort {
         if !lifted {
             self.mouth.give_up(&mut self.ear.back, &self.shared);
         }
+        if !closed && !lifted && self.rests() {
+            input.fill(0);
+            self.silent_for = self.silent_for.saturating_add(input.len() as u32);
+            return;
+        }
         for (index, (sample, &played)) in input.iter_mut().zip(playing).enumerate() {
             let heard = if closed { amplify(i32::from(played), transmit_gain) } else { 0 };
             let person = self.person.sample(heard);
@@ -133,10 +138,19 @@ impl AudioPort {
         }
     }
 
+    /// Nobody records, and nothing that was heard before can sound again.
+    fn rests(&self) -> bool {
+        let remembered = match &self.person {
+            Person::Echo { heard, .. } => heard.len(),
+            Person::Silent | Person::Tone(_) => 0,
+        };
+        self.ear.tapes.is_empty() && self.silent_for as usize > remembered.max(HYBRID_ECHO.len())
+    }
+
     fn echo(&mut self, heard: i32) -> i32 {
         // Most lines are silent most of the time: nothing was heard for as long as an echo lasts.
         self.silent_for = if heard == 0 { self.silent_for.saturating_add(1) } else { 0 };
-        if usize::from(self.silent_for) > HYBRID_ECHO.len() {
+        if self.silent_for as usize > HYBRID_ECHO.len() {
             return 0;
         }
         self.said.copy_within(..HYBRID_ECHO.len() - 1, 1);

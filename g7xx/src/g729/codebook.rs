@@ -132,16 +132,16 @@ fn correlations(
         return matrix;
     }
     let mut sums = [0i32; SUBFRAME];
-    for n in 0..SUBFRAME {
+    for (n, &now) in g.iter().enumerate() {
         let j = SUBFRAME - 1 - n;
         let delayed: &[i16; SUBFRAME] = window(&reversed, SUBFRAME - n);
         if plain {
             for (sum, delayed) in sums.iter_mut().zip(delayed) {
-                *sum += 2 * i32::from(g[n]) * i32::from(*delayed);
+                *sum += 2 * i32::from(now) * i32::from(*delayed);
             }
         } else {
             for (sum, delayed) in sums.iter_mut().zip(delayed) {
-                *sum = l_mac(*sum, g[n], *delayed);
+                *sum = l_mac(*sum, now, *delayed);
             }
         }
         let negative: &[i16; SUBFRAME] = window(&negative_run, SUBFRAME - n);

@@ -119,7 +119,7 @@ fn synthesise_plain<K: Kernels, const N: usize, const L: usize>(
 
 /// Synthesis with every limit; returns whether one of them acted.
 #[inline(never)]
-fn synthesise_limited<const N: usize, const L: usize>(
+pub fn synthesise_limited<const N: usize, const L: usize>(
     a: &Predictor,
     x: &[i16; N],
     area: &mut Area<L>,

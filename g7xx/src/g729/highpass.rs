@@ -118,3 +118,26 @@ impl HighPass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Noise;
+    use super::*;
+
+    #[test]
+    fn filter_without_limits_is_the_one_with_limits() {
+        let mut noise = Noise::new();
+        let mut plain = 0;
+        for round_of in 0..4000 {
+            let x = noise.values(round_of % 12);
+            let past = [0; 2].map(|_: i32| noise.next() as i32 >> (round_of / 12 % 8));
+            for c in [&PRE, &POST] {
+                if let Some(y) = HighPass::run_plain(&x, past, c) {
+                    plain += 1;
+                    assert_eq!(y, HighPass::run_limited(&x, past, c));
+                }
+            }
+        }
+        assert!(plain > 2000);
+    }
+}

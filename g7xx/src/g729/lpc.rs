@@ -355,3 +355,60 @@ pub fn weight(a: &Predictor, powers: &[i16; ORDER + 1]) -> Predictor {
     weighted[0] = a[0];
     weighted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Noise;
+    use super::*;
+
+    #[test]
+    fn plain_chebyshev_is_the_limited_one() {
+        let mut noise = Noise::new();
+        let mut plain = 0;
+        for round_of in 0..200_000 {
+            let mut f = noise.values::<6>(round_of % 6);
+            let coarse = noise.next() & 1 == 0;
+            f[0] = if coarse { 1024 } else { 2048 };
+            let x = ((noise.next() % 65521) as i32 - 32760) as i16;
+            if chebyshev_is_plain(&f) {
+                plain += 1;
+                assert_eq!(
+                    chebyshev_plain(x, &f, coarse),
+                    chebyshev(x, &f, coarse),
+                    "{x} {f:?} {coarse}"
+                );
+            }
+        }
+        assert!(plain > 50_000);
+    }
+
+    #[test]
+    fn levinson_keeps_the_last_stable_filter() {
+        let mut stable = Stable::new();
+        let mut solve = |high: [i16; 11], low: [i16; 11]| {
+            let mut r = Autocorrelation {
+                high: [0; LAGS],
+                low: [0; LAGS],
+                exponent: 0,
+            };
+            r.high[..11].copy_from_slice(&high);
+            r.low[..11].copy_from_slice(&low);
+            let solved = levinson(&r, &mut stable).is_some();
+            (solved, stable.a)
+        };
+        let first = [4096, -2276, 88, 871, -420, -208, 296, -92, -80, 76, -19];
+        let high = [30000, 15000, 5000, -2000, -1000, 500, 300, 200, 100, 50, 25];
+        assert_eq!(
+            solve(high, core::array::from_fn(|i| 1000 * i as i16)),
+            (true, first)
+        );
+        let alternating = core::array::from_fn(|i| [30000, 0, -30000, 0][i % 4]);
+        assert_eq!(solve(alternating, [0; 11]), (false, first));
+        let flat = [4096, -4096, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(solve([20000; 11], [0; 11]), (true, flat));
+        let falling = [
+            32000, 31500, 30200, 28000, 25000, 21500, 17500, 13000, 8500, 4000, -400,
+        ];
+        assert_eq!(solve(falling, [0; 11]), (false, flat));
+    }
+}

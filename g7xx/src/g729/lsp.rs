@@ -298,3 +298,47 @@ pub fn quantise(lsp: &Lsp, memory: &mut Memory) -> (Indices, Lsp) {
     };
     (indices, lsf_to_lsp(&reconstruct(&indices, memory)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Noise;
+    use super::*;
+
+    #[test]
+    fn stages_find_what_the_chain_of_limited_sums_finds() {
+        let mut noise = Noise::new();
+        for round_of in 0..3000 {
+            let target: Lsp = noise.values::<ORDER>(round_of % 4).map(|t| {
+                if round_of % 3 == 0 {
+                    t
+                } else {
+                    t.saturating_abs()
+                }
+            });
+            let mut best = (MAX_32, 0);
+            for (c, vector) in LSP_CB1.iter().enumerate() {
+                let d: Lsp = core::array::from_fn(|j| sub(target[j], vector[j]));
+                let distance = mac_chain(&d, &d);
+                if distance < best.0 {
+                    best = (distance, c);
+                }
+            }
+            assert_eq!(first_stage(&target), best.1);
+            let w = noise.values::<ORDER>(round_of % 5).map(i16::saturating_abs);
+            let first = &LSP_CB1[best.1];
+            for offset in [0, 5] {
+                let mut best = (MAX_32, 0);
+                for (l, vector) in LSP_CB2.iter().enumerate() {
+                    let distance = (offset..offset + 5).fold(0, |sum, j| {
+                        let t = sub(sub(target[j], first[j]), vector[j]);
+                        l_mac(sum, mult(w[j], t), t)
+                    });
+                    if distance < best.0 {
+                        best = (distance, l);
+                    }
+                }
+                assert_eq!(second_stage(&target, first, &w, offset), best.1);
+            }
+        }
+    }
+}

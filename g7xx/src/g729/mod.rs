@@ -24,6 +24,8 @@ mod pitch;
 mod postfilter;
 mod postfilter_a;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod vad;
 
 #[cfg(target_arch = "x86_64")]

@@ -504,3 +504,92 @@ fn the_packets_of_a_line_have_the_size_that_was_negotiated() {
         }
     }
 }
+
+/// Commands, packets and blocks without any sense, many of them nearly right.
+#[test]
+fn no_order_of_commands_packets_and_blocks_makes_it_panic_or_lose_a_stream() {
+    for seed in 0..20 {
+        let mut rng = crate::rng::Seed::from_number(seed).rng();
+        let mut bench = Bench::new(3);
+        let samples = [80, 160, 320, 1, 37, 240][rng.below(6) as usize];
+        (bench.input, bench.output) = (Block::new(3, samples), Block::new(3, samples));
+        let mut started = 0;
+        let mut sequence = [0u16; 12];
+        for _ in 0..6_000 {
+            let n = rng.below(12);
+            let end = |rng: &mut crate::rng::Rng| match rng.below(3) {
+                0 => End::Port(PortIndex(rng.below(4) as u16)),
+                _ => End::Stream(id(rng.below(12))),
+            };
+            let law = if rng.chance(1, 2) { Law::Mu } else { Law::A };
+            let wild = StreamSettings {
+                remote: rng.chance(9, 10).then(|| far(n)),
+                event_payload_type: rng.chance(2, 3).then_some(100),
+                packet_samples: [0, 1, 80, 160, 480, u16::MAX][rng.below(6) as usize],
+                sends: rng.chance(3, 4),
+                receives: rng.chance(3, 4),
+                ..settings(n, law)
+            };
+            match rng.below(40) {
+                0 | 1 => {
+                    let service = [None, None, Some(Service::Echo), Some(Service::Milliwatt)][rng.below(4) as usize];
+                    let config = StreamConfig { settings: wild, ..config(n, law, service) };
+                    bench.command(MediaCommand::Start(Box::new(Stream::new(config))));
+                    started += 1;
+                }
+                2 => bench.command(MediaCommand::Stop(id(n))),
+                3 => bench.command(MediaCommand::Update(id(n), wild)),
+                4..=6 => {
+                    let (a, b) = (end(&mut rng), end(&mut rng));
+                    bench.command(MediaCommand::Join(a, b));
+                }
+                7 => {
+                    let end = end(&mut rng);
+                    bench.command(MediaCommand::Part(end));
+                }
+                8 => bench.command(MediaCommand::DetectDigits(PortIndex(n as u16 % 4), rng.chance(1, 2))),
+                9..=25 => {
+                    let next = &mut sequence[n as usize];
+                    *next = next.wrapping_add([1, 1, 1, 2, 0, 5_000, u16::MAX][rng.below(7) as usize]);
+                    let mut header = header([0, 8, 100, 100][rng.below(4) as usize], *next, n as u32);
+                    header.timestamp = header.timestamp.wrapping_add([0, 80, 1 << 31][rng.below(3) as usize]);
+                    header.ssrc += u32::from(rng.chance(1, 10));
+                    let payload: Vec<u8> = (0..rng.below(900)).map(|_| rng.next_u64() as u8).collect();
+                    let event = [rng.below(18) as u8, rng.next_u64() as u8, rng.next_u64() as u8, 0];
+                    bench.receive(n, header, if rng.chance(1, 2) { &payload } else { &event });
+                }
+                _ => {
+                    let (low, high) = dtmf_hertz(Digit::ALL[n as usize]);
+                    let mut sines = [Sine::at_level(low, 0), Sine::at_level(high, 300)];
+                    let sounds = rng.chance(1, 2);
+                    for port in 0..3 {
+                        bench.input.port_mut(PortIndex(port)).fill_with(|| {
+                            let sum: i32 = sines.iter_mut().map(|s| i32::from(s.sample())).sum();
+                            if sounds { sum.clamp(-32_768, 32_767) as i16 } else { 0 }
+                        });
+                    }
+                    for _ in 0..rng.below(20) {
+                        bench.tick();
+                    }
+                }
+            }
+        }
+        let stopped = bench.events.iter().filter(|e| matches!(e, MediaEvent::Stopped(_))).count();
+        assert_eq!(stopped + bench.worker.stream_count(), started, "seed {seed}");
+        assert_eq!((bench.out.packets_dropped(), bench.out.events_dropped()), (0, 0), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_flood_without_a_tick_does_no_harm() {
+    let mut bench = line_to_stream();
+    for n in 0..300_000u32 {
+        let header = Header { timestamp: n.wrapping_mul(9_000), ..header(0, n as u16, 1) };
+        assert!(bench.batch.push(id(1), far(1), bench.now, &packet(header, &[0; 8])));
+        if bench.batch.is_full() {
+            bench.worker.receive(bench.now, &mut bench.batch, &mut bench.out);
+            bench.batch.clear();
+        }
+    }
+    bench.tick();
+}

@@ -19,7 +19,8 @@ fn fault(bytes: &[u8]) -> u16 {
 
 #[test]
 fn compact_names_are_read() {
-    let bytes = b"OPTIONS sip:a@h SIP/2.0\r\nv: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\r\nf: <sip:b@h>;tag=1\r\nt: <sip:a@h>\r\n\
+    let bytes =
+        b"OPTIONS sip:a@h SIP/2.0\r\nv: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\r\nf: <sip:b@h>;tag=1\r\nt: <sip:a@h>\r\n\
         i: cid\r\nCSeq: 1 OPTIONS\r\nm: <sip:b@10.0.0.1>\r\nl: 2\r\n\r\nhi";
     let message = ok(bytes);
     assert_eq!((message.call_id, message.from.tag(), message.lines.body), ("cid", Some("1"), &b"hi"[..]));
@@ -40,14 +41,21 @@ fn a_folded_field_is_one_value() {
 fn two_vias_in_one_line_are_two() {
     let bytes = request(&format!("Via: SIP/2.0/UDP p;branch=z9hG4bKa, SIP/2.0/TCP q:5070;branch=z9hG4bKb\r\n{REST}"));
     let message = ok(&bytes);
-    let vias: Vec<Via> = message.lines.all(&HeaderName::Via).flat_map(split_list).map(|v| Via::parse(v).unwrap()).collect();
-    let seen: Vec<_> = vias.iter().map(|v| (v.host.to_string(), v.port, v.unique_branch().unwrap().to_owned())).collect();
-    assert_eq!(seen, [("p".to_owned(), None, "z9hG4bKa".to_owned()), ("q".to_owned(), Some(5070), "z9hG4bKb".to_owned())]);
+    let vias: Vec<Via> =
+        message.lines.all(&HeaderName::Via).flat_map(split_list).map(|v| Via::parse(v).unwrap()).collect();
+    let seen: Vec<_> =
+        vias.iter().map(|v| (v.host.to_string(), v.port, v.unique_branch().unwrap().to_owned())).collect();
+    assert_eq!(
+        seen,
+        [("p".to_owned(), None, "z9hG4bKa".to_owned()), ("q".to_owned(), Some(5070), "z9hG4bKb".to_owned())]
+    );
 }
 
 #[test]
 fn commas_and_brackets_in_a_quoted_name_belong_to_it() {
-    let bytes = request("Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: \"Sm, ith <x>\" <sip:a@example.com>;tag=1\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n");
+    let bytes = request(
+        "Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: \"Sm, ith <x>\" <sip:a@example.com>;tag=1\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n",
+    );
     let message = ok(&bytes);
     assert_eq!(message.from.display.as_deref(), Some("Sm, ith <x>"));
     assert_eq!(message.from.uri.to_string(), "sip:a@example.com");
@@ -55,7 +63,8 @@ fn commas_and_brackets_in_a_quoted_name_belong_to_it() {
 
 #[test]
 fn sent_by_may_be_an_ipv6_address_with_received() {
-    let bytes = request(&format!("Via: SIP/2.0/UDP [2001:db8::9:1]:5070;branch=z9hG4bK1;received=2001:db8::9:255\r\n{REST}"));
+    let bytes =
+        request(&format!("Via: SIP/2.0/UDP [2001:db8::9:1]:5070;branch=z9hG4bK1;received=2001:db8::9:255\r\n{REST}"));
     let message = ok(&bytes);
     assert_eq!(message.via.host, Host::Ip("2001:db8::9:1".parse().unwrap()));
     assert_eq!(message.via.response_address(), "[2001:db8::9:255]:5070".parse().ok());
@@ -65,7 +74,10 @@ use super::super::uri::Host;
 
 #[test]
 fn a_request_uri_may_be_a_tel_uri() {
-    let bytes = format!("INVITE tel:+1-201-555-0123 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{}\r\n", REST.replace("OPTIONS", "INVITE"));
+    let bytes = format!(
+        "INVITE tel:+1-201-555-0123 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{}\r\n",
+        REST.replace("OPTIONS", "INVITE")
+    );
     match ok(bytes.as_bytes()).start {
         Start::Request { method: Method::Invite, uri } => assert_eq!(uri.user().as_deref(), Some("+12015550123")),
         other => panic!("{other:?}"),
@@ -74,13 +86,18 @@ fn a_request_uri_may_be_a_tel_uri() {
 
 #[test]
 fn white_space_may_stand_before_the_colon() {
-    let bytes = request("Via : SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom\t: <sip:b@h>;tag=1\r\nTo  :<sip:a@h>\r\nCall-ID : c\r\nCSeq : 1 OPTIONS\r\n");
+    let bytes = request(
+        "Via : SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom\t: <sip:b@h>;tag=1\r\nTo  :<sip:a@h>\r\nCall-ID : c\r\nCSeq : 1 OPTIONS\r\n",
+    );
     assert_eq!(ok(&bytes).call_id, "c");
 }
 
 #[test]
 fn bare_line_feeds_end_lines() {
-    let bytes = format!("OPTIONS sip:a@h SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nSubject: a\n b\n{}Content-Length: 2\n\nok", REST.replace("\r\n", "\n"));
+    let bytes = format!(
+        "OPTIONS sip:a@h SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nSubject: a\n b\n{}Content-Length: 2\n\nok",
+        REST.replace("\r\n", "\n")
+    );
     let message = ok(bytes.as_bytes());
     assert_eq!(message.lines.body, b"ok");
     assert_eq!(message.lines.to_headers().get(&HeaderName::Subject), Some(&b"a b"[..]));
@@ -108,14 +125,21 @@ fn latin_1_bytes_are_kept() {
 
 #[test]
 fn bytes_behind_the_body_are_noise() {
-    let bytes = format!("{}hello and more", String::from_utf8(request(&format!("Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nContent-Length: 5\r\n{REST}"))).unwrap());
+    let bytes = format!(
+        "{}hello and more",
+        String::from_utf8(request(&format!("Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nContent-Length: 5\r\n{REST}")))
+            .unwrap()
+    );
     assert_eq!(ok(bytes.as_bytes()).lines.body, b"hello");
 }
 
 #[test]
 fn a_binary_isup_body_comes_through() {
     let body = b"\x01\x00\x49\x00\x00\x03\x02\x00\x07\x04\x10\x00\r\n\r\n\xff\x00";
-    let mut bytes = request(&format!("Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nContent-Type: application/ISUP;version=itu-t92+\r\nContent-Length: {}\r\n{REST}", body.len()));
+    let mut bytes = request(&format!(
+        "Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nContent-Type: application/ISUP;version=itu-t92+\r\nContent-Length: {}\r\n{REST}",
+        body.len()
+    ));
     bytes.extend(body);
     let request = ok(&bytes).to_request().unwrap();
     assert_eq!(request.body, body);

@@ -19,6 +19,8 @@ const PROVISIONAL_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(in crate::sip) struct Ringing {
     server: ServerId,
+    /// Its CSeq number; requests in the early dialog may have come since.
+    number: u32,
     pub(super) dialog: Dialog,
     /// When 100 is sent, if nothing is before.
     trying: Option<Instant>,
@@ -83,7 +85,8 @@ impl Endpoint {
             return self.respond(now, server, Response::new(400), out);
         };
         let call_id = dialog.call_id.clone();
-        let ringing = Ringing { server, dialog, trying: Some(now + TRYING_AFTER), again: None };
+        let number = dialog.remote_seq.unwrap_or(0);
+        let ringing = Ringing { server, number, dialog, trying: Some(now + TRYING_AFTER), again: None };
         let id = self.sessions.insert(Session::new(State::Gone, local_tag.clone(), call_id));
         self.by_tag.insert(local_tag, id);
         if let Some(transaction) = self.table.servers.get_mut(server) {
@@ -122,7 +125,7 @@ impl Endpoint {
     pub fn accept(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
         match self.take_state(session) {
             State::Ringing(ringing) => {
-                let Ringing { server, dialog, .. } = *ringing;
+                let Ringing { server, number, dialog, .. } = *ringing;
                 let mut response = Response::new(200)
                     .with(HeaderName::Contact, &dialog.contact)
                     .with(HeaderName::Allow, uas::allow(&self.settings));
@@ -130,7 +133,6 @@ impl Endpoint {
                     response = response.with(HeaderName::Supported, self.settings.supported.join(", "));
                 }
                 self.respond(now, server, response.with_body(body), out);
-                let number = dialog.remote_seq.unwrap_or(0);
                 let unacknowledged = Unacknowledged::new(now, server, number, &self.timers);
                 let answered = Answered { dialog, unacknowledged, closing: None };
                 self.put_state(session, State::Answered(Box::new(answered)));
@@ -279,4 +281,3 @@ impl Endpoint {
         self.refuse(now, id, ringing, Response::new(487), out);
     }
 }
-

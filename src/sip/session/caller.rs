@@ -133,7 +133,12 @@ impl Endpoint {
             && calling.early.len() < FORKS_MAX
             && let Some(client) = self.table.clients.get(answer.client)
         {
-            calling.early.extend(Dialog::of_client(&client.request, &answer.response, calling.contact.clone(), client.flow));
+            calling.early.extend(Dialog::of_client(
+                &client.request,
+                &answer.response,
+                calling.contact.clone(),
+                client.flow,
+            ));
         }
         match std::mem::replace(&mut calling.cancel, Cancel::No) {
             Cancel::No => {
@@ -199,14 +204,7 @@ impl Endpoint {
         self.start_client(now, dialog.next_hop(), bye, User::Nobody(id), out);
     }
 
-    fn rejected(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        mut calling: Box<Calling>,
-        answer: Answer,
-        out: &mut Actions,
-    ) {
+    fn rejected(&mut self, now: Instant, id: SessionId, mut calling: Box<Calling>, answer: Answer, out: &mut Actions) {
         let status = answer.response.status;
         let credentials = self.sessions.get(id).and_then(|session| session.credentials.clone());
         if let Some(credentials) = credentials.filter(|_| !calling.tried && calling.cancel == Cancel::No)
@@ -300,13 +298,7 @@ impl Endpoint {
         self.start_finished_client(now, flow, cancel, User::Nobody(id), out);
     }
 
-    pub(super) fn time_calling(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        mut calling: Box<Calling>,
-        out: &mut Actions,
-    ) {
+    pub(super) fn time_calling(&mut self, now: Instant, id: SessionId, mut calling: Box<Calling>, out: &mut Actions) {
         if calling.end > now {
             return self.put_state(id, State::Calling(calling));
         }
@@ -352,4 +344,3 @@ fn cancel_of(invite: &Request) -> Request {
     let cseq = CSeq { number, method: Method::Cancel };
     cancel.with_headers([Header::new(HeaderName::CSeq, cseq), Header::new(HeaderName::MaxForwards, 70)])
 }
-

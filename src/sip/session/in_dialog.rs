@@ -101,7 +101,13 @@ impl Endpoint {
     fn hung_up(&mut self, now: Instant, id: SessionId, server: ServerId, out: &mut Actions) {
         let request = self.table.servers.get(server).map(|s| s.request.clone());
         self.respond(now, server, Response::new(200), out);
-        match self.take_state(id) {
+        let state = self.take_state(id);
+        self.answer_pending(now, id, out);
+        // Told before the rest is given up: with its last transaction the session itself goes.
+        if let Some(request) = request {
+            self.tell_end(id, Ended::Bye { request }, out);
+        }
+        match state {
             State::Calling(calling) => self.give_up_calling(&calling),
             State::Ringing(ringing) => self.give_up_ringing(now, id, *ringing, out),
             State::Established(established) => {
@@ -109,10 +115,6 @@ impl Endpoint {
                 self.acknowledge_owed(now, id, &established, None, out);
             }
             State::Answered(_) | State::Gone => {}
-        }
-        self.answer_pending(now, id, out);
-        if let Some(request) = request {
-            self.tell_end(id, Ended::Bye { request }, out);
         }
         self.sweep(id);
     }

@@ -90,8 +90,7 @@ impl Endpoint {
                 .with(HeaderName::Contact, &established.dialog.contact)
                 .with(HeaderName::Allow, uas::allow(&self.settings));
         }
-        let outgoing =
-            Outgoing { method, session: Some(session), client: None, credentials, over: false, ack: None };
+        let outgoing = Outgoing { method, session: Some(session), client: None, credentials, over: false, ack: None };
         let id = self.outgoing.insert(outgoing);
         if is_offer {
             established.offer = Offer::Outgoing(id);
@@ -233,13 +232,7 @@ impl Endpoint {
     }
 
     /// A request of ours got no answer.
-    pub(in crate::sip) fn request_failed(
-        &mut self,
-        now: Instant,
-        id: RequestId,
-        failure: Failure,
-        out: &mut Actions,
-    ) {
+    pub(in crate::sip) fn request_failed(&mut self, now: Instant, id: RequestId, failure: Failure, out: &mut Actions) {
         let Some(outgoing) = self.outgoing.get(id) else { return };
         let session = outgoing.session;
         self.settle_request(id, Err(failure), out);

@@ -49,10 +49,13 @@ fn the_callee_hangs_up() {
         pair.check(CALLER, &["ended bye"]);
         pair.check(CALLEE, &["ended Local"]);
         pair.check_empty();
-        assert_eq!(pair.log, ["1 BYE sip:alice@10.0.0.1:5060 SIP/2.0", "0 SIP/2.0 200 OK"].map(|line| match transport {
-            Transport::Udp => line.to_owned(),
-            Transport::Tcp => line.replace(":5060", ":5060;transport=tcp"),
-        }));
+        assert_eq!(
+            pair.log,
+            ["1 BYE sip:alice@10.0.0.1:5060 SIP/2.0", "0 SIP/2.0 200 OK"].map(|line| match transport {
+                Transport::Udp => line.to_owned(),
+                Transport::Tcp => line.replace(":5060", ":5060;transport=tcp"),
+            })
+        );
     }
 }
 
@@ -258,13 +261,11 @@ fn unreachable_peers_and_lost_connections_are_reported() {
 fn offers_in_a_dialog_reach_the_application_and_are_acknowledged() {
     for transport in BOTH {
         let (mut pair, caller, callee) = Pair::established(transport);
-        let request = pair.act(CALLEE, |e, now, out| {
-            e.request_in_dialog(now, callee, Method::Invite, sdp("hold"), vec![], out)
-        });
+        let request =
+            pair.act(CALLEE, |e, now, out| e.request_in_dialog(now, callee, Method::Invite, sdp("hold"), vec![], out));
         assert!(request.is_some());
-        let second = pair.act(CALLEE, |e, now, out| {
-            e.request_in_dialog(now, callee, Method::Update, sdp("more"), vec![], out)
-        });
+        let second =
+            pair.act(CALLEE, |e, now, out| e.request_in_dialog(now, callee, Method::Update, sdp("more"), vec![], out));
         assert_eq!(second, None, "one offer at a time");
         pair.run_ms(5);
         let server = pair.waiting(CALLER);
@@ -365,7 +366,8 @@ fn challenges_are_answered_once() {
     let mut pair = Pair::new(Transport::Udp);
     let mut invite = pair.outgoing(sdp("offer"));
     invite.credentials = Some(Credentials { username: "201".into(), password: "secret".into() });
-    let mut authenticator = digest::Authenticator::new("tipring", Duration::from_secs(60), &crate::rng::Seed::from_number(1));
+    let mut authenticator =
+        digest::Authenticator::new("tipring", Duration::from_secs(60), &crate::rng::Seed::from_number(1));
     pair.act(CALLER, |e, now, out| e.invite(now, invite, out));
     pair.run_ms(5);
     let first = pair.incoming();
@@ -411,7 +413,9 @@ fn requests_outside_of_dialogs_get_their_response() {
         let response = pair.ends[CALLEE].capabilities();
         pair.act(CALLEE, |e, now, out| e.reply(now, server, response, out));
         pair.run_ms(5);
-        let [Event::Response { outcome: Ok(response), session: None, .. }] = pair.events[CALLER].as_slice() else { panic!() };
+        let [Event::Response { outcome: Ok(response), session: None, .. }] = pair.events[CALLER].as_slice() else {
+            panic!()
+        };
         assert!(response.headers.tokens(&HeaderName::Allow).contains(&"INVITE".to_owned()));
         pair.take(CALLER);
         pair.check_empty();
@@ -452,7 +456,12 @@ impl Scripted {
     }
 
     fn receive(&mut self, text: &str) {
-        let flow = Flow { transport: Transport::Udp, local: pair::address(CALLER), remote: pair::address(CALLEE), connection: None };
+        let flow = Flow {
+            transport: Transport::Udp,
+            local: pair::address(CALLER),
+            remote: pair::address(CALLEE),
+            connection: None,
+        };
         self.act(|e, now, out| e.handle_datagram(now, flow, text.as_bytes(), out));
     }
 
@@ -508,7 +517,10 @@ fn repeated_and_merged_requests_are_told_apart() {
 fn requests_for_unknown_dialogs_and_transactions_get_481() {
     let mut it = Scripted::new();
     for method in ["BYE", "INFO", "UPDATE", "INVITE", "OPTIONS"] {
-        assert_eq!(it.request(method, method, "<sip:a@h>;tag=none", ""), ["SIP/2.0 481 Call/Transaction Does Not Exist"]);
+        assert_eq!(
+            it.request(method, method, "<sip:a@h>;tag=none", ""),
+            ["SIP/2.0 481 Call/Transaction Does Not Exist"]
+        );
     }
     assert_eq!(it.request("BYE", "b", "<sip:a@h>", ""), ["SIP/2.0 481 Call/Transaction Does Not Exist"]);
     assert_eq!(it.request("CANCEL", "c", "<sip:a@h>", ""), ["SIP/2.0 481 Call/Transaction Does Not Exist"]);
@@ -522,7 +534,9 @@ fn cancel_and_bye_end_a_ringing_call() {
     it.request("INVITE", "1", "<sip:a@h>", "");
     let answers = it.request("CANCEL", "1", "<sip:a@h>", "Reason: Q.850;cause=16\r\n");
     assert_eq!(answers, ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]);
-    assert!(matches!(&it.events[1], Event::Ended { how: Ended::Cancelled { request }, .. } if request.reasons() == [Reason::q850(16)]));
+    assert!(
+        matches!(&it.events[1], Event::Ended { how: Ended::Cancelled { request }, .. } if request.reasons() == [Reason::q850(16)])
+    );
     assert_eq!(it.request("CANCEL", "1", "<sip:a@h>", ""), ["SIP/2.0 200 OK"], "repeated");
     let tag = |m: &String| m.lines().find(|l| l.starts_with("To:")).unwrap().split("tag=").nth(1).unwrap().to_owned();
 
@@ -556,4 +570,79 @@ fn transactions_are_of_the_kind_of_their_method() {
     it.act(|e, now, out| e.invite(now, invite, out));
     assert!(it.endpoint.table.servers.iter().all(|(_, s)| matches!(s.machine, ServerMachine::Invite(_))));
     assert!(it.endpoint.table.clients.iter().all(|(_, c)| matches!(c.machine, ClientMachine::Invite(_))));
+}
+
+#[test]
+fn what_a_call_asked_to_be_woken_for_is_forgotten_with_it() {
+    let mut pair = Pair::new(Transport::Udp);
+    for _ in 0..300 {
+        let (_, callee) = pair.call(None);
+        pair.act(CALLEE, |e, now, out| e.reject(now, callee, 486, vec![], out));
+        pair.run_ms(5);
+        pair.events[CALLEE].clear();
+    }
+    pair.run_ms(40_000);
+    for end in [CALLER, CALLEE] {
+        let counts = pair.ends[end].counts();
+        assert!(counts.sessions == 0 && counts.deadlines <= 64, "ring_max has 260 s to go: {counts:?}");
+    }
+    pair.check_empty();
+}
+
+#[test]
+fn bytes_of_a_closed_connection_do_not_bring_it_back() {
+    let mut endpoint = Endpoint::new(Settings::default(), &crate::rng::Seed::from_number(1));
+    let connection = Some(ConnectionId(ConnectionId::ACCEPTED));
+    let flow =
+        Flow { transport: Transport::Tcp, local: pair::address(CALLER), remote: pair::address(CALLEE), connection };
+    let mut out = Actions::default();
+    endpoint.handle_stream_bytes(Instant::ZERO, flow, b"OPTIONS sip:h SIP/2.0\r\n\r\n", &mut out);
+    assert!(matches!(out.sends.last(), Some(Send::CloseStream { .. })));
+    endpoint.handle_stream_bytes(Instant::ZERO, flow, b"more", &mut out);
+    assert_eq!(endpoint.counts().connections, 0);
+}
+
+#[test]
+fn a_re_invite_that_is_never_answered_ends_the_session() {
+    let (mut pair, caller, _) = Pair::established(Transport::Udp);
+    pair.act(CALLER, |e, now, out| e.request_in_dialog(now, caller, Method::Invite, sdp("x"), vec![], out));
+    pair.run_ms(5);
+    let server = pair.waiting(CALLEE);
+    pair.act(CALLEE, |e, now, out| e.reply(now, server, Response::new(100), out));
+    pair.run_ms(299_000);
+    pair.check(CALLER, &[]);
+    pair.run_ms(2_000);
+    pair.check(CALLER, &["failed Timeout", "ended Timeout"]);
+    pair.check_empty();
+}
+
+#[test]
+fn requests_in_the_early_dialog_do_not_disturb_the_ack() {
+    let mut it = Scripted::new();
+    it.request("INVITE", "1", "<sip:a@h>", "");
+    let Event::Incoming { session, .. } = it.events[0] else { panic!() };
+    it.act(|e, now, out| e.progress(now, session, 180, None, vec![], out));
+    let ringing = it.sent.pop().unwrap();
+    let to = ringing.lines().find(|l| l.starts_with("To:")).unwrap().to_owned();
+    let in_dialog = |method: &str, number: u32| {
+        format!(
+            "{method} sip:101@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK{method}{number}\r\nFrom: <sip:b@h>;tag=f\r\n{to}\r\nCall-ID: c\r\nCSeq: {number} {method}\r\n\r\n"
+        )
+    };
+    it.receive(&in_dialog("INFO", 2));
+    it.act(|e, now, out| e.accept(now, session, sdp("answer"), out));
+    it.receive(&in_dialog("ACK", 1));
+    assert!(matches!(it.events.last(), Some(Event::Established { .. })), "{:?}", it.events);
+}
+
+#[test]
+fn a_dialog_outlives_its_connection() {
+    let (mut pair, _, callee) = Pair::established(Transport::Tcp);
+    let accepted = ConnectionId(ConnectionId::ACCEPTED);
+    pair.act(CALLEE, |e, now, out| e.handle_stream_closed(now, accepted, out));
+    pair.act(CALLER, |e, now, out| e.handle_stream_closed(now, ConnectionId(1), out));
+    pair.act(CALLEE, |e, now, out| e.terminate(now, callee, None, out));
+    pair.run_ms(10);
+    pair.check(CALLER, &["ended bye"]);
+    pair.check_empty();
 }

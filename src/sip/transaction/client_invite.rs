@@ -29,8 +29,11 @@ pub enum ClientInvite {
         /// Timer B: 64 T1.
         b: Instant,
     },
-    /// A provisional response came. No timer: the user limits how long it rings.
-    Proceeding,
+    /// A provisional response came.
+    Proceeding {
+        /// RFC 3261 has no timer here: the user limits how long it rings, by this or otherwise.
+        until: Option<Instant>,
+    },
     /// 300 to 699 came and is acknowledged.
     Completed {
         /// Timer D: as long as the server may repeat its response.
@@ -59,11 +62,12 @@ impl ClientInvite {
     ) -> (Option<Self>, ClientAction) {
         use ClientInvite::*;
         match (self, status) {
-            (Calling { .. } | Proceeding, ..=199) => (Some(Proceeding), ClientAction::Deliver),
-            (Calling { .. } | Proceeding, 200..=299) => {
+            (Calling { .. }, ..=199) => (Some(Proceeding { until: None }), ClientAction::Deliver),
+            (Proceeding { until }, ..=199) => (Some(Proceeding { until }), ClientAction::Deliver),
+            (Calling { .. } | Proceeding { .. }, 200..=299) => {
                 (Some(Accepted { m: now + timers.t1_64() }), ClientAction::Deliver)
             }
-            (Calling { .. } | Proceeding, _) => {
+            (Calling { .. } | Proceeding { .. }, _) => {
                 // "Timer D: at least 32 s for unreliable transports, 0 s for reliable ones" (17.1.1.2);
                 // 32 s are 64 T1 of the default T1, which is what the server waits.
                 let next = match transport {
@@ -78,11 +82,20 @@ impl ClientInvite {
         }
     }
 
+    /// Gives up at this time if it still waits for a final response then and no other time was set.
+    #[must_use]
+    pub fn bounded(self, until: Instant) -> Self {
+        match self {
+            ClientInvite::Proceeding { until: None } => ClientInvite::Proceeding { until: Some(until) },
+            state => state,
+        }
+    }
+
     /// A timer may be due.
     pub fn timeout(self, now: Instant) -> (Option<Self>, ClientAction) {
         use ClientInvite::*;
         match self {
-            Calling { b, .. } if b <= now => (None, ClientAction::TimedOut),
+            Calling { b: end, .. } | Proceeding { until: Some(end) } if end <= now => (None, ClientAction::TimedOut),
             Calling { a: Some(a), b } if a.at <= now => {
                 (Some(Calling { a: Some(a.doubled(now, None)), b }), ClientAction::Send)
             }
@@ -95,7 +108,7 @@ impl ClientInvite {
     pub fn deadline(&self) -> Option<Instant> {
         match self {
             ClientInvite::Calling { a, b } => Some(a.map_or(*b, |a| a.at.min(*b))),
-            ClientInvite::Proceeding => None,
+            ClientInvite::Proceeding { until } => *until,
             ClientInvite::Completed { d: end } | ClientInvite::Accepted { m: end } => Some(*end),
         }
     }

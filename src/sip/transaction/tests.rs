@@ -50,8 +50,10 @@ fn an_invite_is_repeated_at_doubling_intervals_and_given_up_after_64_t1() {
 fn an_invite_that_rings_is_not_repeated() {
     let calling = ClientInvite::new(at(0), &TIMERS, Transport::Udp);
     let (next, action) = calling.response(at(100), 180, &TIMERS, Transport::Udp);
-    assert_eq!((next, action), (Some(ClientInvite::Proceeding), Deliver));
-    assert_eq!(ClientInvite::Proceeding.deadline(), None);
+    assert_eq!((next, action), (Some(ClientInvite::Proceeding { until: None }), Deliver));
+    let proceeding = next.unwrap();
+    assert_eq!(proceeding.deadline(), None);
+    assert_eq!(proceeding.bounded(at(9)).bounded(at(99)).timeout(at(9)), (None, TimedOut));
 }
 
 #[test]
@@ -68,7 +70,7 @@ fn a_refusal_is_acknowledged_each_time_and_delivered_once() {
 
 #[test]
 fn every_2xx_reaches_the_user_until_timer_m() {
-    let (next, action) = ClientInvite::Proceeding.response(at(100), 200, &TIMERS, Transport::Tcp);
+    let (next, action) = ClientInvite::Proceeding { until: None }.response(at(100), 200, &TIMERS, Transport::Tcp);
     assert_eq!(action, Deliver);
     let accepted = next.unwrap();
     assert_eq!(accepted.response(at(200), 200, &TIMERS, Transport::Tcp), (next, Deliver));
@@ -77,10 +79,14 @@ fn every_2xx_reaches_the_user_until_timer_m() {
 }
 
 fn run_client_non_invite(machine: ClientNonInvite) -> (Vec<u64>, Option<u64>) {
-    run(machine, |m| Some(m.deadline()), |m, now| {
-        let (next, action) = m.timeout(now, &TIMERS);
-        (next, action == Send)
-    })
+    run(
+        machine,
+        |m| Some(m.deadline()),
+        |m, now| {
+            let (next, action) = m.timeout(now, &TIMERS);
+            (next, action == Send)
+        },
+    )
 }
 
 #[test]

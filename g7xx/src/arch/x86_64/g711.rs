@@ -31,10 +31,10 @@ fn in_steps<A, B>(
     {
         step(from, to);
     }
-    if length % STEP != 0 {
-        if let (Some(from), Some(to)) = (from.last_chunk(), to.last_chunk_mut()) {
-            step(from, to);
-        }
+    if !length.is_multiple_of(STEP)
+        && let (Some(from), Some(to)) = (from.last_chunk(), to.last_chunk_mut())
+    {
+        step(from, to);
     }
     true
 }

@@ -6,7 +6,7 @@
 pub mod g711;
 mod g729;
 
-use self::g729::Avx2;
+pub use self::g729::Avx2;
 use crate::g729::decoder::Decoder;
 use crate::g729::encoder::Encoder;
 use crate::g729::{FRAME, Frame, FrameInput};

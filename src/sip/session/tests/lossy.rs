@@ -51,7 +51,9 @@ fn run(seed: u64, calls: usize) -> BTreeMap<String, usize> {
                 Deed::Ring => e.progress(now, id, 180, None, vec![], out),
                 Deed::Accept => e.accept(now, id, Some(Body::sdp("answer")), out),
                 Deed::Reject => e.reject(now, id, 486, vec![], out),
-                Deed::Reinvite => drop(e.request_in_dialog(now, id, Method::Invite, Some(Body::sdp("again")), vec![], out)),
+                Deed::Reinvite => {
+                    let _ = e.request_in_dialog(now, id, Method::Invite, Some(Body::sdp("again")), vec![], out);
+                }
             });
         }
         let mut quiet = true;
@@ -82,11 +84,17 @@ fn run(seed: u64, calls: usize) -> BTreeMap<String, usize> {
                             soon(rng.below(5000), CALLER, session, Deed::Terminate);
                         }
                     }
-                    Event::Established { session, .. } => soon(4000 + rng.below(4000), CALLEE, session, Deed::Terminate),
-                    Event::Offer { server, .. } | Event::InDialog { server, .. } => {
-                        pair.act(end, |e, now, out| e.reply(now, server, Response::new(200).with_body(Some(Body::sdp("ok"))), out));
+                    Event::Established { session, .. } => {
+                        soon(4000 + rng.below(4000), CALLEE, session, Deed::Terminate)
                     }
-                    Event::Request { server, .. } => pair.act(end, |e, now, out| e.reply(now, server, Response::new(200), out)),
+                    Event::Offer { server, .. } | Event::InDialog { server, .. } => {
+                        pair.act(end, |e, now, out| {
+                            e.reply(now, server, Response::new(200).with_body(Some(Body::sdp("ok"))), out)
+                        });
+                    }
+                    Event::Request { server, .. } => {
+                        pair.act(end, |e, now, out| e.reply(now, server, Response::new(200), out))
+                    }
                     Event::Ended { session, how } => {
                         assert_eq!(ended[end].insert(session, ()), None, "seed {seed}: ended twice");
                         let word = format!("{how:?}").split([' ', '{']).next().unwrap().to_owned();

@@ -151,7 +151,8 @@ impl Pair {
 
     fn deliver(&mut self, end: usize, packet: Packet) {
         let local = address(end);
-        let flow_of = |connection, remote| Flow { transport: Transport::Tcp, local, remote, connection: Some(connection) };
+        let flow_of =
+            |connection, remote| Flow { transport: Transport::Tcp, local, remote, connection: Some(connection) };
         self.act(end, |endpoint, now, out| match packet {
             Packet::Datagram(flow, bytes) => endpoint.handle_datagram(now, flow, &bytes, out),
             Packet::Opened(id, remote) => endpoint.handle_stream_opened(now, id, flow_of(id, remote), out),
@@ -222,7 +223,9 @@ impl Pair {
 
     /// What happened at an end since the last time, in words.
     pub fn take(&mut self, end: usize) -> Vec<String> {
-        let body = |body: &Option<Body>| body.as_ref().map_or("-".to_owned(), |b| String::from_utf8_lossy(&b.bytes).into_owned());
+        let body = |body: &Option<Body>| {
+            body.as_ref().map_or("-".to_owned(), |b| String::from_utf8_lossy(&b.bytes).into_owned())
+        };
         let words = |event: &Event| match event {
             Event::Incoming { request, .. } => format!("incoming {}", body(&request.typed_body())),
             Event::Progress { status, body: b, .. } => format!("progress {status} {}", body(b)),
@@ -251,7 +254,9 @@ impl Pair {
     /// The server transaction of the last request that waits for a reply at an end.
     pub fn waiting(&self, end: usize) -> ServerTransactionId {
         let server = self.events[end].iter().rev().find_map(|event| match event {
-            Event::Offer { server, .. } | Event::InDialog { server, .. } | Event::Request { server, .. } => Some(*server),
+            Event::Offer { server, .. } | Event::InDialog { server, .. } | Event::Request { server, .. } => {
+                Some(*server)
+            }
             _ => None,
         });
         server.expect("a request waits")

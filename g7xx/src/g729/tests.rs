@@ -1,0 +1,342 @@
+//! The operators against rows of the reference, and every short cut against the arithmetic it
+//! stands for: plain sums against chains with limits, kernels against plain loops.
+
+use super::filter::{self, SUBFRAME};
+use super::lpc::ORDER;
+use super::ops::*;
+use super::pitch::{self, EXCITATION, EXCITATION_PAST, Lag};
+use crate::arch::{Kernels, Scalar};
+
+/// A generator; any will do.
+pub struct Noise(u64);
+
+impl Noise {
+    pub fn new() -> Self {
+        Self(0x9E37_79B9_7F4A_7C15)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Values of one of sixteen sizes, now and then at an end of the range.
+    pub fn values<const N: usize>(&mut self, shift: u32) -> [i16; N] {
+        core::array::from_fn(|_| match self.next() {
+            r if r % 97 == 0 && shift < 4 => i16::MIN,
+            r if r % 89 == 0 && shift < 4 => i16::MAX,
+            r => (r >> 20) as i16 >> shift,
+        })
+    }
+}
+
+/// Kernels of this machine beside the plain ones. Runs `check` at each.
+macro_rules! at_every_level {
+    ($check:ident) => {
+        $check::<Scalar>();
+        #[cfg(target_arch = "x86_64")]
+        if crate::arch::x86_64::has_avx2() {
+            $check::<crate::arch::x86_64::Avx2>();
+        }
+    };
+}
+
+#[test]
+fn operators_give_the_rows_of_the_reference() {
+    let shared = std::env::var_os("TIPRING_SHARED").map_or_else(
+        || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
+        std::path::PathBuf::from,
+    );
+    let path = shared.join("g729/operator_tests.csv");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!(
+            "SKIPPED: no {}; set TIPRING_SHARED to the shared folder",
+            path.display()
+        );
+        return;
+    };
+    let mut checked = 0;
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let x: Vec<i64> = fields[1..5]
+            .iter()
+            .map(|field| field.parse().unwrap_or(0))
+            .collect();
+        let (a, b, wide) = (x[0] as i16, x[1] as i16, x[0] as i32);
+        let (n, other) = (x[1] as i32, x[1] as i32);
+        let low_words_are_positive = x[1] >= 0 && (fields[0] != "Mpy_32" || x[3] >= 0);
+        let result: i64 = match fields[0] {
+            "add" => add(a, b).into(),
+            "sub" => sub(a, b).into(),
+            "mult" => mult(a, b).into(),
+            "mult_r" => mult_r(a, b).into(),
+            "L_mult" => l_mult(a, b).into(),
+            "L_mac" => l_mac(wide, x[1] as i16, x[2] as i16).into(),
+            "L_msu" => l_msu(wide, x[1] as i16, x[2] as i16).into(),
+            "L_add" => l_add(wide, other).into(),
+            "L_sub" => l_sub(wide, other).into(),
+            "round" => round(wide).into(),
+            "extract_h" => extract_h(wide).into(),
+            "extract_l" => extract_l(wide).into(),
+            "L_deposit_h" => l_deposit_h(a).into(),
+            "negate" => negate(a).into(),
+            "L_negate" => l_negate(wide).into(),
+            "abs_s" => abs_s(a).into(),
+            "L_abs" => l_abs(wide).into(),
+            "shl" => shl(a, n).into(),
+            "shr" => shr(a, n).into(),
+            "shr_r" => shr_r(a, n).into(),
+            "L_shl" => l_shl(wide, n).into(),
+            "L_shr" => l_shr(wide, n).into(),
+            "L_shr_r" => l_shr_r(wide, n).into(),
+            "norm_s" => norm_s(a).into(),
+            "norm_l" => norm_l(wide).into(),
+            "div_s" => div_s(a, b).into(),
+            "Inv_sqrt" => inv_sqrt(wide).into(),
+            "Pow2" => pow2(a, b).into(),
+            "Random" => {
+                let mut seed = a;
+                random(&mut seed).into()
+            }
+            "Div_32" => div_32(wide, (x[1] as i16, x[2] as i16)).into(),
+            "L_Comp" if low_words_are_positive => l_comp((a, b)).into(),
+            "Mpy_32" if low_words_are_positive => mpy_32((a, b), (x[2] as i16, x[3] as i16)).into(),
+            "Mpy_32_16" if low_words_are_positive => mpy_32_16((a, b), x[2] as i16).into(),
+            "Log2" => {
+                assert_eq!(fields[6].parse(), Ok(i64::from(log2(wide).1)), "{line}");
+                log2(wide).0.into()
+            }
+            "L_Extract" => {
+                assert_eq!(
+                    fields[6].parse(),
+                    Ok(i64::from(l_extract(wide).1)),
+                    "{line}"
+                );
+                l_extract(wide).0.into()
+            }
+            _ => continue,
+        };
+        assert_eq!(fields[5].parse(), Ok(result), "{line}");
+        checked += 1;
+    }
+    assert!(checked > 4500, "{checked}");
+}
+
+/// A predictor of a size that sometimes overflows and mostly does not.
+fn predictor(noise: &mut Noise, shift: u32) -> [i16; ORDER + 1] {
+    let mut a = noise.values(shift);
+    a[0] = 4096;
+    a
+}
+
+fn synthesis_equals_limits<K: Kernels>() {
+    let mut noise = Noise::new();
+    for round_of in 0..6000 {
+        let a = predictor(&mut noise, round_of % 6);
+        let x = noise.values::<SUBFRAME>(round_of / 6 % 12);
+        let memory = noise.values::<ORDER>(round_of / 6 % 12);
+        let mut expected = [0; SUBFRAME + ORDER];
+        expected[..ORDER].copy_from_slice(&memory);
+        let overflow = filter::synthesise_limited(&a, &x, &mut expected);
+        assert_eq!(
+            filter::synthesise_only::<K>(&a, &x, &memory),
+            expected[ORDER..]
+        );
+        let (y, found) = filter::synthesise_checked::<K>(&a, &x, &memory);
+        assert_eq!((&y[..], found), (&expected[ORDER..], overflow));
+    }
+}
+
+#[test]
+fn synthesis_without_limits_is_the_one_with_limits() {
+    at_every_level!(synthesis_equals_limits);
+}
+
+#[test]
+fn synthesis_notices_a_limit_that_later_sums_hide() {
+    // The unit case of the description: the sum is limited at the second tap and comes back.
+    let mut a = [0; ORDER + 1];
+    a[..4].copy_from_slice(&[4096, -32768, -2048, 32767]);
+    let memory = [0, 0, 0, 0, 0, 0, 0, 32767, 32767, 32767];
+    let (y, overflow) = filter::synthesise_checked::<Scalar>(&a, &[0; SUBFRAME], &memory);
+    assert_eq!((y[0], overflow), (16, true));
+}
+
+#[test]
+fn residual_without_limits_is_the_one_with_limits() {
+    let mut noise = Noise::new();
+    for round_of in 0..6000 {
+        let a = predictor(&mut noise, round_of % 6);
+        let x = noise.values::<{ SUBFRAME + ORDER }>(round_of / 6 % 12);
+        let mut y = [0; SUBFRAME];
+        filter::residual(&a, &x, &mut y);
+        for (n, y) in y.iter().enumerate() {
+            let sum = (1..=ORDER).fold(l_mult(x[n + ORDER], a[0]), |sum, j| {
+                l_mac(sum, a[j], x[n + ORDER - j])
+            });
+            assert_eq!(*y, round(l_shl(sum, 3)));
+        }
+    }
+}
+
+fn backward_filter_equals_limits<K: Kernels>() {
+    let mut noise = Noise::new();
+    for round_of in 0..3000 {
+        let x = noise.values::<SUBFRAME>(round_of % 12);
+        let h = noise.values::<SUBFRAME>(round_of / 12 % 8);
+        let y: Vec<i32> = (0..SUBFRAME)
+            .map(|i| mac_chain(&x[i..], &h[..SUBFRAME - i]))
+            .collect();
+        let max = y.iter().fold(0, |max, y| max.max(l_abs(*y)));
+        let expected: Vec<i16> = y
+            .iter()
+            .map(|y| extract_l(l_shr(*y, 18 - norm_l(max).min(16))))
+            .collect();
+        assert_eq!(pitch::backward_filter::<K>(&x, &h)[..], expected[..]);
+    }
+}
+
+#[test]
+fn backward_filter_without_limits_is_the_one_with_limits() {
+    at_every_level!(backward_filter_equals_limits);
+}
+
+fn prediction_equals_limits<K: Kernels>() {
+    let mut noise = Noise::new();
+    for round_of in 0..6000 {
+        let mut excitation = noise.values::<EXCITATION>(round_of % 8);
+        let lag = Lag {
+            whole: (noise.next() % 126) as i32 + 19,
+            third: (noise.next() % 3) as i32 - 1,
+        };
+        if lag.whole == 144 && lag.third > 0 || lag.whole == 19 && lag.third < 1 {
+            continue;
+        }
+        let start = EXCITATION_PAST + SUBFRAME * (round_of as usize & 1);
+        let mut expected = excitation;
+        let (phase, back) = if lag.third > 0 {
+            (3 - lag.third, 1)
+        } else {
+            (-lag.third, 0)
+        };
+        for n in 0..SUBFRAME {
+            let at = start + n - (lag.whole + back) as usize;
+            let sum = (0..10).fold(0, |sum, i| {
+                let sum = l_mac(
+                    sum,
+                    expected[at - i],
+                    super::tables::INTER_3L_VALUES[phase as usize + 3 * i],
+                );
+                l_mac(
+                    sum,
+                    expected[at + 1 + i],
+                    super::tables::INTER_3L_VALUES[3 - phase as usize + 3 * i],
+                )
+            });
+            expected[start + n] = round(sum);
+        }
+        pitch::predict::<K>(&mut excitation, start, lag);
+        assert_eq!(excitation[..], expected[..], "{lag:?}");
+    }
+}
+
+#[test]
+fn prediction_without_limits_is_the_one_with_limits() {
+    at_every_level!(prediction_equals_limits);
+}
+
+fn kernels_equal_scalar<K: Kernels>() {
+    use crate::arch::{Lanes, MATRIX};
+    let mut noise = Noise::new();
+    for round_of in 0..4000u32 {
+        // An impulse response whose energy just fits.
+        let shape: [i16; SUBFRAME] = noise.values(round_of % 3);
+        let mut g = shape;
+        while energy_wide(0, &g) > i64::from(MAX_32) {
+            g = g.map(|g| g / 2);
+        }
+        let mut reversed = [0; 88];
+        let mut negative = [0; 88];
+        for k in 0..SUBFRAME {
+            reversed[SUBFRAME + k] = g[SUBFRAME - 1 - k];
+            negative[SUBFRAME + k] = -((noise.next() & 1) as i16);
+        }
+        let (mut a, mut b) = ([0; MATRIX], [0; MATRIX]);
+        Scalar::signed_rows(&g, &reversed, &negative, &mut a);
+        K::signed_rows(&g, &reversed, &negative, &mut b);
+        assert_eq!(a[40..], b[40..]);
+        // Few different values make many ties.
+        let small = |noise: &mut Noise| {
+            noise
+                .values::<8>(10 + round_of % 5)
+                .map(i16::unsigned_abs)
+                .map(|x| x as i16)
+        };
+        let (bases, inner) = (small(&mut noise), small(&mut noise));
+        let starts = core::array::from_fn(|_| (noise.next() % 4) as i32 * 0x1_0000 + 0x1_0000);
+        let v = core::array::from_fn(|_| (noise.next() % 3) as i32);
+        let block = core::array::from_fn(|_| noise.values::<8>(13));
+        let mut one = Lanes {
+            squares: [0; 8],
+            energies: [0; 8],
+            rows: [0; 8],
+        };
+        let mut two = one;
+        let found = Scalar::best_by_lane(&bases, &inner, &starts, &v, &block, &mut one);
+        assert_eq!(
+            K::best_by_lane(&bases, &inner, &starts, &v, &block, &mut two),
+            found
+        );
+        if found {
+            assert_eq!(
+                (one.squares, one.energies, one.rows),
+                (two.squares, two.energies, two.rows)
+            );
+        }
+    }
+}
+
+#[test]
+fn kernels_give_what_the_plain_loops_give() {
+    at_every_level!(kernels_equal_scalar);
+}
+
+fn codebook_gives_the_reference<K: Kernels>() {
+    use super::codebook::search_a;
+    let target = |c: i32| -> [i16; SUBFRAME] {
+        core::array::from_fn(|n| ((977 * n as i32 + 313 * c) % 4001 - 2000) as i16)
+    };
+    let mut pulse = [0; SUBFRAME];
+    pulse[0] = 4096;
+    let cases = [
+        ([8192; SUBFRAME], 40, 3277, (6181, 4)),
+        (
+            core::array::from_fn(|n| if n % 2 == 0 { 9000 } else { -9000 }),
+            23,
+            13017,
+            (7384, 2),
+        ),
+        (pulse, 20, 3277, (5564, 14)),
+        (
+            core::array::from_fn(|n| (32767 - 800 * n as i32) as i16),
+            31,
+            3277,
+            (144, 9),
+        ),
+    ];
+    for (c, (h, lag, sharpening, expected)) in (0..).zip(cases) {
+        let found = search_a::<K>(&target(c), &h, lag, sharpening);
+        assert_eq!((found.positions, found.signs), expected, "case {c}");
+    }
+    for h in [pulse, [0; SUBFRAME]] {
+        let found = search_a::<K>(&[0; SUBFRAME], &h, 60, 3277);
+        assert_eq!((found.positions, found.signs), (0, 15));
+    }
+}
+
+#[test]
+fn codebook_search_gives_the_reference_where_no_vector_reaches() {
+    at_every_level!(codebook_gives_the_reference);
+}
