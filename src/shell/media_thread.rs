@@ -229,10 +229,8 @@ impl MediaThread {
         // Orders the push before the look at `sleeps`; the thread orders its store before its last
         // look at the ring. One of the two sees the other.
         std::sync::atomic::fence(Ordering::SeqCst);
-        if self.common.sleeps.load(Ordering::SeqCst) {
-            if let Some(thread) = &self.thread {
-                thread.thread().unpark();
-            }
+        if let Some(thread) = self.thread.as_ref().filter(|_| self.common.sleeps.load(Ordering::SeqCst)) {
+            thread.thread().unpark();
         }
     }
 }

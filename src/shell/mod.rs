@@ -8,13 +8,16 @@ mod control;
 pub mod control_client;
 pub mod control_protocol;
 mod control_socket;
+mod logging;
 mod media_thread;
 mod rtp_io;
 mod sip_sockets;
 mod sound;
 mod welcome;
 
-use crate::config::{Config, Listener, LogFormat};
+pub use logging::start_logging;
+
+use crate::config::{Config, Listener};
 use crate::gateway::Gateway;
 use crate::rng::Seed;
 use crate::sip::Transport;
@@ -93,20 +96,6 @@ pub enum ShellError {
         /// What it said.
         source: std::io::Error,
     },
-}
-
-/// Sends log lines to standard error, as `TIPRING_LOG` or else `[log]` says. To be called once.
-pub fn start_logging(log: &crate::config::Log) {
-    use tracing_subscriber::{EnvFilter, fmt};
-    let wish = std::env::var("TIPRING_LOG").ok().filter(|wish| !wish.is_empty());
-    let filter = wish.and_then(|wish| EnvFilter::try_new(wish).ok());
-    let filter = filter.or_else(|| EnvFilter::try_new(&log.level).ok()).unwrap_or_else(|| EnvFilter::new("info"));
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A second call changes nothing, which is what tests of the command line need.
-    let _ = match log.format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => lines.json().try_init(),
-    };
 }
 
 /// Runs the gateway until SIGINT or SIGTERM, then ends the running calls and returns.

@@ -29,7 +29,6 @@ pub struct RtpPacket {
     pub to: (String, u16),
     pub ssrc: String,
     pub sequence: u16,
-    pub timestamp: u32,
     pub payload_type: u8,
     pub payload: Vec<u8>,
 }
@@ -105,7 +104,6 @@ impl Captured {
             "udp.dstport",
             "rtp.ssrc",
             "rtp.seq",
-            "rtp.timestamp",
             "rtp.p_type",
             "rtp.payload",
         ];
@@ -138,7 +136,7 @@ impl Captured {
 impl RtpPacket {
     fn parse(line: &str) -> Option<RtpPacket> {
         let fields: Vec<&str> = line.split('|').collect();
-        let [time, from, from_port, to, to_port, ssrc, sequence, timestamp, payload_type, payload] = fields[..] else {
+        let [time, from, from_port, to, to_port, ssrc, sequence, payload_type, payload] = fields[..] else {
             return None;
         };
         let hex: Vec<u8> = payload.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -149,7 +147,6 @@ impl RtpPacket {
             to: (to.into(), to_port.parse().ok()?),
             ssrc: ssrc.into(),
             sequence: sequence.parse().ok()?,
-            timestamp: timestamp.parse().ok()?,
             payload_type: payload_type.parse().ok()?,
             payload: hex.chunks_exact(2).map(byte).collect::<Option<_>>()?,
         })

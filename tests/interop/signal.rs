@@ -11,7 +11,7 @@ const RMS_AT_0_DBM0: f64 = 16_084.5;
 /// Linear samples of a mu-law byte (G.711 table 2a, scaled to 16 bits).
 fn mu_law(byte: u8) -> f64 {
     let inverted = !byte;
-    let magnitude = ((i32::from(inverted & 0x0f) << 3) + 0x84 << (inverted >> 4 & 7)) - 0x84;
+    let magnitude = (((i32::from(inverted & 0x0f) << 3) + 0x84) << (inverted >> 4 & 7)) - 0x84;
     f64::from(if inverted & 0x80 == 0 { magnitude } else { -magnitude })
 }
 
