@@ -292,3 +292,6 @@ impl Gateway {
     /// Time that a call may ring or be set up before cause 19 (T9 of Q.764: 90 to 180 s).
     const ANSWER_WITHIN: Duration = Duration::from_secs(180);
 }
+
+#[cfg(test)]
+mod tests;

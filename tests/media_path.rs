@@ -161,7 +161,7 @@ impl Side {
     }
 
     fn statistics(&self, n: u64) -> Statistics {
-        self.worker.stream(id(n)).unwrap().statistics()
+        self.worker.stream(id(n)).expect("the stream lives").statistics()
     }
 }
 
@@ -205,7 +205,7 @@ fn correlate(said: &[i16], heard: &[i16], lag_max: usize) -> (usize, f64) {
             (lag, product / (energy(&said[..length]) * energy(moved)).sqrt().max(1.0))
         })
         .max_by(|a, b| a.1.total_cmp(&b.1))
-        .unwrap()
+        .expect("there is a lag to try")
 }
 
 #[test]

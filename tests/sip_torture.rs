@@ -103,12 +103,12 @@ fn settings() -> Settings {
 }
 
 fn local() -> SocketAddr {
-    "192.0.2.200:5060".parse().unwrap()
+    SocketAddr::from(([192, 0, 2, 200], 5060))
 }
 
 fn flow(transport: Transport) -> Flow {
     let connection = (transport == Transport::Tcp).then_some(ConnectionId(1 << 63));
-    Flow { transport, local: local(), remote: "192.0.2.77:5060".parse().unwrap(), connection }
+    Flow { transport, local: local(), remote: SocketAddr::from(([192, 0, 2, 77], 5060)), connection }
 }
 
 fn receive(bytes: &[u8]) -> (Endpoint, Actions) {
@@ -429,13 +429,14 @@ fn feed(count: usize, seed: u64, transport: Transport) -> usize {
         match transport {
             Transport::Udp => endpoint.handle_datagram(now, flow(transport), &bytes, &mut out),
             Transport::Tcp => {
-                let connection = Some(ConnectionId((1 << 63) + number as u64 / 7));
+                let id = ConnectionId(ConnectionId::ACCEPTED + number as u64 / 7);
+                let connection = Some(id);
                 let piece = 1 + rng.below(700) as usize;
                 for piece in bytes.chunks(piece) {
                     endpoint.handle_stream_bytes(now, Flow { connection, ..flow(transport) }, piece, &mut out);
                 }
                 if number % 7 == 6 {
-                    endpoint.handle_stream_closed(now, connection.expect("just made"), &mut out);
+                    endpoint.handle_stream_closed(now, id, &mut out);
                 }
             }
         }

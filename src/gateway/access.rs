@@ -158,6 +158,12 @@ impl Gateway {
         let Some(called) = number_of(&request.uri) else {
             return refuse(self, step, Cause::UNALLOCATED);
         };
+        let hops = request.max_forwards();
+        // RFC 3261 16.3 step 3: a request that has no hop left is not forwarded. One that ends here is taken.
+        if hops == Some(0) && self.leaves_by_sip(&origin, &called) {
+            self.endpoint.reject(now, session, 483, Vec::new(), &mut step.sip);
+            return;
+        }
         if !self.has_room() {
             info!(from = %origin, called = %called, "call refused: no room");
             return refuse(self, step, Cause::CONGESTION);
@@ -176,7 +182,7 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let iam = Iam { called, calling, calling_name };
+        let iam = Iam { called, calling, calling_name, hops };
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 

@@ -14,6 +14,9 @@ use crate::trunk::{Cause, Iam, Release, TrunkEvent};
 use std::net::SocketAddr;
 use tracing::{debug, info};
 
+/// RFC 3261 8.1.1.6: what a call that begins here starts with.
+const MAX_FORWARDS: u8 = 70;
+
 /// Where a SIP call goes.
 struct SipTarget {
     uri: Uri,
@@ -25,6 +28,16 @@ impl Gateway {
     /// Where the dial plan sends `number` of a caller at `origin`.
     pub fn route(&self, origin: &str, number: &str) -> Decision {
         self.config.plan.route(origin, is_inside(origin), number)
+    }
+
+    /// Whether a call from `origin` to `number` would leave by SIP again.
+    pub(super) fn leaves_by_sip(&self, origin: &str, number: &str) -> bool {
+        match self.route(origin, number).verdict {
+            Verdict::Targets(targets) => {
+                targets.iter().any(|target| matches!(target.kind, TargetKind::Phone | TargetKind::Trunk))
+            }
+            Verdict::Refused(_) => false,
+        }
     }
 
     /// Finds the called leg of a call and says IAM to it.
@@ -142,6 +155,8 @@ impl Gateway {
         codecs.retain(|codec| target.codecs.contains(codec));
         codecs.extend(target.codecs.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
         let (calling, calling_name) = (call.iam.calling.clone(), call.iam.calling_name.clone());
+        // RFC 3261 16.6 step 3, which a B2BUA follows so that loops through it end.
+        let max_forwards = call.iam.hops.map_or(MAX_FORWARDS, |hops| hops.saturating_sub(1));
         let Prepared { stream, ours } = self.prepare_stream(&codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
@@ -158,7 +173,7 @@ impl Gateway {
             contact_user: user,
             body: leg.sent.clone().map(Body::sdp),
             headers: Vec::new(),
-            max_forwards: 70,
+            max_forwards,
             credentials: None,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);

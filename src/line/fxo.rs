@@ -34,7 +34,7 @@ mod tests {
         let mut out = Vec::new();
         machine.handle_event(&LineEventKind::RingStart);
         machine.handle_trunk(
-            &TrunkEvent::Iam(Iam { called: String::from("2"), calling: None, calling_name: None }),
+            &TrunkEvent::Iam(Iam { called: String::from("2"), calling: None, calling_name: None, hops: None }),
             &mut out,
         );
         assert_eq!(out, [LineOutput::Refuse(Release::here(Cause::OUT_OF_ORDER))]);

@@ -116,6 +116,8 @@ pub struct Iam {
     pub calling: Option<String>,
     /// The caller's name for a display.
     pub calling_name: Option<String>,
+    /// Hops that are left (hop counter, Max-Forwards); `None`: the call begins here.
+    pub hops: Option<u8>,
 }
 
 /// Called-party status of a backward call indicator (Q.763 3.5).

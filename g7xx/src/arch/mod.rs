@@ -77,6 +77,9 @@ pub trait Kernels {
         lanes: &mut Lanes,
     ) -> bool;
 
+    /// Sum of products.
+    fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32;
+
     /// Eight outputs of the interpolation filter, rounded.
     fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8];
 }

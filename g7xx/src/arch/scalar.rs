@@ -8,6 +8,14 @@ pub struct Scalar;
 
 impl Kernels for Scalar {
     #[inline(always)]
+    fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32 {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| i32::from(*a) * i32::from(*b))
+            .sum()
+    }
+
+    #[inline(always)]
     fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]) {
         for (m, past) in past.iter().enumerate() {
             for (sum, tail) in sums.iter_mut().zip(&tails[10 - m..18 - m]) {

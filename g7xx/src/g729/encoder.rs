@@ -198,7 +198,7 @@ impl Encoder {
             Some(_) => pitch::open_loop_base(&work.weighted),
             None => {
                 self.weigh_a::<K>(&a, &narrowed, work);
-                pitch::open_loop_a(&work.weighted)
+                pitch::open_loop_a::<K>(&work.weighted)
             }
         };
         let mut range = Range::first(open_loop);

@@ -122,7 +122,7 @@ fn scale(weighted: &[i16; WEIGHTED], energy: i64) -> [i16; WEIGHTED] {
 
 /// Correlation in order and limit by limit, or plain where that is known to be the same.
 #[inline(always)]
-fn correlate(a: &[i16], b: &[i16], plain: bool) -> i32 {
+fn correlate_80(a: &[i16; 80], b: &[i16; 80], plain: bool) -> i32 {
     if plain {
         2 * dot(a, b)
     } else {
@@ -130,9 +130,19 @@ fn correlate(a: &[i16], b: &[i16], plain: bool) -> i32 {
     }
 }
 
+/// The same for a subframe.
+#[inline(always)]
+fn correlate<K: Kernels>(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME], plain: bool) -> i32 {
+    if plain {
+        2 * K::dot(a, b)
+    } else {
+        mac_chain(a, b)
+    }
+}
+
 /// Open-loop lag of Annex A: every second sample of the product, three sections.
 #[inline(always)]
-pub fn open_loop_a(weighted: &[i16; WEIGHTED]) -> i32 {
+pub fn open_loop_a<K: Kernels>(weighted: &[i16; WEIGHTED]) -> i32 {
     let odd: [i16; 112] = core::array::from_fn(|i| weighted[2 * i]);
     let s = scale(weighted, energy_wide(0, &odd));
     // Split into phases: a lag picks one of them. `phase[0]` holds the times -143, -141, ..., 79 and
@@ -147,7 +157,7 @@ pub fn open_loop_a(weighted: &[i16; WEIGHTED]) -> i32 {
         let start = (143 - lag) as usize;
         window(&phase[start & 1], start >> 1)
     };
-    let correlation = |lag| correlate(present, delayed(lag), plain);
+    let correlation = |lag| correlate::<K>(present, delayed(lag), plain);
     let search = |lags: &mut dyn Iterator<Item = i32>, default| {
         lags.fold((MIN_32, default), |best, lag| {
             let c = correlation(lag);
@@ -196,7 +206,7 @@ pub fn open_loop_base(weighted: &[i16; WEIGHTED]) -> i32 {
     let mut best: Option<(i32, i16)> = None;
     for (low, high) in [(80, 143), (40, 79), (20, 39)] {
         let (max, lag) = (low..=high).rev().fold((MIN_32, high), |best, lag| {
-            let c = correlate(present, delayed(lag), plain);
+            let c = correlate_80(present, delayed(lag), plain);
             if c >= best.0 { (c, lag) } else { best }
         });
         let e = energy(0, delayed(lag));
@@ -289,14 +299,14 @@ pub fn closed_loop_a<K: Kernels>(
     let total = i64::from(sum_magnitudes(&d));
     let value = |v: &[i16; SUBFRAME]| {
         let plain = total * i64::from(max_magnitude(v)) < 1 << 30;
-        correlate(&d, v, plain)
+        correlate::<K>(&d, v, plain)
     };
     let mut best = (MIN_32, range.low);
     let past = &excitation[start - range.high as usize..start + SUBFRAME];
     let plain = total * i64::from(max_magnitude(past)) < 1 << 30;
     for lag in range.low..=range.high {
         let vector: &[i16; SUBFRAME] = window(&excitation[..], start - lag as usize);
-        let c = correlate(&d, vector, plain);
+        let c = correlate::<K>(&d, vector, plain);
         if c > best.0 {
             best = (c, lag);
         }

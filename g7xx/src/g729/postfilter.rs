@@ -1,6 +1,6 @@
 //! Post-filter of the base codec (G.729 4.2).
 
-use super::filter::{self, Memory, SUBFRAME};
+use super::filter::{self, Memory, SUBFRAME, window};
 use super::lpc::{self, ORDER, Predictor};
 use super::ops::*;
 use super::tables::{TAB_HUP_L, TAB_HUP_S};
@@ -69,13 +69,16 @@ impl Scaled {
         &self.x[PAST..]
     }
 
-    /// Correlation of the subframe with samples. 13-bit samples cannot overflow it.
-    fn correlate(&self, y: &[i16]) -> i32 {
-        mac_chain(self.present(), y)
+    /// Correlation of the subframe with samples of 13 bits or little more, which cannot overflow it.
+    #[inline(always)]
+    fn correlate(&self, y: &[i16; SUBFRAME]) -> i32 {
+        2 * dot(window::<SUBFRAME, _>(&self.x, PAST), y)
     }
 
-    fn delayed(&self, lag: i32) -> [i16; SUBFRAME] {
-        core::array::from_fn(|n| self.at(n as i32 - lag))
+    /// The subframe as it was `lag` samples ago; lags reach 145.
+    #[inline(always)]
+    fn delayed(&self, lag: i32) -> &[i16; SUBFRAME] {
+        window(&self.x, PAST - lag.clamp(0, PAST as i32) as usize)
     }
 }
 
@@ -252,7 +255,7 @@ fn find_delay(scaled: &Scaled, lag: i32, phases: &mut Phases) -> Option<Delay> {
     let (e, e_shift) = reduce(total);
     let mut best = (0, lag);
     for candidate in lag - 1..=lag + 1 {
-        let c = scaled.correlate(&scaled.delayed(candidate)).max(0);
+        let c = scaled.correlate(scaled.delayed(candidate)).max(0);
         if c > best.0 {
             best = (c, candidate);
         }
@@ -261,18 +264,21 @@ fn find_delay(scaled: &Scaled, lag: i32, phases: &mut Phases) -> Option<Delay> {
     if n == 0 {
         return None;
     }
-    let d = energy(0, &scaled.delayed(whole));
+    let d = energy(0, scaled.delayed(whole));
     if d == 0 {
         return None;
     }
     let mut ends = [[0i32; 2]; PHASES];
     let mut d_max = d;
     for ((u, end), taps) in phases.iter_mut().zip(&mut ends).zip(&TAB_HUP_S) {
+        // 13-bit samples cannot overflow the four taps.
+        let start = (PAST as i32 - whole - 2).clamp(0, PAST as i32 - 4) as usize;
+        let x: &[i16; SUBFRAME + 4] = window(&scaled.x, start);
         for (n, u) in u.iter_mut().enumerate() {
-            let sum = taps.iter().enumerate().fold(0, |sum, (i, tap)| {
-                l_mac(sum, *tap, scaled.at(n as i32 - whole + 1 - i as i32))
-            });
-            *u = round(sum);
+            let sum: i32 = (0..4)
+                .map(|i| i32::from(taps[i]) * i32::from(x[n + 3 - i]))
+                .sum();
+            *u = clamp_16((sum + 0x4000) >> 15);
         }
         let common = energy(0, &u[1..SUBFRAME]);
         let (first, last) = (u[0], u[SUBFRAME]);
@@ -341,7 +347,7 @@ fn choose_phase(
     let (mut phase, mut offset) = (0, 1);
     for (k, (u, end)) in phases.iter().zip(ends).enumerate() {
         for (o, end) in end.iter().enumerate() {
-            let c = l_shr(scaled.correlate(&u[o..o + SUBFRAME]), n_shift).max(0);
+            let c = l_shr(scaled.correlate(window(u, o)), n_shift).max(0);
             let c = extract_l(c);
             let candidate = l_extract(l_mult(c, c));
             let candidate_denominator = extract_l(l_shr(*end, d_shift));
@@ -402,7 +408,7 @@ fn delayed_signal(
             l_mac(sum, *tap, scaled.at(n as i32 + 8 - delay.whole - i as i32))
         }))
     });
-    let correlation = scaled.correlate(&long);
+    let correlation = mac_chain(&scaled.x[PAST..], &long);
     let (numerator, numerator_shift) = if correlation < 0 {
         (0, 0)
     } else {
