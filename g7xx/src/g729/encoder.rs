@@ -552,10 +552,13 @@ fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> 
     core::array::from_fn(|n| sub(target[n], extract_h(l_double(l_mult(filtered[n], gain)))))
 }
 
-/// Total excitation from the adaptive vector (in place) and the code vector.
+/// Total excitation from the adaptive vector (in place) and the code vector. Limits on the way only
+/// act on values that end at the same limit, and gains are not negative: one at the end is enough.
 #[inline(always)]
 pub fn mix(excitation: &mut [i16], code: &[i16; SUBFRAME], gains: Gains) {
+    let (pitch, code_gain) = (i32::from(gains.pitch), i32::from(gains.code));
     for (e, c) in excitation.iter_mut().zip(code) {
-        *e = round(l_double(l_mac(l_mult(*e, gains.pitch), *c, gains.code)));
+        let sum = i32::from(*e) * pitch + i32::from(*c) * code_gain;
+        *e = clamp_16((sum + 0x2000) >> 14);
     }
 }

@@ -34,7 +34,7 @@ fn pairs(x: &[i16], at: usize) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn both(low: i16, high: i16) -> __m256i {
-    _mm256_set1_epi32(i32::from(high) << 16 | i32::from(low) & 0xFFFF)
+    _mm256_set1_epi32((u32::from(high as u16) << 16 | u32::from(low as u16)) as i32)
 }
 
 #[inline]
@@ -112,19 +112,24 @@ fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8] {
-    let mut sums = _mm256_set1_epi32(0x4000);
+    let at = |k: usize| {
+        let from = &x[k..k + 8];
+        // SAFETY: eight values are there; loads need no alignment.
+        unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+    };
+    // Pairs that start at even places make every second output, and so do the odd ones.
+    let mut even = _mm_set1_epi32(0x4000);
+    let mut odd = even;
     macro_rules! taps {
         ($($k:literal)*) => {$(
-            let product = _mm256_madd_epi16(pairs(x, $k), both(taps[$k], taps[$k + 1]));
-            sums = _mm256_add_epi32(sums, product);
+            let two = _mm256_castsi256_si128(both(taps[$k], taps[$k + 1]));
+            even = _mm_add_epi32(even, _mm_madd_epi16(at($k), two));
+            odd = _mm_add_epi32(odd, _mm_madd_epi16(at($k + 1), two));
         )*};
     }
     taps!(0 2 4 6 8 10 12 14 16 18);
-    let sums = _mm256_srai_epi32::<15>(sums);
-    let packed = _mm_packs_epi32(
-        _mm256_castsi256_si128(sums),
-        _mm256_extracti128_si256::<1>(sums),
-    );
+    let (even, odd) = (_mm_srai_epi32::<15>(even), _mm_srai_epi32::<15>(odd));
+    let packed = _mm_packs_epi32(_mm_unpacklo_epi32(even, odd), _mm_unpackhi_epi32(even, odd));
     // SAFETY: a register is eight 16-bit values.
     unsafe { core::mem::transmute::<__m128i, [i16; 8]>(packed) }
 }

@@ -114,13 +114,14 @@ fn control_gain(input: &[Row; SUBFRAME], gain: &mut Row, y: &mut [Row; SUBFRAME]
             None => silent |= 1 << k,
         }
     }
-    let untouched = *y;
+    let untouched = (silent != 0).then(|| *y);
     Lockstep::control_gain(&target, gain, y);
     // Where there is nothing to hear, samples stay and the gain starts from nothing.
-    mend(!silent, |lane| {
-        gain[lane] = 0;
-        y.iter_mut()
-            .zip(&untouched)
-            .for_each(|(y, before)| y[lane] = before[lane]);
-    });
+    if let Some(untouched) = untouched {
+        mend(!silent, |lane| {
+            gain[lane] = 0;
+            let lanes = y.iter_mut().zip(&untouched);
+            lanes.for_each(|(y, before)| y[lane] = before[lane]);
+        });
+    }
 }
