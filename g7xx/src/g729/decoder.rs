@@ -217,9 +217,9 @@ impl Decoder {
         self.lsp_old = lsp;
         let mut samples = self.history();
         let mut lags = [0; 2];
-        for subframe in 0..2 {
+        for (subframe, a) in a.iter().enumerate() {
             self.excite::<K>(parameters, subframe, &mut lags, excitation);
-            self.synthesise::<K>(&a[subframe], excitation, subframe, &mut samples);
+            self.synthesise::<K>(a, excitation, subframe, &mut samples);
         }
         Synthesis { samples, a, lags }
     }

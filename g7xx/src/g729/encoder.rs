@@ -207,8 +207,8 @@ impl Encoder {
 
     /// Quantises the spectrum of an active frame; the quantised one becomes the old one.
     #[inline(always)]
-    fn quantise_spectrum(&mut self, lsp_new: &Lsp) -> Parameters {
-        let (indices, lsp_quantised) = lsp::quantise(lsp_new, &mut self.lsf_memory);
+    fn quantise_spectrum<K: Kernels>(&mut self, lsp_new: &Lsp) -> Parameters {
+        let (indices, lsp_quantised) = lsp::quantise::<K>(lsp_new, &mut self.lsf_memory);
         self.lsp_old = *lsp_new;
         self.lsp_old_quantised = lsp_quantised;
         Parameters {
@@ -226,7 +226,7 @@ impl Encoder {
         work: &mut Work,
     ) -> Parameters {
         let old = self.lsp_old_quantised;
-        let mut parameters = self.quantise_spectrum(lsp_new);
+        let mut parameters = self.quantise_spectrum::<K>(lsp_new);
         let a = lpc::interpolate(&old, &self.lsp_old_quantised);
         let narrowed = a.map(|a| lpc::weight(&a, &GAMMA_A));
         let open_loop = match weighting {

@@ -59,6 +59,23 @@ fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
+fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
+    let target: [__m256i; 5] = core::array::from_fn(|k| both(target[2 * k], target[2 * k + 1]));
+    let mut sums = [_mm256_setzero_si256(); 16];
+    for (block, sum) in sums.iter_mut().enumerate() {
+        for (target, pairs) in target.iter().zip(pairs) {
+            let d = _mm256_subs_epi16(*target, load_16(&pairs[16 * block..16 * block + 16]));
+            // As an unsigned word even twice the square of -32768 is right.
+            let total = _mm256_add_epi32(*sum, _mm256_madd_epi16(d, d));
+            *sum = _mm256_min_epu32(total, _mm256_set1_epi32(1 << 30));
+        }
+    }
+    // SAFETY: sixteen registers are 128 words.
+    unsafe { core::mem::transmute::<[__m256i; 16], [u32; 128]>(sums) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
 fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]) {
     let mut total = load_8(&sums[..]);
     let mut second = _mm256_setzero_si256();
@@ -286,6 +303,12 @@ impl Kernels for Avx2 {
     ) -> bool {
         // SAFETY: whoever names this type is compiled for AVX2.
         unsafe { best_by_lane(bases, inner, starts, v, block, lanes) }
+    }
+
+    #[inline(always)]
+    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { distances(target, pairs) }
     }
 
     #[inline(always)]

@@ -268,7 +268,7 @@ fn residual(a: &[Row; ORDER + 1], x: &[Row], y: &mut [Row; SUBFRAME]) -> u8 {
         pairs[n] = pair(now, before);
         before = now;
     }
-    for n in 0..SUBFRAME {
+    for (n, y) in y.iter_mut().enumerate() {
         let i = n + ORDER;
         let s = _mm256_add_epi32(
             _mm256_madd_epi16(pairs[i], c0),
@@ -284,7 +284,7 @@ fn residual(a: &[Row; ORDER + 1], x: &[Row], y: &mut [Row; SUBFRAME]) -> u8 {
         );
         let sum = _mm256_add_epi32(_mm256_add_epi32(s, t), u);
         let sum = _mm256_add_epi32(sum, _mm256_set1_epi32(0x800));
-        store(&mut y[n], clamp_16(_mm256_srai_epi32::<12>(sum)));
+        store(y, clamp_16(_mm256_srai_epi32::<12>(sum)));
     }
     bounded(a, magnitude)
 }

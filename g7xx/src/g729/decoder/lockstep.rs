@@ -57,12 +57,12 @@ pub fn decode<K: Kernels>(
     }
     let a = interpolate(&old, &new);
     let mut lags = [[0; 2]; LANES];
-    for subframe in 0..2 {
+    for (subframe, a) in a.iter().enumerate() {
         for (lane, decoder) in decoders.iter_mut().enumerate() {
             let parameters = parameters[lane].as_ref();
             decoder.excite::<K>(parameters, subframe, &mut lags[lane], &mut excitation[lane]);
         }
-        synthesise::<K>(decoders, &a[subframe], &mut excitation, subframe, &mut s);
+        synthesise::<K>(decoders, a, &mut excitation, subframe, &mut s);
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         decoder.synthesis_memory = column(&s[FRAME..], lane);

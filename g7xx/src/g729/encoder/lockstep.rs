@@ -34,7 +34,7 @@ pub fn encode<K: Kernels>(
         active[lane] = is_active;
         if is_active {
             old[lane] = encoder.lsp_old_quantised;
-            parameters[lane] = Some(encoder.quantise_spectrum(&lsp_new));
+            parameters[lane] = Some(encoder.quantise_spectrum::<K>(&lsp_new));
             new[lane] = encoder.lsp_old_quantised;
         } else {
             frames[lane] = encoder.encode_silence::<K>(None, &mut works[lane]);
@@ -47,15 +47,9 @@ pub fn encode<K: Kernels>(
         true => Range::first(pitch::open_loop_a::<K>(&works[lane].weighted)),
         false => Range::first(pitch::LAG_MIN),
     });
-    for subframe in 0..2 {
-        let choices = encode_subframe::<K>(
-            encoders,
-            &active,
-            &narrowed[subframe],
-            &ranges,
-            subframe,
-            &mut works,
-        );
+    for (subframe, narrowed) in narrowed.iter().enumerate() {
+        let choices =
+            encode_subframe::<K>(encoders, &active, narrowed, &ranges, subframe, &mut works);
         for lane in 0..LANES {
             if let (Some(parameters), Some((lag, choice))) = (&mut parameters[lane], &choices[lane])
             {

@@ -114,7 +114,7 @@ fn control_gain(input: &[Row; SUBFRAME], gain: &mut Row, y: &mut [Row; SUBFRAME]
             None => silent |= 1 << k,
         }
     }
-    let untouched = (silent != 0).then(|| *y);
+    let untouched = (silent != 0).then_some(*y);
     Lockstep::control_gain(&target, gain, y);
     // Where there is nothing to hear, samples stay and the gain starts from nothing.
     if let Some(untouched) = untouched {
