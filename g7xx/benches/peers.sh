@@ -15,4 +15,5 @@ for round in 1 2 3; do
     for level in scalar avx2; do
         for what in encode decode; do "$run" "$what" a "$level" 40000 "$file"; done
     done
+    for what in encode-batch decode-batch; do "$run" "$what" a avx2 40000 "$file"; done
 done

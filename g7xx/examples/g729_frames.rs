@@ -1,10 +1,11 @@
 //! Encodes or decodes G.729 frames of a raw file a number of times: what the instruction counts and
 //! quick timings of `benches/instructions.sh` run.
 //!
-//! Arguments: `encode|decode a|base LEVEL FRAMES FILE`, FILE 16-bit little endian at 8 kHz.
+//! Arguments: `encode|decode|encode-batch|decode-batch a|base LEVEL FRAMES FILE`, FILE 16-bit little
+//! endian at 8 kHz. A batch has eight channels, each a little later in the file than the one before.
 
 use g7xx::Level;
-use g7xx::g729::{Decoder, Encoder, FRAME, Variant};
+use g7xx::g729::{Decoder, Encoder, FRAME, Frame, Variant, decode_batch, encode_batch};
 
 /// Seconds on a processor so far, from what Linux says; a busy machine does not change them.
 fn processor_seconds() -> f64 {
@@ -19,7 +20,7 @@ fn processor_seconds() -> f64 {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [what, variant, level, count, file] = &arguments[..] else {
-        eprintln!("usage: encode|decode a|base LEVEL FRAMES FILE");
+        eprintln!("usage: encode|decode|encode-batch|decode-batch a|base LEVEL FRAMES FILE");
         std::process::exit(2);
     };
     let level = Level::from_name(level).map(Level::lower_to);
@@ -50,6 +51,34 @@ fn main() {
             check = frame.octets().iter().fold(check, |check, octet| {
                 check.rotate_left(5) ^ u64::from(*octet)
             });
+        }
+    } else if what == "encode-batch" {
+        let mut encoders: [Encoder; 8] = std::array::from_fn(|_| encoder.clone());
+        let mut coded = [Frame::Untransmitted; 8];
+        for n in 0..count / 8 {
+            let input: [[i16; FRAME]; 8] =
+                std::array::from_fn(|k| frames[(n + 37 * k) % frames.len()]);
+            encode_batch(&mut encoders.each_mut(), &input, &mut coded);
+            check = coded[0].octets().iter().fold(check, |check, octet| {
+                check.rotate_left(5) ^ u64::from(*octet)
+            });
+        }
+    } else if what == "decode-batch" {
+        let coded: Vec<_> = frames
+            .iter()
+            .take(500)
+            .map(|frame| encoder.encode(frame))
+            .collect();
+        let mut decoders: [Decoder; 8] = std::array::from_fn(|_| decoder.clone());
+        let mut output = [[0; FRAME]; 8];
+        start = processor_seconds();
+        for n in 0..count / 8 {
+            let input = std::array::from_fn(|k| coded[(n + 37 * k) % coded.len()]);
+            let input: [_; 8] = input.each_ref().map(Frame::as_input);
+            decode_batch(&mut decoders.each_mut(), &input, &mut output);
+            check = output[0]
+                .iter()
+                .fold(check, |check, sample| check.rotate_left(5) ^ *sample as u64);
         }
     } else {
         let coded: Vec<_> = frames

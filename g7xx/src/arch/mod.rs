@@ -77,6 +77,9 @@ pub trait Kernels {
         lanes: &mut Lanes,
     ) -> bool;
 
+    /// Squared distances of `target` from 128 vectors, whose elements stand in pairs; limited to 2^30.
+    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128];
+
     /// Sum of products.
     fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32;
 

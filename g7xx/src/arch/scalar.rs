@@ -16,6 +16,19 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
+    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
+        let mut sums = [0u32; 128];
+        for (target, pairs) in target.as_chunks::<2>().0.iter().zip(pairs) {
+            for (sum, pair) in sums.iter_mut().zip(pairs.as_chunks::<2>().0) {
+                let [a, b] = [0, 1].map(|k| i32::from(target[k].saturating_sub(pair[k])));
+                // Two squares and what is limited to 2^30 fit a word.
+                *sum = (*sum + (a * a) as u32 + (b * b) as u32).min(1 << 30);
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
     fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]) {
         for (m, past) in past.iter().enumerate() {
             for (sum, tail) in sums.iter_mut().zip(&tails[10 - m..18 - m]) {

@@ -17,6 +17,9 @@ use super::tables::{FREQ_PREV_RESET, INIT_LSP, INIT_LSP_SID};
 use super::{FRAME, FrameInput, Variant};
 use crate::arch::Kernels;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod lockstep;
+
 /// The post-filter of a variant.
 // The larger one is no waste: an enum of the two costs the same as either alone needs.
 #[allow(clippy::large_enum_variant)]
@@ -101,6 +104,17 @@ impl Decoder {
         }
     }
 
+    /// Whether the next frame may be decoded in lockstep: speech, received or not.
+    #[inline]
+    pub fn fits(&self, input: FrameInput<'_>) -> bool {
+        let speech = match input {
+            FrameInput::Speech(_) => true,
+            FrameInput::Erased => self.noise.after_speech,
+            FrameInput::Sid(_) | FrameInput::Untransmitted => false,
+        };
+        speech && matches!(self.post_filter, PostFilter::A(_))
+    }
+
     #[inline(always)]
     pub fn decode<K: Kernels>(&mut self, input: FrameInput<'_>, output: &mut [i16; FRAME]) {
         let mut excitation = [0; EXCITATION];
@@ -122,16 +136,7 @@ impl Decoder {
                 (false, self.decode_noise::<K>(None, &mut excitation))
             }
         };
-        if input != FrameInput::Erased {
-            let sum = energy(0, &excitation[EXCITATION_PAST..]);
-            let norm = norm_l(sum);
-            self.noise.energy = Energy {
-                value: round(l_shl(sum, norm)),
-                exponent: 16 - norm as i16,
-            };
-        }
-        self.noise.after_speech = speech;
-        self.excitation.copy_from_slice(&excitation[FRAME..]);
+        self.keep(input != FrameInput::Erased, speech, &excitation);
         self.voicing = match &mut self.post_filter {
             PostFilter::A(post_filter) => {
                 for subframe in 0..2 {
@@ -167,6 +172,21 @@ impl Decoder {
         self.post_process.post_process(output);
     }
 
+    /// Remembers the excitation of a frame, and its energy if anything was received.
+    #[inline(always)]
+    fn keep(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
+        if received {
+            let sum = energy(0, &excitation[EXCITATION_PAST..]);
+            let norm = norm_l(sum);
+            self.noise.energy = Energy {
+                value: round(l_shl(sum, norm)),
+                exponent: 16 - norm as i16,
+            };
+        }
+        self.noise.after_speech = speech;
+        self.excitation.copy_from_slice(&excitation[FRAME..]);
+    }
+
     /// LSP of a speech frame, received or not.
     #[inline(always)]
     fn spectrum(&mut self, parameters: Option<&Parameters>) -> Lsp {
@@ -192,41 +212,59 @@ impl Decoder {
         parameters: Option<&Parameters>,
         excitation: &mut [i16; EXCITATION],
     ) -> Synthesis {
-        self.noise.seed = cng::SEED;
-        let lsp = self.spectrum(parameters);
+        let lsp = self.begin_speech(parameters);
         let a = lpc::interpolate(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
         let mut samples = self.history();
         let mut lags = [0; 2];
-        for subframe in 0..2 {
-            let lag = match parameters {
-                Some(p) if subframe == 0 => {
-                    let index = p.subframes[0].lag;
-                    (pitch::parity(index) == p.parity).then(|| pitch::decode_first(index))
-                }
-                Some(p) => Some(pitch::decode_second(p.subframes[1].lag, lags[0])),
-                None => None,
-            };
-            let lag = match lag {
-                Some(lag) => {
-                    self.lag_previous = lag.whole;
-                    lag
-                }
-                None => {
-                    let whole = self.lag_previous;
-                    self.lag_previous = (whole + 1).min(LAG_MAX);
-                    Lag { whole, third: 0 }
-                }
-            };
-            lags[subframe] = lag.whole;
-            let start = EXCITATION_PAST + SUBFRAME * subframe;
-            pitch::predict::<K>(excitation, start, lag);
-            let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
-            let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
-            mix(&mut excitation[start..start + SUBFRAME], &code, gains);
-            self.synthesise::<K>(&a[subframe], excitation, subframe, &mut samples);
+        for (subframe, a) in a.iter().enumerate() {
+            self.excite::<K>(parameters, subframe, &mut lags, excitation);
+            self.synthesise::<K>(a, excitation, subframe, &mut samples);
         }
         Synthesis { samples, a, lags }
+    }
+
+    /// What comes before the subframes of speech; returns its LSP.
+    #[inline(always)]
+    fn begin_speech(&mut self, parameters: Option<&Parameters>) -> Lsp {
+        self.noise.seed = cng::SEED;
+        self.spectrum(parameters)
+    }
+
+    /// Excitation of a subframe of speech.
+    #[inline(always)]
+    fn excite<K: Kernels>(
+        &mut self,
+        parameters: Option<&Parameters>,
+        subframe: usize,
+        lags: &mut [i32; 2],
+        excitation: &mut [i16; EXCITATION],
+    ) {
+        let lag = match parameters {
+            Some(p) if subframe == 0 => {
+                let index = p.subframes[0].lag;
+                (pitch::parity(index) == p.parity).then(|| pitch::decode_first(index))
+            }
+            Some(p) => Some(pitch::decode_second(p.subframes[1].lag, lags[0])),
+            None => None,
+        };
+        let lag = match lag {
+            Some(lag) => {
+                self.lag_previous = lag.whole;
+                lag
+            }
+            None => {
+                let whole = self.lag_previous;
+                self.lag_previous = (whole + 1).min(LAG_MAX);
+                Lag { whole, third: 0 }
+            }
+        };
+        lags[subframe] = lag.whole;
+        let start = EXCITATION_PAST + SUBFRAME * subframe;
+        pitch::predict::<K>(excitation, start, lag);
+        let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
+        let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
+        mix(&mut excitation[start..start + SUBFRAME], &code, gains);
     }
 
     /// Code vector of a subframe, received or drawn.

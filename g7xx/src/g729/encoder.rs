@@ -16,6 +16,9 @@ use super::tables::{GRID_A, GRID_BASE, INIT_LSP};
 use super::{FRAME, Frame, Variant};
 use crate::arch::Kernels;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod lockstep;
+
 /// Sharpening of the fixed codebook at reset and after silence, Q14.
 pub const SHARPENING_MIN: i16 = 3277;
 /// Largest sharpening, Q14.
@@ -93,6 +96,11 @@ impl Encoder {
         }
     }
 
+    /// Whether this channel may be encoded in lockstep with others.
+    pub fn fits(&self) -> bool {
+        self.variant == Variant::A
+    }
+
     fn root_search(&self) -> RootSearch {
         match self.variant {
             Variant::Base => RootSearch {
@@ -110,6 +118,25 @@ impl Encoder {
     pub fn encode<K: Kernels>(&mut self, samples: &[i16; FRAME]) -> Frame {
         self.pre_filter
             .pre_process(samples, &mut self.speech[WINDOW - FRAME..]);
+        let (lsp_new, active) = self.analyse();
+        let mut work = self.work();
+        let weighting = match self.variant {
+            Variant::Base => Some(self.weigh_base::<K>(&lsp_new, &mut work)),
+            Variant::A => None,
+        };
+        let frame = if active {
+            let parameters = self.encode_active::<K>(&lsp_new, weighting.as_ref(), &mut work);
+            Frame::Speech(bits::pack(&parameters))
+        } else {
+            self.encode_silence::<K>(weighting.as_ref(), &mut work)
+        };
+        self.keep(&work);
+        frame
+    }
+
+    /// Linear prediction of the speech buffer: its LSP, and whether the frame is active.
+    #[inline(always)]
+    fn analyse(&mut self) -> (Lsp, bool) {
         let mut r = lpc::autocorrelate(&self.speech);
         let unwindowed = r;
         lpc::lag_window(&mut r);
@@ -125,26 +152,27 @@ impl Encoder {
             ),
             None => true,
         };
+        (lsp_new, active)
+    }
+
+    /// The buffers of a frame with the past in them.
+    #[inline(always)]
+    fn work(&self) -> Work {
         let mut work = Work {
             weighted: [0; WEIGHTED],
             excitation: [0; EXCITATION],
         };
         work.weighted[..WEIGHTED_PAST].copy_from_slice(&self.weighted);
         work.excitation[..EXCITATION_PAST].copy_from_slice(&self.excitation);
-        let weighting = match self.variant {
-            Variant::Base => Some(self.weigh_base::<K>(&lsp_new, &mut work)),
-            Variant::A => None,
-        };
-        let frame = if active {
-            let parameters = self.encode_active::<K>(&lsp_new, weighting.as_ref(), &mut work);
-            Frame::Speech(bits::pack(&parameters))
-        } else {
-            self.encode_silence::<K>(weighting.as_ref(), &mut work)
-        };
+        work
+    }
+
+    /// Moves the buffers on by a frame.
+    #[inline(always)]
+    fn keep(&mut self, work: &Work) {
         self.speech.copy_within(FRAME.., 0);
         self.weighted.copy_from_slice(&work.weighted[FRAME..]);
         self.excitation.copy_from_slice(&work.excitation[FRAME..]);
-        frame
     }
 
     /// Base codec: weighting filters and weighted speech, which also run through silence.
@@ -177,6 +205,19 @@ impl Encoder {
         window(&self.speech, PRESENT + SUBFRAME * subframe - ORDER)
     }
 
+    /// Quantises the spectrum of an active frame; the quantised one becomes the old one.
+    #[inline(always)]
+    fn quantise_spectrum<K: Kernels>(&mut self, lsp_new: &Lsp) -> Parameters {
+        let (indices, lsp_quantised) = lsp::quantise::<K>(lsp_new, &mut self.lsf_memory);
+        self.lsp_old = *lsp_new;
+        self.lsp_old_quantised = lsp_quantised;
+        Parameters {
+            predictor_first: (indices.mode << 7 | indices.first) as u16,
+            second: (indices.lower << 5 | indices.upper) as u16,
+            ..Parameters::default()
+        }
+    }
+
     #[inline(always)]
     fn encode_active<K: Kernels>(
         &mut self,
@@ -184,15 +225,9 @@ impl Encoder {
         weighting: Option<&[Weighting; 2]>,
         work: &mut Work,
     ) -> Parameters {
-        let (indices, lsp_quantised) = lsp::quantise(lsp_new, &mut self.lsf_memory);
-        let a = lpc::interpolate(&self.lsp_old_quantised, &lsp_quantised);
-        self.lsp_old = *lsp_new;
-        self.lsp_old_quantised = lsp_quantised;
-        let mut parameters = Parameters {
-            predictor_first: (indices.mode << 7 | indices.first) as u16,
-            second: (indices.lower << 5 | indices.upper) as u16,
-            ..Parameters::default()
-        };
+        let old = self.lsp_old_quantised;
+        let mut parameters = self.quantise_spectrum::<K>(lsp_new);
+        let a = lpc::interpolate(&old, &self.lsp_old_quantised);
         let narrowed = a.map(|a| lpc::weight(&a, &GAMMA_A));
         let open_loop = match weighting {
             Some(_) => pitch::open_loop_base(&work.weighted),
@@ -215,16 +250,7 @@ impl Encoder {
                 ),
                 None => self.subframe_a::<K>(&narrowed[subframe], range, subframe, work),
             };
-            let index = match subframe {
-                0 => pitch::encode_first(lag),
-                _ => pitch::encode_second(lag, range),
-            };
-            parameters.subframes[subframe] = bits::Subframe {
-                lag: index,
-                positions: choice.innovation.positions,
-                signs: choice.innovation.signs,
-                gains: choice.gain_index,
-            };
+            parameters.subframes[subframe] = indices_of(subframe, lag, range, &choice);
             range = Range::second(lag.whole);
         }
         parameters.parity = pitch::parity(parameters.subframes[0].lag);
@@ -275,20 +301,34 @@ impl Encoder {
         );
         let vector: [i16; SUBFRAME] = *window(&work.excitation, start);
         let filtered = filter::synthesise_only::<K>(narrowed, &vector, &[0; ORDER]);
-        let (pitch_gain, tamed) = self.open_gain(&target, &filtered, lag);
-        let target2 = subtract(&target, &filtered, pitch_gain.gain);
-        let innovation = codebook::search_a::<K>(&target2, &h, lag.whole, self.sharpening);
-        let choice = self.close_subframe(
-            &target,
-            &filtered,
+        let choice = self.choose_a::<K>(&target, &h, &filtered, lag, start, work);
+        (lag, choice)
+    }
+
+    /// Annex A: code vector and gains of a subframe, given the adaptive vector through the filter.
+    #[inline(always)]
+    fn choose_a<K: Kernels>(
+        &mut self,
+        target: &[i16; SUBFRAME],
+        h: &[i16; SUBFRAME],
+        filtered: &[i16; SUBFRAME],
+        lag: Lag,
+        start: usize,
+        work: &mut Work,
+    ) -> Choice {
+        let (pitch_gain, tamed) = self.open_gain(target, filtered, lag);
+        let target2 = subtract(target, filtered, pitch_gain.gain);
+        let innovation = codebook::search_a::<K>(&target2, h, lag.whole, self.sharpening);
+        self.close_subframe(
+            target,
+            filtered,
             &pitch_gain,
             tamed,
             innovation,
             lag,
             start,
             work,
-        );
-        (lag, choice)
+        )
     }
 
     #[inline(always)]
@@ -480,6 +520,20 @@ impl Encoder {
     }
 }
 
+/// Indices of a subframe; `range` is where its lag was searched.
+#[inline(always)]
+fn indices_of(subframe: usize, lag: Lag, range: Range, choice: &Choice) -> bits::Subframe {
+    bits::Subframe {
+        lag: match subframe {
+            0 => pitch::encode_first(lag),
+            _ => pitch::encode_second(lag, range),
+        },
+        positions: choice.innovation.positions,
+        signs: choice.innovation.signs,
+        gains: choice.gain_index,
+    }
+}
+
 /// Annex A's weighting with a low-pass for the open-loop search.
 #[inline(always)]
 fn tilt(narrowed: &Predictor) -> Predictor {
@@ -498,10 +552,13 @@ fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> 
     core::array::from_fn(|n| sub(target[n], extract_h(l_double(l_mult(filtered[n], gain)))))
 }
 
-/// Total excitation from the adaptive vector (in place) and the code vector.
+/// Total excitation from the adaptive vector (in place) and the code vector. Limits on the way only
+/// act on values that end at the same limit, and gains are not negative: one at the end is enough.
 #[inline(always)]
 pub fn mix(excitation: &mut [i16], code: &[i16; SUBFRAME], gains: Gains) {
+    let (pitch, code_gain) = (i32::from(gains.pitch), i32::from(gains.code));
     for (e, c) in excitation.iter_mut().zip(code) {
-        *e = round(l_double(l_mac(l_mult(*e, gains.pitch), *c, gains.code)));
+        let sum = i32::from(*e) * pitch + i32::from(*c) * code_gain;
+        *e = clamp_16((sum + 0x2000) >> 14);
     }
 }

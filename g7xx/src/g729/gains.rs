@@ -365,10 +365,11 @@ pub fn quantise(
             let sum = l_add(sum, term(c[4], (gc * gp) >> 15));
             *distance = if taming && gp >= 16383 { MAX_32 } else { sum };
         }
-        for (j, distance) in distances.into_iter().enumerate() {
-            if distance < best.0 {
-                best = (distance, i, start_2 + j);
-            }
+        // Of equals the first stays, as when one goes through them in order.
+        let least = distances.iter().fold(MAX_32, |least, d| least.min(*d));
+        if least < best.0 {
+            let j = distances.iter().position(|d| *d == least).unwrap_or(0);
+            best = (least, i, start_2 + j);
         }
     }
     let (_, i, j) = best;

@@ -3,6 +3,7 @@
 use super::lpc::{Lsp, ORDER};
 use super::ops::*;
 use super::tables::*;
+use crate::arch::Kernels;
 
 /// Past elementary vectors of the moving-average predictor, newest first, Q13.
 pub type Memory = [Lsp; 4];
@@ -170,10 +171,21 @@ pub fn repeat(lsf: &Lsp, mode: usize, memory: &mut Memory) {
     remember(memory, &u);
 }
 
-/// First codebook by element, so that the distances of many vectors are found at once.
-static LSP_CB1_BY_ELEMENT: [[i16; 128]; ORDER] = transposed(&LSP_CB1_VALUES);
+/// First codebook by pairs of elements, so that the distances of many vectors are found at once.
+static LSP_CB1_BY_PAIR: [[i16; 256]; ORDER / 2] = paired(&LSP_CB1_VALUES);
 /// Second codebook by element.
 static LSP_CB2_BY_ELEMENT: [[i16; 32]; ORDER] = transposed(&LSP_CB2_VALUES);
+
+const fn paired(rows: &[Lsp; 128]) -> [[i16; 256]; ORDER / 2] {
+    let mut pairs = [[0; 256]; ORDER / 2];
+    let mut k = 0;
+    while k < 128 * ORDER {
+        let (vector, element) = (k / ORDER, k % ORDER);
+        pairs[element / 2][2 * vector + element % 2] = rows[vector][element];
+        k += 1;
+    }
+    pairs
+}
 
 const fn transposed<const N: usize>(rows: &[Lsp; N]) -> [[i16; N]; ORDER] {
     let mut columns = [[0; N]; ORDER];
@@ -203,29 +215,19 @@ fn nearest<const N: usize>(distances: &[u32; N]) -> usize {
     if least == FAR {
         0
     } else {
-        distances.iter().position(|d| *d == least).unwrap_or(0)
+        // Whole blocks at a time, and one by one only in the block that has it.
+        let blocks = distances.as_chunks::<16>().0;
+        let has = |block: &[u32; 16]| block.iter().fold(false, |has, d| has | (*d == least));
+        let block = blocks.iter().position(has).unwrap_or(0);
+        let within = blocks[block].iter().position(|d| *d == least);
+        16 * block + within.unwrap_or(0)
     }
 }
 
 /// First stage of the quantiser: the nearest vector without weights.
 #[inline(always)]
-fn first_stage(target: &Lsp) -> usize {
-    // No more than three squares fit a word; the groups are joined with a limit.
-    let group = |elements: core::ops::Range<usize>| {
-        let mut sums = [0u32; 128];
-        for j in elements {
-            for (sum, v) in sums.iter_mut().zip(&LSP_CB1_BY_ELEMENT[j]) {
-                let d = i32::from(sub(target[j], *v));
-                *sum += (d * d) as u32;
-            }
-        }
-        sums
-    };
-    let mut distances = group(0..3);
-    add_limited(&mut distances, &group(3..6));
-    add_limited(&mut distances, &group(6..8));
-    add_limited(&mut distances, &group(8..10));
-    nearest(&distances)
+fn first_stage<K: Kernels>(target: &Lsp) -> usize {
+    nearest(&K::distances(target, &LSP_CB1_BY_PAIR))
 }
 
 /// Second stage of the quantiser for the elements from `offset` on.
@@ -251,9 +253,9 @@ fn second_stage(target: &Lsp, first: &Lsp, w: &Lsp, offset: usize) -> usize {
 
 /// Quantises with one predictor; returns the indices and the distortion.
 #[inline(always)]
-fn quantise_mode(lsf: &Lsp, w: &Lsp, memory: &Memory, mode: usize) -> (Indices, i32) {
+fn quantise_mode<K: Kernels>(lsf: &Lsp, w: &Lsp, memory: &Memory, mode: usize) -> (Indices, i32) {
     let target = extract(lsf, memory, &FG[mode], &FG_SUM_INV[mode]);
-    let first = first_stage(&target);
+    let first = first_stage::<K>(&target);
     let vector = &LSP_CB1[first];
     let lower = second_stage(&target, vector, w, 0);
     let mut u = [0; ORDER];
@@ -286,11 +288,11 @@ fn quantise_mode(lsf: &Lsp, w: &Lsp, memory: &Memory, mode: usize) -> (Indices, 
 
 /// Quantises a set of LSP; returns the indices and the quantised LSP, and moves the memory on.
 #[inline(always)]
-pub fn quantise(lsp: &Lsp, memory: &mut Memory) -> (Indices, Lsp) {
+pub fn quantise<K: Kernels>(lsp: &Lsp, memory: &mut Memory) -> (Indices, Lsp) {
     let lsf = lsp_to_lsf(lsp);
     let w = weights(&lsf);
-    let (indices_0, distortion_0) = quantise_mode(&lsf, &w, memory, 0);
-    let (indices_1, distortion_1) = quantise_mode(&lsf, &w, memory, 1);
+    let (indices_0, distortion_0) = quantise_mode::<K>(&lsf, &w, memory, 0);
+    let (indices_1, distortion_1) = quantise_mode::<K>(&lsf, &w, memory, 1);
     let indices = if distortion_1 < distortion_0 {
         indices_1
     } else {
@@ -303,6 +305,7 @@ pub fn quantise(lsp: &Lsp, memory: &mut Memory) -> (Indices, Lsp) {
 mod tests {
     use super::super::tests::Noise;
     use super::*;
+    use crate::arch::Scalar;
 
     #[test]
     fn stages_find_what_the_chain_of_limited_sums_finds() {
@@ -323,7 +326,12 @@ mod tests {
                     best = (distance, c);
                 }
             }
-            assert_eq!(first_stage(&target), best.1);
+            assert_eq!(first_stage::<Scalar>(&target), best.1);
+            #[cfg(target_arch = "x86_64")]
+            if crate::arch::x86_64::has_avx2() {
+                let found = first_stage::<crate::arch::x86_64::Avx2>(&target);
+                assert_eq!(found, best.1);
+            }
             let w = noise.values::<ORDER>(round_of % 5).map(i16::saturating_abs);
             let first = &LSP_CB1[best.1];
             for offset in [0, 5] {

@@ -14,7 +14,7 @@ pub(crate) mod encoder;
 mod filter;
 mod gains;
 mod highpass;
-mod lpc;
+pub(crate) mod lpc;
 mod lsp;
 // Every operator of the recommendation stands here by its name; its document needs no more.
 #[allow(missing_docs)]
@@ -157,6 +157,7 @@ impl Decoder {
 }
 
 /// Encodes one frame of each of several channels: the same bits as [`Encoder::encode`] one by one.
+/// Channels of Annex A go eight at a time where the processor has AVX2; what is left goes alone.
 /// Channels of both variants, with and without VAD, may be mixed, and may differ from
 /// call to call. The shortest of the three slices decides how many are done; returns that number.
 ///
@@ -172,9 +173,12 @@ pub fn encode_batch(
     frames: &mut [Frame],
 ) -> usize {
     let channels = encoders.iter_mut().zip(samples).zip(frames);
-    channels
-        .map(|((encoder, samples), frame)| *frame = encoder.encode(samples))
-        .count()
+    in_groups(
+        channels.map(|((encoder, samples), frame)| (encoder, samples, frame)),
+        |(encoder, ..)| encoder.inner.fits(),
+        encode_together,
+        |(encoder, samples, frame)| *frame = encoder.encode(samples),
+    )
 }
 
 /// Decodes one frame of each of several channels: the same samples as [`Decoder::decode`] one by
@@ -192,7 +196,100 @@ pub fn decode_batch(
     samples: &mut [[i16; FRAME]],
 ) -> usize {
     let channels = decoders.iter_mut().zip(inputs).zip(samples);
-    channels
-        .map(|((decoder, input), samples)| decoder.decode(*input, samples))
-        .count()
+    in_groups(
+        channels.map(|((decoder, input), samples)| (decoder, *input, samples)),
+        |(decoder, input, _)| decoder.inner.fits(*input),
+        decode_together,
+        |(decoder, input, samples)| decoder.decode(input, samples),
+    )
+}
+
+/// A channel of an encoding batch.
+type ToEncode<'a, 'b> = (&'a mut &'b mut Encoder, &'a [i16; FRAME], &'a mut Frame);
+/// A channel of a decoding batch.
+type ToDecode<'a, 'b> = (
+    &'a mut &'b mut Decoder,
+    FrameInput<'a>,
+    &'a mut [i16; FRAME],
+);
+
+/// Eight channels in lockstep.
+fn encode_together(mut channels: [ToEncode<'_, '_>; LANES]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let samples = channels.each_ref().map(|channel| channel.1);
+        let mut encoders = channels.each_mut().map(|channel| &mut channel.0.inner);
+        let coded = crate::arch::x86_64::g729_encode_eight(&mut encoders, &samples);
+        for (channel, frame) in channels.into_iter().zip(coded) {
+            *channel.2 = frame;
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    for (encoder, samples, frame) in &mut channels {
+        **frame = encoder.encode(samples);
+    }
+}
+
+/// Eight channels in lockstep.
+fn decode_together(channels: [ToDecode<'_, '_>; LANES]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let inputs = channels.each_ref().map(|channel| channel.1);
+        let mut decoders = [const { None }; LANES];
+        let mut samples = [const { None }; LANES];
+        for (k, channel) in channels.into_iter().enumerate() {
+            decoders[k] = Some(&mut channel.0.inner);
+            samples[k] = Some(channel.2);
+        }
+        const FULL: &str = "every channel was put in its place";
+        let mut decoders = decoders.map(|decoder| decoder.expect(FULL));
+        let samples = samples.map(|samples| samples.expect(FULL));
+        crate::arch::x86_64::g729_decode_eight(&mut decoders, &inputs, samples);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    for (decoder, input, samples) in channels {
+        decoder.decode(input, samples);
+    }
+}
+
+/// Channels that go in lockstep.
+const LANES: usize = 8;
+
+/// Whether lockstep gains anything here.
+fn lockstep() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        Level::current() == Level::Avx2
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Gives channels that fit to `together` in eights, and all others to `alone`; returns how many
+/// there were.
+fn in_groups<T>(
+    channels: impl Iterator<Item = T>,
+    fits: impl Fn(&T) -> bool,
+    mut together: impl FnMut([T; LANES]),
+    mut alone: impl FnMut(T),
+) -> usize {
+    let lockstep = lockstep();
+    let mut waiting = [const { None }; LANES];
+    let (mut count, mut total) = (0, 0);
+    for channel in channels {
+        total += 1;
+        if !lockstep || !fits(&channel) {
+            alone(channel);
+            continue;
+        }
+        waiting[count] = Some(channel);
+        count += 1;
+        if count == LANES {
+            count = 0;
+            let full = waiting.each_mut().map(Option::take);
+            together(full.map(|channel| channel.expect("every place was filled in turn")));
+        }
+    }
+    waiting.into_iter().flatten().for_each(alone);
+    total
 }

@@ -1,6 +1,6 @@
 //! Post-filter of Annex A (G.729 A.4.2).
 
-use super::filter::{self, Memory, SUBFRAME};
+use super::filter::{self, Memory, SUBFRAME, window};
 use super::lpc::{self, ORDER, Predictor};
 use super::ops::*;
 use crate::arch::Kernels;
@@ -14,6 +14,9 @@ const RESPONSE: usize = 22;
 const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
 /// Powers of 0.70, for its denominator.
 const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
+
+#[cfg(target_arch = "x86_64")]
+pub mod lockstep;
 
 /// State of the post-filter.
 #[derive(Clone, Debug)]
@@ -55,7 +58,7 @@ impl PostFilterA {
         run[..PAST].copy_from_slice(&self.residual);
         run[PAST..].copy_from_slice(&residual);
         let mut x = if speech {
-            harmonic(&run, lag)
+            harmonic::<K>(&run, lag)
         } else {
             residual
         };
@@ -73,23 +76,10 @@ impl PostFilterA {
     /// Brings the level back to that of the input, slowly.
     #[inline(always)]
     fn control_gain(&mut self, input: &[i16], y: &mut [i16; SUBFRAME]) {
-        let out = energy(0, &y.map(|y| y >> 2));
-        if out == 0 {
+        let quarter: [i16; SUBFRAME] = core::array::from_fn(|n| input[n] >> 2);
+        let Some(target) = level(energy(0, &y.map(|y| y >> 2)), energy(0, &quarter)) else {
             self.gain = 0;
             return;
-        }
-        let exponent = norm_l(out) - 1;
-        let out = round(l_shl(out, exponent));
-        let quarter: [i16; SUBFRAME] = core::array::from_fn(|n| input[n] >> 2);
-        let level = energy(0, &quarter);
-        let target = if level == 0 {
-            0
-        } else {
-            let norm = norm_l(level);
-            let level = round(l_shl(level, norm));
-            let x = l_shl(i32::from(div_s(out, level)), 7);
-            let x = inv_sqrt(l_shr(x, exponent - norm));
-            mult(round(l_shl(x, 9)), 3276)
         };
         // The gain stays between 0 and 32767: nine tenths of it and at most a tenth of the range.
         let mut gain = i32::from(self.gain);
@@ -104,23 +94,43 @@ impl PostFilterA {
     }
 }
 
+/// What the gain of the level control goes towards (a tenth of the range at most), from the energies
+/// of the output and of the input; `None` when there is no output.
+#[inline(always)]
+fn level(out: i32, input: i32) -> Option<i16> {
+    if out == 0 {
+        return None;
+    }
+    let exponent = norm_l(out) - 1;
+    let out = round(l_shl(out, exponent));
+    if input == 0 {
+        return Some(0);
+    }
+    let norm = norm_l(input);
+    let input = round(l_shl(input, norm));
+    let x = l_shl(i32::from(div_s(out, input)), 7);
+    let x = inv_sqrt(l_shr(x, exponent - norm));
+    Some(mult(round(l_shl(x, 9)), 3276))
+}
+
 /// Strengthens the pitch: adds the residual one lag ago. `run` ends with the subframe.
 #[inline(always)]
-fn harmonic(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
+fn harmonic<K: Kernels>(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
     let (low, high) = if lag + 3 > 143 {
         (137, 143)
     } else {
         (lag - 3, lag + 3)
     };
     let scaled = run.map(|r| r >> 2);
-    let delayed = |lag: i32| &scaled[PAST - lag as usize..][..SUBFRAME];
-    let present = &scaled[PAST..];
-    // By Cauchy-Schwarz over the whole run.
-    let plain = energy_wide(1, &scaled) <= i64::from(MAX_32);
+    let delayed = |lag: i32| -> &[i16; SUBFRAME] { window(&scaled, PAST - lag as usize) };
+    let present: &[i16; SUBFRAME] = window(&scaled, PAST);
+    // Forty products of small samples fit; otherwise by Cauchy-Schwarz over the whole run.
+    let small = max_magnitude(&scaled) < 5180;
+    let plain = small || energy_wide(1, &scaled) <= i64::from(MAX_32);
     let mut best = (MIN_32, low);
     for lag in low..=high {
         let c = if plain {
-            2 * dot(present, delayed(lag))
+            2 * K::dot(present, delayed(lag))
         } else {
             mac_chain(present, delayed(lag))
         };
@@ -130,8 +140,15 @@ fn harmonic(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
     }
     let lag = best.1;
     let correlation = best.0.max(0);
-    let past_energy = energy(1, delayed(lag));
-    let present_energy = energy(1, present);
+    let energy_of = |x: &[i16; SUBFRAME]| {
+        if plain {
+            1 + 2 * K::dot(x, x)
+        } else {
+            energy(1, x)
+        }
+    };
+    let past_energy = energy_of(delayed(lag));
+    let present_energy = energy_of(present);
     let norm = norm_l(correlation.max(past_energy).max(present_energy));
     let [c, n1, n0] = [correlation, past_energy, present_energy].map(|x| round(l_shl(x, norm)));
     let now: [i16; SUBFRAME] = core::array::from_fn(|n| run[PAST + n]);
@@ -163,7 +180,12 @@ fn harmonic(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
 fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
     let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
     let t1 = extract_h(energy(0, &h));
-    let t2 = extract_h(mac_chain(&h[..RESPONSE - 1], &h[1..]));
+    tilt_of(t1, extract_h(mac_chain(&h[..RESPONSE - 1], &h[1..])))
+}
+
+/// The factor from the energy of the response and its correlation with itself one sample later.
+#[inline(always)]
+fn tilt_of(t1: i16, t2: i16) -> i16 {
     if t2 <= 0 {
         0
     } else {

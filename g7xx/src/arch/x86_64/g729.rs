@@ -34,7 +34,7 @@ fn pairs(x: &[i16], at: usize) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn both(low: i16, high: i16) -> __m256i {
-    _mm256_set1_epi32(i32::from(high) << 16 | i32::from(low) & 0xFFFF)
+    _mm256_set1_epi32((u32::from(high as u16) << 16 | u32::from(low as u16)) as i32)
 }
 
 #[inline]
@@ -55,6 +55,23 @@ fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32 {
     let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b0100_1110>(sum));
     let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b1011_0001>(sum));
     _mm_cvtsi128_si32(sum)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
+    let target: [__m256i; 5] = core::array::from_fn(|k| both(target[2 * k], target[2 * k + 1]));
+    let mut sums = [_mm256_setzero_si256(); 16];
+    for (block, sum) in sums.iter_mut().enumerate() {
+        for (target, pairs) in target.iter().zip(pairs) {
+            let d = _mm256_subs_epi16(*target, load_16(&pairs[16 * block..16 * block + 16]));
+            // As an unsigned word even twice the square of -32768 is right.
+            let total = _mm256_add_epi32(*sum, _mm256_madd_epi16(d, d));
+            *sum = _mm256_min_epu32(total, _mm256_set1_epi32(1 << 30));
+        }
+    }
+    // SAFETY: sixteen registers are 128 words.
+    unsafe { core::mem::transmute::<[__m256i; 16], [u32; 128]>(sums) }
 }
 
 #[inline]
@@ -112,19 +129,24 @@ fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8] {
-    let mut sums = _mm256_set1_epi32(0x4000);
+    let at = |k: usize| {
+        let from = &x[k..k + 8];
+        // SAFETY: eight values are there; loads need no alignment.
+        unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+    };
+    // Pairs that start at even places make every second output, and so do the odd ones.
+    let mut even = _mm_set1_epi32(0x4000);
+    let mut odd = even;
     macro_rules! taps {
         ($($k:literal)*) => {$(
-            let product = _mm256_madd_epi16(pairs(x, $k), both(taps[$k], taps[$k + 1]));
-            sums = _mm256_add_epi32(sums, product);
+            let two = _mm256_castsi256_si128(both(taps[$k], taps[$k + 1]));
+            even = _mm_add_epi32(even, _mm_madd_epi16(at($k), two));
+            odd = _mm_add_epi32(odd, _mm_madd_epi16(at($k + 1), two));
         )*};
     }
     taps!(0 2 4 6 8 10 12 14 16 18);
-    let sums = _mm256_srai_epi32::<15>(sums);
-    let packed = _mm_packs_epi32(
-        _mm256_castsi256_si128(sums),
-        _mm256_extracti128_si256::<1>(sums),
-    );
+    let (even, odd) = (_mm_srai_epi32::<15>(even), _mm_srai_epi32::<15>(odd));
+    let packed = _mm_packs_epi32(_mm_unpacklo_epi32(even, odd), _mm_unpackhi_epi32(even, odd));
     // SAFETY: a register is eight 16-bit values.
     unsafe { core::mem::transmute::<__m128i, [i16; 8]>(packed) }
 }
@@ -281,6 +303,12 @@ impl Kernels for Avx2 {
     ) -> bool {
         // SAFETY: whoever names this type is compiled for AVX2.
         unsafe { best_by_lane(bases, inner, starts, v, block, lanes) }
+    }
+
+    #[inline(always)]
+    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { distances(target, pairs) }
     }
 
     #[inline(always)]

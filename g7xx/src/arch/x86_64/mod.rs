@@ -5,10 +5,11 @@
 
 pub mod g711;
 mod g729;
+pub mod lanes;
 
 pub use self::g729::Avx2;
-use crate::g729::decoder::Decoder;
-use crate::g729::encoder::Encoder;
+use crate::g729::decoder::{self, Decoder};
+use crate::g729::encoder::{self, Encoder};
 use crate::g729::{FRAME, Frame, FrameInput};
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
@@ -57,4 +58,39 @@ fn decode_avx2(decoder: &mut Decoder, input: FrameInput<'_>, samples: &mut [i16;
 pub fn g729_decode(decoder: &mut Decoder, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
     // SAFETY: the level says that the instructions are there.
     unsafe { decode_avx2(decoder, input, samples) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn encode_eight_avx2(encoders: &mut [&mut Encoder; 8], samples: &[&[i16; FRAME]; 8]) -> [Frame; 8] {
+    encoder::lockstep::encode::<Avx2>(encoders, samples)
+}
+
+/// Encodes a frame of eight channels that fit, with AVX2.
+#[inline]
+pub fn g729_encode_eight(
+    encoders: &mut [&mut Encoder; 8],
+    samples: &[&[i16; FRAME]; 8],
+) -> [Frame; 8] {
+    // SAFETY: the level says that the instructions are there.
+    unsafe { encode_eight_avx2(encoders, samples) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn decode_eight_avx2(
+    decoders: &mut [&mut Decoder; 8],
+    inputs: &[FrameInput<'_>; 8],
+    outputs: [&mut [i16; FRAME]; 8],
+) {
+    decoder::lockstep::decode::<Avx2>(decoders, inputs, outputs);
+}
+
+/// Decodes a frame of eight channels that fit, with AVX2.
+#[inline]
+pub fn g729_decode_eight(
+    decoders: &mut [&mut Decoder; 8],
+    inputs: &[FrameInput<'_>; 8],
+    outputs: [&mut [i16; FRAME]; 8],
+) {
+    // SAFETY: the level says that the instructions are there.
+    unsafe { decode_eight_avx2(decoders, inputs, outputs) }
 }

@@ -1,0 +1,211 @@
+//! Eight encoders of Annex A in lockstep. Channels with a silent frame go by themselves once that is
+//! known; their lanes hold nothing then.
+
+use super::super::highpass;
+use super::*;
+use crate::arch::x86_64::lanes::{Lockstep, Row, ZERO, column, predictor, put_column};
+use crate::g729::decoder::lockstep::interpolate;
+use crate::g729::filter::window_mut;
+use crate::g729::postfilter_a::lockstep::mend;
+
+/// Lanes.
+const LANES: usize = 8;
+/// Predictors of eight channels.
+type Predictors = [Row; ORDER + 1];
+/// One subframe of each channel.
+type Subframes = [[i16; SUBFRAME]; LANES];
+/// Speech that is brought into lanes: the frame and enough before it, in eights.
+const SPEECH: usize = FRAME + 16;
+
+/// Encodes a frame of eight channels that fit.
+#[inline(always)]
+pub fn encode<K: Kernels>(
+    encoders: &mut [&mut Encoder; LANES],
+    samples: &[&[i16; FRAME]; LANES],
+) -> [Frame; LANES] {
+    pre_process(encoders, samples);
+    let mut frames = [Frame::Untransmitted; LANES];
+    let mut active = [false; LANES];
+    let mut parameters = [const { None }; LANES];
+    let (mut old, mut new) = ([[0; ORDER]; LANES], [[0; ORDER]; LANES]);
+    let mut works: [Work; LANES] = core::array::from_fn(|lane| encoders[lane].work());
+    for (lane, encoder) in encoders.iter_mut().enumerate() {
+        let (lsp_new, is_active) = encoder.analyse();
+        active[lane] = is_active;
+        if is_active {
+            old[lane] = encoder.lsp_old_quantised;
+            parameters[lane] = Some(encoder.quantise_spectrum::<K>(&lsp_new));
+            new[lane] = encoder.lsp_old_quantised;
+        } else {
+            frames[lane] = encoder.encode_silence::<K>(None, &mut works[lane]);
+        }
+    }
+    let a = interpolate(&old, &new);
+    let narrowed = a.each_ref().map(|a| Lockstep::weight(a, &GAMMA_A));
+    weigh::<K>(encoders, &active, &a, &narrowed, &mut works);
+    let mut ranges: [Range; LANES] = core::array::from_fn(|lane| match active[lane] {
+        true => Range::first(pitch::open_loop_a::<K>(&works[lane].weighted)),
+        false => Range::first(pitch::LAG_MIN),
+    });
+    for (subframe, narrowed) in narrowed.iter().enumerate() {
+        let choices =
+            encode_subframe::<K>(encoders, &active, narrowed, &ranges, subframe, &mut works);
+        for lane in 0..LANES {
+            if let (Some(parameters), Some((lag, choice))) = (&mut parameters[lane], &choices[lane])
+            {
+                parameters.subframes[subframe] = indices_of(subframe, *lag, ranges[lane], choice);
+                ranges[lane] = Range::second(lag.whole);
+            }
+        }
+    }
+    for (lane, encoder) in encoders.iter_mut().enumerate() {
+        if let Some(parameters) = &mut parameters[lane] {
+            parameters.parity = pitch::parity(parameters.subframes[0].lag);
+            frames[lane] = Frame::Speech(bits::pack(parameters));
+        }
+        encoder.keep(&works[lane]);
+    }
+    frames
+}
+
+/// High-pass of the new samples into the speech buffers.
+#[inline(always)]
+fn pre_process(encoders: &mut [&mut Encoder; LANES], samples: &[&[i16; FRAME]; LANES]) {
+    let mut x = [ZERO; FRAME + 2];
+    Lockstep::gather(&samples.map(|samples| &samples[..]), &mut x[2..]);
+    let mut outputs = [[0; FRAME]; LANES];
+    let mut filters = encoders.each_mut().map(|encoder| &mut encoder.pre_filter);
+    highpass::lockstep::pre_process(
+        &mut filters,
+        &mut x,
+        outputs.each_mut().map(|output| &mut output[..]),
+    );
+    for (encoder, output) in encoders.iter_mut().zip(&outputs) {
+        encoder.speech[WINDOW - FRAME..].copy_from_slice(output);
+    }
+}
+
+/// Residual into the excitations, and weighted speech.
+#[inline(always)]
+fn weigh<K: Kernels>(
+    encoders: &mut [&mut Encoder; LANES],
+    active: &[bool; LANES],
+    a: &[Predictors; 2],
+    narrowed: &[Predictors; 2],
+    works: &mut [Work; LANES],
+) {
+    let mut speech = [ZERO; SPEECH];
+    let from = PRESENT + FRAME - SPEECH;
+    let sources = encoders
+        .each_ref()
+        .map(|encoder| &encoder.speech[from..PRESENT + FRAME]);
+    Lockstep::gather(&sources, &mut speech);
+    let mut weighted = [ZERO; FRAME + ORDER];
+    for (lane, encoder) in encoders.iter().enumerate() {
+        put_column(&mut weighted, lane, &encoder.weighting_memory);
+    }
+    let mut residuals = [ZERO; FRAME];
+    for subframe in 0..2 {
+        let at = SUBFRAME * subframe;
+        let (a, narrowed) = (&a[subframe], &narrowed[subframe]);
+        let s: &[Row; SUBFRAME + ORDER] = window(&speech, SPEECH - FRAME - ORDER + at);
+        let x: &mut [Row; SUBFRAME] = window_mut(&mut residuals, at);
+        let exact = Lockstep::residual(a, s, x);
+        mend(exact, |lane| {
+            let mut y = [0; SUBFRAME];
+            filter::residual(&predictor(a, lane), &column(s, lane), &mut y);
+            put_column(x, lane, &y);
+        });
+        let mut tilted = *narrowed;
+        for lane in 0..LANES {
+            put_column(&mut tilted, lane, &tilt(&predictor(narrowed, lane)));
+        }
+        let area: &mut [Row; SUBFRAME + ORDER] = window_mut(&mut weighted, at);
+        synthesise::<K>(&tilted, x, area);
+    }
+    let mut outputs = [[0; FRAME]; LANES];
+    Lockstep::scatter(&weighted[ORDER..], outputs.each_mut().map(|y| &mut y[..]));
+    let mut inputs = [[0; FRAME]; LANES];
+    Lockstep::scatter(&residuals, inputs.each_mut().map(|x| &mut x[..]));
+    for lane in (0..LANES).filter(|lane| active[*lane]) {
+        encoders[lane].weighting_memory = column(&weighted[FRAME..], lane);
+        works[lane].weighted[WEIGHTED_PAST..].copy_from_slice(&outputs[lane]);
+        works[lane].excitation[EXCITATION_PAST..].copy_from_slice(&inputs[lane]);
+    }
+}
+
+/// Synthesis of `x` into `area` after its first ten rows, exact in all lanes.
+#[inline(always)]
+fn synthesise<K: Kernels>(a: &Predictors, x: &[Row; SUBFRAME], area: &mut [Row; SUBFRAME + ORDER]) {
+    let exact = Lockstep::synthesise(a, x, area);
+    mend(exact, |lane| {
+        let (x, memory) = (column(x, lane), column(area, lane));
+        let y = filter::synthesise_only::<K>(&predictor(a, lane), &x, &memory);
+        put_column(&mut area[ORDER..], lane, &y);
+    });
+}
+
+/// Brings the outputs of [`synthesise`] back into channels.
+#[inline(always)]
+fn outputs(area: &[Row; SUBFRAME + ORDER]) -> Subframes {
+    let mut outputs = [[0; SUBFRAME]; LANES];
+    Lockstep::scatter(&area[ORDER..], outputs.each_mut().map(|y| &mut y[..]));
+    outputs
+}
+
+/// A subframe of the active channels.
+#[inline(always)]
+fn encode_subframe<K: Kernels>(
+    encoders: &mut [&mut Encoder; LANES],
+    active: &[bool; LANES],
+    narrowed: &Predictors,
+    ranges: &[Range; LANES],
+    subframe: usize,
+    works: &mut [Work; LANES],
+) -> [Option<(Lag, Choice)>; LANES] {
+    let start = EXCITATION_PAST + SUBFRAME * subframe;
+    let mut x = [ZERO; SUBFRAME];
+    x[0] = [4096; LANES];
+    let mut area = [ZERO; SUBFRAME + ORDER];
+    synthesise::<K>(narrowed, &x, &mut area);
+    let responses = outputs(&area);
+    for (lane, encoder) in encoders.iter().enumerate() {
+        put_column(&mut area, lane, &encoder.target_memory);
+    }
+    Lockstep::gather(
+        &works.each_ref().map(|work| &work.excitation[start..]),
+        &mut x,
+    );
+    synthesise::<K>(narrowed, &x, &mut area);
+    let targets = outputs(&area);
+    let mut lags = [None; LANES];
+    for lane in (0..LANES).filter(|lane| active[*lane]) {
+        lags[lane] = Some(pitch::closed_loop_a::<K>(
+            &targets[lane],
+            &responses[lane],
+            &mut works[lane].excitation,
+            start,
+            ranges[lane],
+            subframe == 0,
+        ));
+    }
+    Lockstep::gather(
+        &works.each_ref().map(|work| &work.excitation[start..]),
+        &mut x,
+    );
+    area[..ORDER].fill(ZERO);
+    synthesise::<K>(narrowed, &x, &mut area);
+    let filtered = outputs(&area);
+    core::array::from_fn(|lane| {
+        let lag = lags[lane]?;
+        let choice = encoders[lane].choose_a::<K>(
+            &targets[lane],
+            &responses[lane],
+            &filtered[lane],
+            lag,
+            start,
+            &mut works[lane],
+        );
+        Some((lag, choice))
+    })
+}
