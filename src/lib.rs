@@ -13,6 +13,7 @@ pub mod rng;
 pub mod rtp;
 pub mod sdp;
 pub mod shell;
+#[cfg(feature = "virtual")]
 pub mod simulator;
 pub mod sip;
 pub mod time;

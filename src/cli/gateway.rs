@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tipring::shell::control_client::{self, ClientError, HandsetCommand};
 use tipring::shell::{self, ConfigSource, RunOptions};
+#[cfg(feature = "virtual")]
 use tipring::simulator;
 
 /// `tipring run`; comes back when the gateway has ended.
@@ -20,6 +21,7 @@ pub(super) fn run(args: &RunArgs) -> Answer {
 }
 
 /// `tipring sim`: the report; a failed expectation is a failure.
+#[cfg(feature = "virtual")]
 pub(super) fn sim(args: &SimArgs) -> ExitCode {
     match simulator::run_file(&args.file, args.seed, args.record.as_deref()) {
         Ok(report) => {
@@ -28,6 +30,13 @@ pub(super) fn sim(args: &SimArgs) -> ExitCode {
         }
         Err(error) => fail(&error.to_string()),
     }
+}
+
+/// `tipring sim`, in a build that has no simulated card to play it on.
+#[cfg(not(feature = "virtual"))]
+pub(super) fn sim(args: &SimArgs) -> ExitCode {
+    let file = args.file.display();
+    fail(&format!("{file}: this build has no simulated line card; build it with the feature `virtual`"))
 }
 
 /// `tipring calls`
