@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &str, &str)] = &[
     ("recorder", "", ""),
     ("capture", "", ""),
     ("sip", "", ""),
-    ("sdp", "", ""),
+    ("sdp", "", "g7xx"),
     ("rtp", "", "tipring_hal"),
     ("dialplan", "", ""),
     ("trunk", "sip", ""),

@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine; 1 what was asked failed or the input is wrong; 2 wrong usage (by clap).
 //! Answers go to standard output, complaints to standard error.
 
+mod codec;
 mod config;
 mod explain;
 mod gateway;
@@ -73,10 +74,30 @@ enum Command {
         #[command(subcommand)]
         action: HandsetAction,
     },
+    /// Files through a codec
+    Codec {
+        #[command(subcommand)]
+        command: codec::CodecCommand,
+    },
+    /// Throughput on this machine
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// The codecs: samples a second, channels a core, ratio to a copy of the same bytes
+    Codec {
+        /// The answer as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -229,6 +250,9 @@ type Answer = Result<String, String>;
 /// Reads the arguments, does what they ask, and says how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(complaint) = lower_codec_level() {
+        return fail(&complaint);
+    }
     let answer = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => gateway::run(&args),
         Command::Check(args) => return config::check(&args),
@@ -242,6 +266,8 @@ pub fn main() -> ExitCode {
         Command::Hangup { call, control } => gateway::hangup(call, &control),
         Command::Drain { control } => gateway::drain(&control),
         Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),
+        Command::Codec { command } => codec::run(&command).map(|()| String::new()),
+        Command::Bench { command: BenchCommand::Codec { json } } => Ok(bench_codec(json)),
         Command::Completions { shell } => Ok(completions(shell)),
     };
     match answer {
@@ -251,6 +277,34 @@ pub fn main() -> ExitCode {
         }
         Err(complaint) => fail(&complaint),
     }
+}
+
+/// The environment may lower the vector instructions that the codecs use; results stay the same.
+fn lower_codec_level() -> Result<(), String> {
+    let Ok(name) = std::env::var("G7XX_LEVEL") else { return Ok(()) };
+    let level = g7xx::Level::from_name(&name).ok_or_else(|| {
+        let names: Vec<&str> = g7xx::Level::ALL.into_iter().map(g7xx::Level::name).collect();
+        format!("G7XX_LEVEL: there is no level {name:?}; there are {}", names.join(", "))
+    })?;
+    g7xx::Level::lower_to(level);
+    Ok(())
+}
+
+/// `tipring bench codec`
+fn bench_codec(json: bool) -> String {
+    use std::fmt::Write;
+    let bench = tipring::shell::bench::codecs();
+    if json {
+        // Numbers and short texts always become JSON.
+        return serde_json::to_string_pretty(&bench).unwrap_or_default();
+    }
+    let mut text = format!("one thread, level {}\n", bench.level);
+    let _ = writeln!(text, "{:<14} {:>14} {:>15} {:>9}", "CODEC", "MSAMPLES/S", "CHANNELS/CORE", "TO COPY");
+    for row in &bench.rows {
+        let rate = row.samples_per_second / 1e6;
+        let _ = writeln!(text, "{:<14} {:>14.2} {:>15.0} {:>9.5}", row.what, rate, row.channels, row.to_copy);
+    }
+    text
 }
 
 /// Complains; the exit code is 1.

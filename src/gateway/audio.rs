@@ -249,7 +249,7 @@ fn settings_of(agreed: Option<&Agreed>) -> StreamSettings {
         None => StreamSettings {
             remote: None,
             law: Law::Mu,
-            payload_type: sdp::PayloadType::PCMU.value(),
+            payload_type: Codec::Pcmu.payload_type().value(),
             event_payload_type: None,
             packet_samples: 160,
             sends: false,

@@ -189,7 +189,13 @@ impl Gateway {
             .listen
             .iter()
             .find(|l| l.transport == transport && l.address.is_ipv4() == remote.is_ipv4())
-            .map(|l| l.address)
+            .map(|l| match l.address.ip().is_unspecified() {
+                // Bound to all addresses: Via and Contact name the one that peers are told for RTP.
+                true if self.config.rtp.address.is_ipv4() == remote.is_ipv4() => {
+                    SocketAddr::new(self.config.rtp.address, l.address.port())
+                }
+                _ => l.address,
+            })
             .ok_or(Release::here(Cause::OUT_OF_ORDER))
     }
 }

@@ -274,10 +274,19 @@ impl Stream {
         self.events_in.reset();
     }
 
+    /// Whether a packet comes from where the peer said it sends from. What reaches a loopback address
+    /// comes from this machine, and the kernel gives it a loopback source whichever address of the
+    /// machine the peer signals, as most softphones do; its port must still be the signalled one.
+    fn is_from_peer(&self, source: SocketAddr) -> bool {
+        let Some(remote) = self.config.settings.remote else { return false };
+        let is_local = self.config.local.ip().is_loopback() && source.ip().is_loopback();
+        source == remote || (is_local && source.port() == remote.port())
+    }
+
     /// Counts a received packet and says what it is worth; `None` when it is to be dropped.
     pub(super) fn accept(&mut self, slot: &PacketSlot) -> Option<Accepted> {
         let settings = self.config.settings;
-        if settings.remote != Some(slot.source) {
+        if !self.is_from_peer(slot.source) {
             self.statistics.wrong_source += 1;
             return None;
         }

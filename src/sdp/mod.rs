@@ -24,10 +24,6 @@ const MEDIA_MAX: usize = 64;
 pub struct PayloadType(u8);
 
 impl PayloadType {
-    /// PCMU (RFC 3551 table 4).
-    pub const PCMU: PayloadType = PayloadType(0);
-    /// PCMA (RFC 3551 table 4).
-    pub const PCMA: PayloadType = PayloadType(8);
     /// What we call telephone-event in our offers; dynamic (RFC 3551 section 3).
     pub const EVENTS: PayloadType = PayloadType(101);
 

@@ -1,6 +1,7 @@
 //! Offer and answer (RFC 3264): codecs, direction, telephone-event (RFC 4733), ptime.
 
 use super::{Description, Direction, Media, PayloadType};
+use g7xx::spec::{self, CodecSpec};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,20 +22,24 @@ pub enum Codec {
 }
 
 impl Codec {
+    const ALL: [Codec; 2] = [Codec::Pcmu, Codec::Pcma];
+
+    /// What the codec crate knows of it: name, payload type, clock.
+    fn spec(self) -> &'static CodecSpec {
+        match self {
+            Codec::Pcmu => spec::Codec::Pcmu.spec(),
+            Codec::Pcma => spec::Codec::Pcma.spec(),
+        }
+    }
+
     /// The encoding name (RFC 3551 table 4).
     pub fn as_str(self) -> &'static str {
-        match self {
-            Codec::Pcmu => "PCMU",
-            Codec::Pcma => "PCMA",
-        }
+        self.spec().name
     }
 
     /// Its static payload type (RFC 3551 table 4).
     pub fn payload_type(self) -> PayloadType {
-        match self {
-            Codec::Pcmu => PayloadType::PCMU,
-            Codec::Pcma => PayloadType::PCMA,
-        }
+        PayloadType(self.spec().payload_type)
     }
 }
 
@@ -214,7 +219,7 @@ impl Audio {
         for (codec, payload_type) in &self.codecs {
             // Writing to a String cannot fail.
             let _ = write!(line, " {payload_type}");
-            let _ = write!(attributes, "a=rtpmap:{payload_type} {}/8000\r\n", codec.as_str());
+            let _ = write!(attributes, "a=rtpmap:{payload_type} {}/{}\r\n", codec.as_str(), codec.spec().rtp_clock);
         }
         if let Some((payload_type, events)) = self.events {
             let _ = write!(line, " {payload_type}");
@@ -285,9 +290,12 @@ impl Found {
 /// The codec of a payload type: by its rtpmap, or by the table of static types (RFC 3551 section 6).
 fn codec_of(media: &Media, payload_type: PayloadType) -> Option<Codec> {
     match media.rtpmap(payload_type) {
-        Some((name, 8000, 1)) => [Codec::Pcmu, Codec::Pcma].into_iter().find(|c| name.eq_ignore_ascii_case(c.as_str())),
+        Some((name, clock, 1)) => {
+            let found = spec::Codec::find(name, clock)?;
+            Codec::ALL.into_iter().find(|codec| codec.spec().codec == found)
+        }
         Some(_) => None,
-        None => [Codec::Pcmu, Codec::Pcma].into_iter().find(|c| c.payload_type() == payload_type),
+        None => Codec::ALL.into_iter().find(|codec| codec.payload_type() == payload_type),
     }
 }
 

@@ -43,7 +43,7 @@ fn our_offer_is_answered_by_ourselves() {
     assert_eq!(theirs, mine);
     assert_eq!(
         (mine.codec, mine.payload_type, mine.event_payload_type.map(u8::from)),
-        (Codec::Pcma, PayloadType::PCMA, Some(101))
+        (Codec::Pcma, Codec::Pcma.payload_type(), Some(101))
     );
     assert!(mine.sends && mine.receives);
     assert_eq!(mine.remote.to_string(), "127.0.0.1:20000");

@@ -33,6 +33,9 @@ const BLOCK: Duration = Duration::from_millis(10);
 /// How often the packets of RTP-only calls are taken: eight times in a block. More often costs more
 /// wake-ups, more rarely more delay; this keeps the delay of a relayed packet under 1.5 ms.
 const DRAIN: Duration = Duration::from_micros(1_250);
+/// So many looks in a row without a packet, a tenth of a second, and the thread looks only once a
+/// block: calls that are on hold, or without sound yet, then cost next to nothing.
+const QUIET_LOOKS: u32 = 80;
 /// Rounds through the sockets in one wake-up. One packet a socket and round.
 const ROUNDS_MAX: usize = 8;
 /// Longest sleep of a card's thread, so that it sees the end of the process and new commands.
@@ -312,6 +315,7 @@ impl Engine {
     fn run_software(&mut self) {
         let mut next_tick = self.clock.now();
         let mut next_drain = next_tick;
+        let mut quiet_looks = 0u32;
         while !self.common.ends.load(Ordering::Relaxed) {
             let mut now = self.clock.now();
             if self.worker.stream_count() == 0 && self.commands.is_empty() {
@@ -323,11 +327,12 @@ impl Engine {
                 now = self.clock.now();
             }
             self.take_commands(now);
-            self.take_packets(now, 1);
+            quiet_looks = if self.take_packets(now, 1) { 0 } else { quiet_looks.saturating_add(1) };
+            let pause = if quiet_looks < QUIET_LOOKS { DRAIN } else { BLOCK };
             // A wake-up that comes late is not made up for: the next one takes all that has come.
-            next_drain += DRAIN;
+            next_drain += pause;
             if next_drain <= now {
-                next_drain = now + DRAIN;
+                next_drain = now + pause;
             }
             for _ in 0..limits::TICKS_CATCH_UP {
                 if now < next_tick {
@@ -362,15 +367,18 @@ impl Engine {
         self.send();
     }
 
-    /// Takes what has come, a packet a socket and round, and sends on what is only relayed.
-    fn take_packets(&mut self, now: Instant, rounds: usize) {
+    /// Takes what has come, a packet a socket and round, and sends on what is only relayed. Says
+    /// whether there was anything.
+    fn take_packets(&mut self, now: Instant, rounds: usize) -> bool {
         let stamps = Stamps::new(now, self.clock.wall());
         let mut rounds_left = rounds;
+        let mut any = false;
         for _ in 0..rounds + limits::STREAMS_PER_WORKER / limits::PACKETS_PER_BATCH {
             self.batch.clear();
             if self.ports.receive(&stamps, &mut self.batch) == 0 {
-                return;
+                break;
             }
+            any = true;
             self.worker.receive(now, &mut self.batch, &mut self.out);
             for packet in self.batch.forwards() {
                 self.ports.send(&packet);
@@ -379,10 +387,11 @@ impl Engine {
             if !self.batch.is_full() {
                 rounds_left -= 1; // a full batch means that sockets of this round are left
                 if rounds_left == 0 {
-                    return;
+                    break;
                 }
             }
         }
+        any
     }
 
     /// Sends the packets that the worker made.

@@ -3,6 +3,7 @@
 //! It reads the clocks, draws the seed, owns sockets, threads and cards, and carries what the
 //! cores say to where it belongs. It decides nothing about calls.
 
+pub mod bench;
 mod cards;
 mod control;
 pub mod control_client;

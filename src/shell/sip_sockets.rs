@@ -10,7 +10,7 @@ use crate::limits;
 use crate::sip::{ConnectionId, Flow, Transport};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FINISH_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long accepting pauses when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Peers whose own address is remembered.
+const TOWARDS_MAX: usize = 1_024;
 /// What the kernel may keep of datagrams that the control thread has not read yet, in bytes.
 const UDP_BUFFER_BYTES: usize = 1 << 20;
 
@@ -65,6 +67,8 @@ pub(super) struct SipSockets {
     connections: BTreeMap<ConnectionId, Connection>,
     connecting: usize,
     next_accepted: u64,
+    /// Our address towards a peer, for sockets that are bound to all addresses.
+    towards: BTreeMap<IpAddr, IpAddr>,
     events: mpsc::Sender<StreamEvent>,
     listening: Vec<Listener>,
     acceptors: Vec<JoinHandle<()>>,
@@ -82,6 +86,7 @@ impl SipSockets {
             connections: BTreeMap::new(),
             connecting: 0,
             next_accepted: FIRST_ACCEPTED,
+            towards: BTreeMap::new(),
             events,
             listening: Vec::new(),
             acceptors: Vec::new(),
@@ -139,16 +144,35 @@ impl SipSockets {
     }
 
     /// Reads one datagram of socket `number` without waiting; `None` when there is none (left).
-    pub(super) fn receive(&self, number: usize, buffer: &mut [u8]) -> Option<(Flow, Received)> {
+    pub(super) fn receive(&mut self, number: usize, buffer: &mut [u8]) -> Option<(Flow, Received)> {
         let port = self.udp.get(number)?;
-        let flow = |remote| Flow { transport: Transport::Udp, local: port.local, remote, connection: None };
+        let bound = port.local;
+        let flow = |local, remote| Flow { transport: Transport::Udp, local, remote, connection: None };
         match port.socket.try_recv_from(buffer) {
-            Ok((length, remote)) => Some((flow(remote), Received::Bytes(length))),
+            Ok((length, remote)) => Some((flow(self.own_address(bound, remote), remote), Received::Bytes(length))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             // An unconnected UDP socket reports the ICMP error of an earlier send here, without
             // saying whose; the transaction's own timer handles it.
-            Err(_) => Some((flow(port.local), Received::Error)),
+            Err(_) => Some((flow(bound, bound), Received::Error)),
         }
+    }
+
+    /// What Via and Contact may name: the address of a socket, or, when it is bound to all addresses
+    /// of the machine, the one from which the kernel sends to `remote`.
+    fn own_address(&mut self, bound: SocketAddr, remote: SocketAddr) -> SocketAddr {
+        if !bound.ip().is_unspecified() {
+            return bound;
+        }
+        let known = self.towards.get(&remote.ip()).copied();
+        let own = known.or_else(|| {
+            let own = address_towards(bound, remote).ok()?;
+            if self.towards.len() >= TOWARDS_MAX {
+                self.towards.clear(); // only a memory of what the kernel says
+            }
+            self.towards.insert(remote.ip(), own);
+            Some(own)
+        });
+        SocketAddr::new(own.unwrap_or(bound.ip()), bound.port())
     }
 
     /// Sends a datagram from the socket that listens on `flow.local`. A full send buffer loses
@@ -286,6 +310,13 @@ pub(super) enum Received {
     Error,
 }
 
+/// The address from which the kernel sends to `remote`. Connecting a UDP socket sends nothing.
+fn address_towards(bound: SocketAddr, remote: SocketAddr) -> io::Result<IpAddr> {
+    let probe = std::net::UdpSocket::bind(SocketAddr::new(bound.ip(), 0))?;
+    probe.connect(remote)?;
+    Ok(probe.local_addr()?.ip())
+}
+
 fn listen_error(listener: Listener, source: io::Error) -> ShellError {
     let word = match listener.transport {
         Transport::Udp => "udp",
@@ -372,7 +403,7 @@ mod tests {
         Listener { transport, address: address.parse().expect("an address") }
     }
 
-    async fn datagram(sockets: &SipSockets, buffer: &mut [u8]) -> (Flow, usize) {
+    async fn datagram(sockets: &mut SipSockets, buffer: &mut [u8]) -> (Flow, usize) {
         loop {
             let number = poll_fn(|context| sockets.poll_readable(context)).await;
             if let Some((flow, Received::Bytes(length))) = sockets.receive(number, buffer) {
@@ -385,17 +416,33 @@ mod tests {
     fn an_answer_leaves_from_the_address_that_was_asked() {
         run(async {
             let listeners = [listener(Transport::Udp, "127.0.0.1:0"), listener(Transport::Udp, "127.0.0.2:0")];
-            let (sockets, _inbox) = SipSockets::open(&listeners).expect("opened");
-            for listening in sockets.listening() {
+            let (mut sockets, _inbox) = SipSockets::open(&listeners).expect("opened");
+            for listening in sockets.listening().to_vec() {
                 let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
                 peer.send_to(b"ask", listening.address).await.expect("sent");
                 let mut buffer = [0; 64];
-                let (flow, length) = datagram(&sockets, &mut buffer).await;
+                let (flow, length) = datagram(&mut sockets, &mut buffer).await;
                 assert_eq!((flow.local, &buffer[..length]), (listening.address, &b"ask"[..]));
                 sockets.send(&flow, b"answer").expect("sent");
                 let (_, from) = peer.recv_from(&mut buffer).await.expect("answered");
                 assert_eq!(from, listening.address);
             }
+        });
+    }
+
+    #[test]
+    fn a_socket_on_all_addresses_names_the_one_that_the_peer_reaches() {
+        run(async {
+            let (mut sockets, _inbox) = SipSockets::open(&[listener(Transport::Udp, "0.0.0.0:0")]).expect("opened");
+            let port = sockets.listening()[0].address.port();
+            let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+            peer.send_to(b"ask", ("127.0.0.1", port)).await.expect("sent");
+            let mut buffer = [0; 64];
+            let (flow, _) = datagram(&mut sockets, &mut buffer).await;
+            assert_eq!(flow.local, SocketAddr::from(([127, 0, 0, 1], port)));
+            sockets.send(&flow, b"answer").expect("sent");
+            let (_, from) = peer.recv_from(&mut buffer).await.expect("answered");
+            assert_eq!(from, flow.local);
         });
     }
 

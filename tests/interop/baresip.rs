@@ -23,8 +23,7 @@ impl Baresip {
         std::fs::create_dir_all(&directory).expect("a directory");
         let control = free_port("127.0.0.1");
         let config = format!(
-            "poll_method epoll\n\
-             net_interface 127.0.0.1\n\
+            "{network}poll_method epoll\n\
              sip_listen 127.0.0.1:{sip}\n\
              rtp_ports 19000-19100\n\
              audio_source aufile,{speech}\n\
@@ -45,6 +44,9 @@ impl Baresip {
              module_tmp account.so\n\
              module_app menu.so\n\
              module_app ctrl_tcp.so\n",
+            // Left alone it signals the machine's outer address and sends from the loopback, as most
+            // softphones do, and that must work; without such an address it would not start.
+            network = if has_route() { "" } else { "net_interface 127.0.0.1\n" },
             sip = free_port("127.0.0.1"),
             speech = speech.display(),
             directory = directory.display(),
@@ -106,6 +108,12 @@ impl Drop for Baresip {
             eprintln!("-- events of baresip\n{}", self.said.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
+}
+
+/// Whether the machine has an address beside the loopback. Connecting a UDP socket sends nothing.
+fn has_route() -> bool {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a port");
+    socket.connect("192.0.2.1:9").is_ok()
 }
 
 /// Where the distribution keeps baresip's modules.

@@ -128,9 +128,13 @@ impl Gateway {
 
     /// Number of calls that `tipring calls` shows.
     pub fn calls(&self) -> usize {
+        self.call_rows().len()
+    }
+
+    fn call_rows(&self) -> Vec<serde_json::Value> {
         let text = self.command(&["calls", "--json"]);
         let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        rows.as_array().expect("a list").len()
+        rows.as_array().expect("a list").clone()
     }
 
     /// Waits until no call is left.

@@ -11,27 +11,21 @@ const CALLS: u32 = 500;
 const RATE: u32 = 20;
 
 #[test]
-fn five_hundred_calls_to_the_echo_test() {
+fn five_hundred_calls_to_the_echo_test_and_five_hundred_relayed_at_the_same_time() {
     let _turn = turn();
-    let gateway = Gateway::start("load-echo");
-    Caller::new(&gateway, "call", "600").calls(CALLS, RATE).lasting_ms(1_000).run();
-    finish(gateway);
-}
-
-#[test]
-fn five_hundred_relayed_calls() {
-    let _turn = turn();
-    let gateway = Gateway::start("load-relay");
+    let gateway = Gateway::start("load");
     let callee = Callee::start(&gateway, "callee", By::Udp);
-    Caller::new(&gateway, "call", "700001").calls(CALLS, RATE).lasting_ms(1_000).run();
+    std::thread::scope(|scope| {
+        for (number, media_port) in [("600", 6_000), ("700001", 8_000)] {
+            let gateway = &gateway;
+            let caller = Caller::new(gateway, "call", number).calls(CALLS, RATE).lasting_ms(1_000);
+            scope.spawn(move || caller.media_port(media_port).run());
+        }
+    });
     drop(callee);
-    finish(gateway);
-}
-
-fn finish(gateway: Gateway) {
     gateway.wait_until_idle(Duration::from_secs(10));
     println!(
-        "{CALLS} calls at {RATE}/s: {:.2} s of processor time, {} KiB",
+        "2 x {CALLS} calls at 2 x {RATE}/s: {:.2} s of processor time, {} KiB",
         gateway.processor_seconds(),
         gateway.memory_kib()
     );

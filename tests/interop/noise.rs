@@ -17,7 +17,7 @@ fn twenty_thousand_broken_datagrams_change_nothing() {
     let gateway = Gateway::start("noise");
     let mut noise = Noise::new(20_261_124);
     noise.round(&gateway);
-    // What looked like a call is given up after 64 T1, and remembered for another 32 s at most.
+    // Nobody ends what looked like calls: those whose ACK never came are given up after 64 T1.
     gateway.wait_until_idle(Duration::from_secs(60));
     let before = gateway.memory_kib();
     noise.round(&gateway);

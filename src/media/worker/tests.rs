@@ -248,6 +248,21 @@ fn only_the_signalled_address_and_payload_types_are_heard() {
 }
 
 #[test]
+fn a_peer_on_this_machine_may_signal_another_address_of_it() {
+    let mut bench = Bench::new(0);
+    let mut echo = config(1, Law::Mu, Some(Service::Echo));
+    echo.local = SocketAddr::from(([127, 0, 0, 1], 20_002));
+    bench.command(MediaCommand::Start(Box::new(Stream::new(echo))));
+    let (port, good) = (far(1).port(), packet(header(0, 1, 0xAAAA), &[0; 160]));
+    bench.receive_from(1, SocketAddr::from(([127, 0, 0, 1], port + 2)), &good);
+    bench.receive_from(1, SocketAddr::from(([10, 0, 0, 9], port)), &good);
+    assert!(bench.sent.is_empty());
+    bench.receive_from(1, SocketAddr::from(([127, 0, 0, 1], port)), &good);
+    assert_eq!(bench.sent.len(), 1);
+    assert_eq!(bench.sent[0].1, far(1), "and is answered where it asked for");
+}
+
+#[test]
 fn events_are_relayed_under_the_other_payload_type_and_reported_once() {
     let mut bench = relay();
     for (n, duration, end) in [(1, 160, false), (2, 320, false), (3, 480, true), (4, 480, true), (5, 480, true)] {
