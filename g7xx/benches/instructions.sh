@@ -19,3 +19,8 @@ for level in scalar avx2; do
         done
     done
 done
+for what in encode-batch decode-batch; do
+    few=$(count $what a avx2 400)
+    many=$(count $what a avx2 800)
+    echo "$what a avx2: $(((many - few) / 400)) instructions per frame"
+done

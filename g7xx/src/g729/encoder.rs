@@ -7,7 +7,7 @@ use super::dtx::Silence;
 use super::filter::{self, Memory, SUBFRAME, window};
 use super::gains::{self, Gains, PitchGain, Predictor as GainPredictor, Taming};
 use super::highpass::HighPass;
-use super::lpc::{self, Lsp, ORDER, Predictor, RootSearch, Stable, WINDOW};
+use super::lpc::{self, Autocorrelation, Lsp, ORDER, Predictor, RootSearch, Stable, WINDOW};
 use super::lsp;
 use super::ops::*;
 use super::perceptual::{Perceptual, Weighting};
@@ -137,15 +137,28 @@ impl Encoder {
     /// Linear prediction of the speech buffer: its LSP, and whether the frame is active.
     #[inline(always)]
     fn analyse(&mut self) -> (Lsp, bool) {
-        let mut r = lpc::autocorrelate(&self.speech);
-        let unwindowed = r;
-        lpc::lag_window(&mut r);
+        let (unwindowed, r) = self.autocorrelate();
         lpc::levinson(&r, &mut self.stable);
+        self.judge(&unwindowed, &r)
+    }
+
+    /// Autocorrelation of the speech buffer, before and after the lag window.
+    #[inline(always)]
+    fn autocorrelate(&self) -> (Autocorrelation, Autocorrelation) {
+        let unwindowed = lpc::autocorrelate(&self.speech);
+        let mut r = unwindowed;
+        lpc::lag_window(&mut r);
+        (unwindowed, r)
+    }
+
+    /// LSP of the last stable predictor, and whether the frame is active.
+    #[inline(always)]
+    fn judge(&mut self, unwindowed: &Autocorrelation, r: &Autocorrelation) -> (Lsp, bool) {
         let lsp_new = lpc::az_lsp(&self.stable.a, self.root_search()).unwrap_or(self.lsp_old);
         let active = match &mut self.silence {
             Some(silence) => silence.decide(
-                &unwindowed,
-                &r,
+                unwindowed,
+                r,
                 &lsp_new,
                 self.stable.reflection[1],
                 &self.speech,

@@ -28,7 +28,8 @@ pub struct Autocorrelation {
 }
 
 impl Autocorrelation {
-    fn at(&self, lag: usize) -> Dpf {
+    /// A lag in double precision format.
+    pub fn at(&self, lag: usize) -> Dpf {
         (self.high[lag], self.low[lag])
     }
 }

@@ -18,7 +18,7 @@ pub(crate) mod lpc;
 mod lsp;
 // Every operator of the recommendation stands here by its name; its document needs no more.
 #[allow(missing_docs)]
-mod ops;
+pub(crate) mod ops;
 mod perceptual;
 mod pitch;
 mod postfilter;

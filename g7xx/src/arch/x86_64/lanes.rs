@@ -5,6 +5,7 @@
 //! limit could have acted; the caller computes the other lanes again one by one.
 
 use crate::g729::lpc::{ORDER, Predictor};
+use crate::g729::ops::{div_s, norm_l};
 use core::arch::x86_64::*;
 
 /// A sample, or a coefficient, of each of eight channels.
@@ -37,6 +38,9 @@ stages! {
     scatter(rows: &[Row], channels: [&mut [i16]; 8]);
     /// Predictors of line spectral pairs.
     lsp_az(lsp: &[Row; ORDER], a: &mut [Row; ORDER + 1]) -> u8;
+    /// Levinson recursion over lags 0 to 10: the predictors, and the first two reflection
+    /// coefficients. Unstable filters count as not exact.
+    levinson(r: &[Row; ORDER + 1], a: &mut [Row; ORDER + 1], reflection: &mut [Row; 2]) -> u8;
     /// Bandwidth expansion with positive factors.
     weight(a: &[Row; ORDER + 1], powers: &[i16; ORDER + 1]) -> [Row; ORDER + 1];
     /// Residual of a subframe; `x` starts with ten past samples.
@@ -237,6 +241,134 @@ fn lsp_az(lsp: &[Row; ORDER], a: &mut [Row; ORDER + 1]) -> u8 {
         }
     }
     bits(_mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 29), largest))
+}
+
+/// Product of two double precision values, undoubled.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn half_product_32(x: __m256i, y: __m256i) -> __m256i {
+    let high = |x| _mm256_srli_epi32::<16>(x);
+    let low = |x| _mm256_and_si256(_mm256_srli_epi32::<1>(x), _mm256_set1_epi32(0x7FFF));
+    let cross = |x, y| _mm256_srai_epi32::<15>(_mm256_madd_epi16(high(x), low(y)));
+    let product = _mm256_madd_epi16(high(x), high(y));
+    _mm256_add_epi32(product, _mm256_add_epi32(cross(x, y), cross(y, x)))
+}
+
+/// [`half_product_32`], doubled.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn product_32(x: __m256i, y: __m256i) -> __m256i {
+    _mm256_slli_epi32::<1>(half_product_32(x, y))
+}
+
+/// Normalises values that are not negative; returns also by how much.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn normalise(x: __m256i) -> (__m256i, __m256i) {
+    let mut row = ZERO;
+    store(&mut row, x);
+    let norm = load(&row.map(norm_l));
+    (_mm256_sllv_epi32(x, norm), norm)
+}
+
+/// Quotient in Q31; lanes that turn negative on the way are wrong and put into `wrong`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quotient(numerator: __m256i, denominator: __m256i, wrong: &mut __m256i) -> __m256i {
+    let mut row = ZERO;
+    store(&mut row, denominator);
+    let approximation = load(&row.map(|d| i32::from(div_s(16383, (d >> 16) as i16))));
+    let largest = _mm256_set1_epi32(i32::MAX);
+    let scaled = _mm256_slli_epi32::<1>(half_product(denominator, approximation));
+    let x = _mm256_sub_epi32(largest, scaled);
+    let x = _mm256_slli_epi32::<1>(half_product(x, approximation));
+    let product = product_32(numerator, x);
+    for value in [numerator, denominator, scaled, x, product] {
+        *wrong = _mm256_or_si256(*wrong, value);
+    }
+    let over = _mm256_cmpgt_epi32(product, _mm256_set1_epi32((1 << 29) - 1));
+    _mm256_blendv_epi8(_mm256_slli_epi32::<2>(product), largest, over)
+}
+
+/// In `wrong`, the sign of a lane says that a limit could have acted, or that the filter is unstable.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn levinson(r: &[Row; ORDER + 1], a: &mut [Row; ORDER + 1], reflection: &mut [Row; 2]) -> u8 {
+    let r = r.map(|r| load(&r));
+    let mut p = [_mm256_setzero_si256(); ORDER + 1];
+    let mut wrong = _mm256_setzero_si256();
+    let even = |x| _mm256_and_si256(x, _mm256_set1_epi32(!1));
+    let add = |x, y, wrong: &mut __m256i| {
+        let sum = _mm256_add_epi32(x, y);
+        let over = _mm256_and_si256(_mm256_xor_si256(x, sum), _mm256_xor_si256(y, sum));
+        *wrong = _mm256_or_si256(*wrong, over);
+        sum
+    };
+    // The energy that a reflection coefficient leaves.
+    let rest = |k: __m256i, energy: __m256i| {
+        let square = _mm256_abs_epi32(product_32(k, k));
+        let u = _mm256_sub_epi32(_mm256_set1_epi32(i32::MAX), square);
+        normalise(product_32(energy, u))
+    };
+    // Minus the quotient with the sign of `s`.
+    let against = |s: __m256i, q: __m256i| {
+        let positive = _mm256_cmpgt_epi32(s, _mm256_setzero_si256());
+        _mm256_sub_epi32(_mm256_xor_si256(q, positive), positive)
+    };
+    let unstable = |k: __m256i| {
+        let size = _mm256_abs_epi32(_mm256_srai_epi32::<16>(k));
+        _mm256_cmpgt_epi32(size, _mm256_set1_epi32(32750))
+    };
+    let q = quotient(_mm256_abs_epi32(r[1]), r[0], &mut wrong);
+    let mut k = against(r[1], q);
+    wrong = _mm256_or_si256(wrong, unstable(k));
+    store(&mut reflection[0], _mm256_srai_epi32::<16>(k));
+    p[1] = even(_mm256_srai_epi32::<4>(k));
+    let (mut alpha, mut exponent) = rest(k, r[0]);
+    for i in 2..=ORDER {
+        let mut sum = _mm256_setzero_si256();
+        let mut sizes = _mm256_setzero_si256();
+        for j in 1..i {
+            let term = half_product_32(r[j], p[i - j]);
+            sum = _mm256_add_epi32(sum, term);
+            let size = _mm256_srli_epi32::<4>(_mm256_abs_epi32(term));
+            sizes = _mm256_add_epi32(sizes, _mm256_add_epi32(size, _mm256_set1_epi32(1)));
+        }
+        // Neither the sum of the magnitudes nor the shifted sum leaves 32 bits.
+        let sums_reach = _mm256_cmpgt_epi32(sizes, _mm256_set1_epi32((1 << 26) - 1));
+        let shifted = _mm256_slli_epi32::<5>(sum);
+        let differs = _mm256_xor_si256(_mm256_srai_epi32::<5>(shifted), sum);
+        let differs = _mm256_cmpeq_epi32(differs, _mm256_setzero_si256());
+        let differs = _mm256_xor_si256(differs, _mm256_set1_epi32(-1));
+        wrong = _mm256_or_si256(wrong, _mm256_or_si256(sums_reach, differs));
+        let s = add(shifted, r[i], &mut wrong);
+        let q = quotient(_mm256_abs_epi32(s), alpha, &mut wrong);
+        let q = against(s, q);
+        k = _mm256_sllv_epi32(q, exponent);
+        let back = _mm256_srav_epi32(k, exponent);
+        let kept = _mm256_cmpeq_epi32(back, q);
+        let lost = _mm256_xor_si256(kept, _mm256_set1_epi32(-1));
+        wrong = _mm256_or_si256(wrong, _mm256_or_si256(lost, unstable(k)));
+        if i == 2 {
+            store(&mut reflection[1], _mm256_srai_epi32::<16>(k));
+        }
+        let previous = p;
+        for j in 1..i {
+            p[j] = even(add(product_32(k, previous[i - j]), previous[j], &mut wrong));
+        }
+        p[i] = even(_mm256_srai_epi32::<4>(k));
+        let (rest, norm) = rest(k, alpha);
+        (alpha, exponent) = (rest, _mm256_add_epi32(exponent, norm));
+    }
+    store(&mut a[0], _mm256_set1_epi32(4096));
+    for (a, p) in a[1..].iter_mut().zip(&p[1..]) {
+        let carry = _mm256_and_si256(_mm256_srli_epi32::<14>(*p), _mm256_set1_epi32(1));
+        store(
+            a,
+            clamp_16(_mm256_add_epi32(_mm256_srai_epi32::<15>(*p), carry)),
+        );
+    }
+    !bits(wrong)
 }
 
 #[inline]

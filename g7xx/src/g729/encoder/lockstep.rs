@@ -1,7 +1,11 @@
 //! Eight encoders of Annex A in lockstep. Channels with a silent frame go by themselves once that is
 //! known; their lanes hold nothing then.
+//!
+//! Work on single channels stands in plain loops: a closure that is not inlined would be compiled
+//! without the vector instructions.
 
 use super::super::highpass;
+use super::super::lpc::LAGS;
 use super::*;
 use crate::arch::x86_64::lanes::{Lockstep, Row, ZERO, column, predictor, put_column};
 use crate::g729::decoder::lockstep::interpolate;
@@ -29,8 +33,10 @@ pub fn encode<K: Kernels>(
     let mut parameters = [const { None }; LANES];
     let (mut old, mut new) = ([[0; ORDER]; LANES], [[0; ORDER]; LANES]);
     let mut works: [Work; LANES] = core::array::from_fn(|lane| encoders[lane].work());
+    let correlations = predict(encoders);
     for (lane, encoder) in encoders.iter_mut().enumerate() {
-        let (lsp_new, is_active) = encoder.analyse();
+        let (unwindowed, r) = &correlations[lane];
+        let (lsp_new, is_active) = encoder.judge(unwindowed, r);
         active[lane] = is_active;
         if is_active {
             old[lane] = encoder.lsp_old_quantised;
@@ -43,10 +49,10 @@ pub fn encode<K: Kernels>(
     let a = interpolate(&old, &new);
     let narrowed = a.each_ref().map(|a| Lockstep::weight(a, &GAMMA_A));
     weigh::<K>(encoders, &active, &a, &narrowed, &mut works);
-    let mut ranges: [Range; LANES] = core::array::from_fn(|lane| match active[lane] {
-        true => Range::first(pitch::open_loop_a::<K>(&works[lane].weighted)),
-        false => Range::first(pitch::LAG_MIN),
-    });
+    let mut ranges = [Range::first(pitch::LAG_MIN); LANES];
+    for lane in (0..LANES).filter(|lane| active[*lane]) {
+        ranges[lane] = Range::first(pitch::open_loop_a::<K>(&works[lane].weighted));
+    }
     for (subframe, narrowed) in narrowed.iter().enumerate() {
         let choices =
             encode_subframe::<K>(encoders, &active, narrowed, &ranges, subframe, &mut works);
@@ -83,6 +89,40 @@ fn pre_process(encoders: &mut [&mut Encoder; LANES], samples: &[&[i16; FRAME]; L
     for (encoder, output) in encoders.iter_mut().zip(&outputs) {
         encoder.speech[WINDOW - FRAME..].copy_from_slice(output);
     }
+}
+
+/// Autocorrelations, and from them the predictors.
+#[inline(always)]
+fn predict(encoders: &mut [&mut Encoder; LANES]) -> [(Autocorrelation, Autocorrelation); LANES] {
+    let nothing = Autocorrelation {
+        high: [0; LAGS],
+        low: [0; LAGS],
+        exponent: 0,
+    };
+    let mut correlations = [(nothing, nothing); LANES];
+    for (encoder, correlation) in encoders.iter().zip(&mut correlations) {
+        *correlation = encoder.autocorrelate();
+    }
+    let mut r = [ZERO; ORDER + 1];
+    for (lane, (_, windowed)) in correlations.iter().enumerate() {
+        for (lag, row) in r.iter_mut().enumerate() {
+            row[lane] = l_comp(windowed.at(lag));
+        }
+    }
+    let mut a = [ZERO; ORDER + 1];
+    let mut reflection = [ZERO; 2];
+    let exact = Lockstep::levinson(&r, &mut a, &mut reflection);
+    for (lane, encoder) in encoders.iter_mut().enumerate() {
+        if exact >> lane & 1 == 1 {
+            encoder.stable = Stable {
+                a: predictor(&a, lane),
+                reflection: column(&reflection, lane),
+            };
+        } else {
+            lpc::levinson(&correlations[lane].1, &mut encoder.stable);
+        }
+    }
+    correlations
 }
 
 /// Residual into the excitations, and weighted speech.
@@ -196,16 +236,19 @@ fn encode_subframe<K: Kernels>(
     area[..ORDER].fill(ZERO);
     synthesise::<K>(narrowed, &x, &mut area);
     let filtered = outputs(&area);
-    core::array::from_fn(|lane| {
-        let lag = lags[lane]?;
-        let choice = encoders[lane].choose_a::<K>(
-            &targets[lane],
-            &responses[lane],
-            &filtered[lane],
-            lag,
-            start,
-            &mut works[lane],
-        );
-        Some((lag, choice))
-    })
+    let mut choices = [const { None }; LANES];
+    for (lane, encoder) in encoders.iter_mut().enumerate() {
+        if let Some(lag) = lags[lane] {
+            let choice = encoder.choose_a::<K>(
+                &targets[lane],
+                &responses[lane],
+                &filtered[lane],
+                lag,
+                start,
+                &mut works[lane],
+            );
+            choices[lane] = Some((lag, choice));
+        }
+    }
+    choices
 }

@@ -53,9 +53,10 @@ pub fn filter<K: Kernels>(
             put_column(&mut x, lane, &y);
         });
         Lockstep::scatter(&x, runs.each_mut().map(|run| &mut run[PAST + at..]));
-        let stronger: [[i16; SUBFRAME]; 8] = core::array::from_fn(|lane| {
-            harmonic::<K>(window(&runs[lane], at), lags[lane][subframe])
-        });
+        let mut stronger = [[0; SUBFRAME]; 8];
+        for (lane, stronger) in stronger.iter_mut().enumerate() {
+            *stronger = harmonic::<K>(window(&runs[lane], at), lags[lane][subframe]);
+        }
         Lockstep::gather(&stronger.each_ref().map(|x| &x[..]), &mut x);
         let mu = tilt_factors::<K>(&numerator, &denominator);
         Lockstep::tilt(&mu, &mut tilt, &mut x);
@@ -88,12 +89,11 @@ fn tilt_factors<K: Kernels>(numerator: &Predictors, denominator: &Predictors) ->
     let mut h = [ZERO; RESPONSE + ORDER];
     let exact = Lockstep::synthesise(denominator, &x, &mut h);
     let (squares, neighbours, small) = Lockstep::response_sums(&h[ORDER..]);
-    let mut mu: Row = core::array::from_fn(|k| {
-        i32::from(tilt_of(
-            (squares[k] >> 15) as i16,
-            (neighbours[k] >> 15) as i16,
-        ))
-    });
+    let mut mu = ZERO;
+    for k in 0..8 {
+        let factor = tilt_of((squares[k] >> 15) as i16, (neighbours[k] >> 15) as i16);
+        mu[k] = i32::from(factor);
+    }
     mend(exact & small, |lane| {
         let factor = tilt_factor::<K>(&predictor(numerator, lane), &predictor(denominator, lane));
         mu[lane] = i32::from(factor);
