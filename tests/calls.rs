@@ -525,6 +525,11 @@ fn a_scenario_with_mistakes_is_refused_with_its_place() {
     std::fs::write(&path, "[[step]]\nwho = \"station/999\"\ndoes = \"off-hook\"\n").expect("written");
     let error = simulator::run_file(&path, None, None).expect_err("nobody has 999").to_string();
     assert!(error.contains("wrong.toml:1:1: the configuration has no station/999"), "{error}");
+    let demo = tipring::config::DEFAULT.replace("\"udp:127.0.0.1:5060\", ", "");
+    std::fs::write(directory.path().join("tcp.toml"), demo).expect("written");
+    std::fs::write(&path, "config = \"tcp.toml\"\n[[step]]\nwait = \"1s\"\n").expect("written");
+    let error = simulator::run_file(&path, None, None).expect_err("no UDP").to_string();
+    assert!(error.contains("must listen on UDP"), "{error}");
     let error = simulator::run_file(&directory.path().join("none.toml"), None, None).expect_err("no file");
     assert!(error.to_string().contains("none.toml"), "{error}");
 }

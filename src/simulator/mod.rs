@@ -105,13 +105,18 @@ impl std::error::Error for RunError {}
 /// was at the end.
 ///
 /// # Errors
-/// Steps that name somebody who is not in the configuration.
+/// Steps that name somebody who is not in the configuration, and a configuration without UDP: the
+/// simulated network has nothing else.
 pub fn play(
     scenario: &Scenario,
     config: Config,
     seed: Option<u64>,
     records: bool,
 ) -> Result<(Report, World), Vec<scenario::Finding>> {
+    if !config.sip.listen.iter().any(|listener| listener.transport == crate::sip::Transport::Udp) {
+        let message = "the configuration must listen on UDP: add \"udp:ADDR:PORT\" to sip.listen".to_owned();
+        return Err(vec![scenario::Finding { line: 1, column: 1, message }]);
+    }
     let player = player::Player::new(scenario, config, seed.unwrap_or(scenario.seed), records)?;
     Ok(player.play(scenario))
 }
