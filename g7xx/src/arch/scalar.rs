@@ -1,6 +1,8 @@
 //! The kernels as plain loops: the reference.
 
-use super::{Kernels, Lanes, MATRIX};
+use super::{Kernels, Windowed};
+use crate::g729::filter;
+use crate::g729::lpc::{self, Lsp, Predictor, WINDOW};
 
 /// Kernels without anything of a processor.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +31,37 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
-    fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]) {
-        for (m, past) in past.iter().enumerate() {
-            for (sum, tail) in sums.iter_mut().zip(&tails[10 - m..18 - m]) {
-                *sum = sum.wrapping_sub(tail.wrapping_mul(*past));
-            }
-        }
+    fn dots<const N: usize>(x: &[i16; 40], y: &[i16]) -> [i32; N] {
+        core::array::from_fn(|k| Self::dot(x, filter::window(y, k)))
+    }
+
+    #[inline(always)]
+    fn synthesise<const M: usize, const BLOCKS: usize>(
+        a: [&Predictor; M],
+        x: [&[i16; 40]; M],
+        mut areas: [&mut [i16; 50]; M],
+    ) -> [bool; M] {
+        core::array::from_fn(|m| filter::synthesise_plain::<BLOCKS>(a[m], x[m], areas[m]))
+    }
+
+    #[inline(always)]
+    fn best_pulses(_: &[i16; 40], _: &[i16; 40], _: &[i16; 40]) -> Option<[usize; 4]> {
+        None
+    }
+
+    #[inline(always)]
+    fn autocorrelate(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed {
+        lpc::autocorrelate_plain(speech, window)
+    }
+
+    #[inline(always)]
+    fn chebyshev(x: &[i16; 8], f: &[i16; 6], coarse: bool) -> [i16; 8] {
+        x.map(|x| lpc::chebyshev_plain(x, f, coarse))
+    }
+
+    #[inline(always)]
+    fn lsp_az(lsp: [&Lsp; 2]) -> Option<[Predictor; 2]> {
+        Some(lsp.map(lpc::lsp_az))
     }
 
     #[inline(always)]
@@ -57,65 +84,5 @@ impl Kernels for Scalar {
             }
         }
         sums.map(|sum| (sum >> 15).clamp(-32768, 32767) as i16)
-    }
-
-    #[inline(always)]
-    fn signed_rows(
-        g: &[i16; 40],
-        reversed: &[i16; 88],
-        negative: &[i16; 88],
-        matrix: &mut [i16; MATRIX],
-    ) {
-        let mut sums = [0i32; 40];
-        for n in 0..40 {
-            let j = 39 - n;
-            for (sum, delayed) in sums.iter_mut().zip(&reversed[40 - n..80 - n]) {
-                *sum += 2 * i32::from(g[n]) * i32::from(*delayed);
-            }
-            let own = negative[40 + j];
-            let start = 40 + j * (j + 1) / 2 - n;
-            let row = &mut matrix[start..start + 40];
-            for ((value, sum), negative) in row.iter_mut().zip(&sums).zip(&negative[40 - n..80 - n])
-            {
-                let differ = i32::from(negative ^ own);
-                // An autocorrelation at a distance is always well above -1 times the energy, so the
-                // value is never -32768.
-                let high = *sum >> 16;
-                *value = (((high ^ differ) - differ) - (i32::from(high > 0) & !differ)) as i16;
-            }
-            row[39] = (sums[39] >> 16) as i16;
-        }
-    }
-
-    #[inline(always)]
-    fn best_by_lane(
-        bases: &[i16; 8],
-        inner: &[i16; 8],
-        starts: &[i32; 8],
-        v: &[i32; 8],
-        block: &[[i16; 8]; 8],
-        lanes: &mut Lanes,
-    ) -> bool {
-        let mut least = i32::MAX;
-        for row in 0..8 {
-            let (mut squares, mut energies) = ([0; 8], [0; 8]);
-            for k in 0..8 {
-                let sum = (i32::from(bases[row]) + i32::from(inner[k])).min(32767);
-                squares[k] = (sum * sum) >> 15;
-                energies[k] =
-                    (starts[row] + (i32::from(block[row][k]) << 13) + (v[k] << 15) + 0x8000) >> 16;
-                least = least.min(energies[k]);
-            }
-            if row == 0 {
-                *lanes = Lanes {
-                    squares,
-                    energies,
-                    rows: [0; 8],
-                };
-            } else {
-                lanes.take(row, &squares, &energies);
-            }
-        }
-        least > 0
     }
 }

@@ -213,7 +213,7 @@ impl Decoder {
         excitation: &mut [i16; EXCITATION],
     ) -> Synthesis {
         let lsp = self.begin_speech(parameters);
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
         let mut samples = self.history();
         let mut lags = [0; 2];
@@ -367,7 +367,7 @@ impl Decoder {
         noise.gain = cng::smooth(noise.gain, noise.sid_gain, noise.after_speech);
         cng::excite(excitation, noise.gain, &mut noise.seed, None);
         let lsp = noise.lsp;
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
         let mut samples = self.history();
         for (subframe, a) in a.iter().enumerate() {

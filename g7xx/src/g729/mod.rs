@@ -11,7 +11,7 @@ mod codebook;
 pub(crate) mod decoder;
 mod dtx;
 pub(crate) mod encoder;
-mod filter;
+pub(crate) mod filter;
 mod gains;
 mod highpass;
 pub(crate) mod lpc;

@@ -33,10 +33,10 @@ pub fn encode<K: Kernels>(
     let mut parameters = [const { None }; LANES];
     let (mut old, mut new) = ([[0; ORDER]; LANES], [[0; ORDER]; LANES]);
     let mut works: [Work; LANES] = core::array::from_fn(|lane| encoders[lane].work());
-    let correlations = predict(encoders);
+    let correlations = predict::<K>(encoders);
     for (lane, encoder) in encoders.iter_mut().enumerate() {
         let (unwindowed, r) = &correlations[lane];
-        let (lsp_new, is_active) = encoder.judge(unwindowed, r);
+        let (lsp_new, is_active) = encoder.judge::<K>(unwindowed, r);
         active[lane] = is_active;
         if is_active {
             old[lane] = encoder.lsp_old_quantised;
@@ -93,7 +93,9 @@ fn pre_process(encoders: &mut [&mut Encoder; LANES], samples: &[&[i16; FRAME]; L
 
 /// Autocorrelations, and from them the predictors.
 #[inline(always)]
-fn predict(encoders: &mut [&mut Encoder; LANES]) -> [(Autocorrelation, Autocorrelation); LANES] {
+fn predict<K: Kernels>(
+    encoders: &mut [&mut Encoder; LANES],
+) -> [(Autocorrelation, Autocorrelation); LANES] {
     let nothing = Autocorrelation {
         high: [0; LAGS],
         low: [0; LAGS],
@@ -101,7 +103,7 @@ fn predict(encoders: &mut [&mut Encoder; LANES]) -> [(Autocorrelation, Autocorre
     };
     let mut correlations = [(nothing, nothing); LANES];
     for (encoder, correlation) in encoders.iter().zip(&mut correlations) {
-        *correlation = encoder.autocorrelate();
+        *correlation = encoder.autocorrelate::<K>();
     }
     let mut r = [ZERO; ORDER + 1];
     for (lane, (_, windowed)) in correlations.iter().enumerate() {
