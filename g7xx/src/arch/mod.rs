@@ -3,7 +3,7 @@
 //! The level is found once. It can be lowered and never raised, so that every level can be tested
 //! on one machine. All `unsafe` of this crate lives below here.
 
-use crate::g729::lpc::{Lsp, Predictor, WINDOW};
+use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 mod scalar;
@@ -42,8 +42,13 @@ pub trait Kernels {
     /// kernel, or when an energy is not positive and the order of comparisons matters.
     fn best_pulses(g: &[i16; 40], d: &[i16; 40], negative: &[i16; 40]) -> Option<[usize; 4]>;
 
-    /// Squared distances of `target` from 128 vectors, whose elements stand in pairs; limited to 2^30.
-    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128];
+    /// First of the nearest of 128 vectors, whose elements stand in pairs. Squared distances are
+    /// limited to 2^30; 0 when all of them are.
+    fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize;
+
+    /// The same of 32 vectors by element, each distance weighted (positive, Q15). The sums of the first
+    /// three and of the last two elements are limited to 2^30 and added.
+    fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize;
 
     /// Sum of products.
     fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32;
@@ -55,11 +60,21 @@ pub trait Kernels {
     /// Eight outputs of the interpolation filter, rounded.
     fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8];
 
+    /// Sixteen of them.
+    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16];
+
     /// Autocorrelation of windowed speech. The window has no negative values.
     fn autocorrelate(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed;
 
     /// Values of a Chebyshev series where no limit can act.
     fn chebyshev(x: &[i16; 8], f: &[i16; 6], coarse: bool) -> [i16; 8];
+
+    /// A bit for each value whose product with the one before it is not positive; the first has none.
+    fn sign_changes(values: &[i16; 64]) -> u64;
+
+    /// Levinson recursion: predictor and the first two reflection coefficients; `None` where a limit
+    /// could have acted or the filter is unstable.
+    fn levinson(r: &Autocorrelation) -> Option<Stable>;
 
     /// Predictors of two sets of line spectral pairs; `None` where a limit could have acted.
     fn lsp_az(lsp: [&Lsp; 2]) -> Option<[Predictor; 2]>;

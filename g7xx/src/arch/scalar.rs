@@ -2,7 +2,8 @@
 
 use super::{Kernels, Windowed};
 use crate::g729::filter;
-use crate::g729::lpc::{self, Lsp, Predictor, WINDOW};
+use crate::g729::lpc::{self, Autocorrelation, Lsp, Predictor, Stable, WINDOW};
+use crate::g729::lsp;
 
 /// Kernels without anything of a processor.
 #[derive(Clone, Copy, Debug)]
@@ -18,16 +19,34 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
-    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
-        let mut sums = [0u32; 128];
-        for (target, pairs) in target.as_chunks::<2>().0.iter().zip(pairs) {
-            for (sum, pair) in sums.iter_mut().zip(pairs.as_chunks::<2>().0) {
-                let [a, b] = [0, 1].map(|k| i32::from(target[k].saturating_sub(pair[k])));
-                // Two squares and what is limited to 2^30 fit a word.
-                *sum = (*sum + (a * a) as u32 + (b * b) as u32).min(1 << 30);
-            }
+    fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize {
+        lsp::nearest_of_pairs(target, pairs)
+    }
+
+    #[inline(always)]
+    fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize {
+        lsp::nearest_weighted(target, weights, elements)
+    }
+
+    #[inline(always)]
+    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
+        let mut y = [0; 16];
+        for (k, y) in y.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            *y = Self::interpolate(filter::window(x, 8 * k), taps);
         }
-        sums
+        y
+    }
+
+    #[inline(always)]
+    fn sign_changes(values: &[i16; 64]) -> u64 {
+        values.windows(2).rev().fold(0, |bits, two| {
+            bits << 1 | u64::from(lpc::signs_differ(two[0], two[1]))
+        }) << 1
+    }
+
+    #[inline(always)]
+    fn levinson(_: &Autocorrelation) -> Option<Stable> {
+        None
     }
 
     #[inline(always)]

@@ -264,7 +264,7 @@ impl Decoder {
         pitch::predict::<K>(excitation, start, lag);
         let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
         let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
-        mix(&mut excitation[start..start + SUBFRAME], &code, gains);
+        mix(filter::window_mut(&mut excitation[..], start), &code, gains);
     }
 
     /// Code vector of a subframe, received or drawn.

@@ -138,7 +138,7 @@ impl Encoder {
     #[inline(always)]
     fn analyse<K: Kernels>(&mut self) -> (Lsp, bool) {
         let (unwindowed, r) = self.autocorrelate::<K>();
-        lpc::levinson(&r, &mut self.stable);
+        lpc::predict::<K>(&r, &mut self.stable);
         self.judge::<K>(&unwindowed, &r)
     }
 
@@ -446,11 +446,8 @@ impl Encoder {
             &mut self.gain_predictor,
         );
         self.sharpening = gains.pitch.clamp(SHARPENING_MIN, SHARPENING_MAX);
-        mix(
-            &mut work.excitation[start..start + SUBFRAME],
-            &innovation.code,
-            gains,
-        );
+        let excitation = filter::window_mut(&mut work.excitation, start);
+        mix(excitation, &innovation.code, gains);
         self.taming.update(gains.pitch, lag.whole);
         self.target_memory = core::array::from_fn(|j| {
             let n = SUBFRAME - ORDER + j;
@@ -574,7 +571,7 @@ fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> 
 /// Total excitation from the adaptive vector (in place) and the code vector. Limits on the way only
 /// act on values that end at the same limit, and gains are not negative: one at the end is enough.
 #[inline(always)]
-pub fn mix(excitation: &mut [i16], code: &[i16; SUBFRAME], gains: Gains) {
+pub fn mix(excitation: &mut [i16; SUBFRAME], code: &[i16; SUBFRAME], gains: Gains) {
     let (pitch, code_gain) = (i32::from(gains.pitch), i32::from(gains.code));
     for (e, c) in excitation.iter_mut().zip(code) {
         let sum = i32::from(*e) * pitch + i32::from(*c) * code_gain;

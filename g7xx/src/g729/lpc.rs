@@ -88,7 +88,7 @@ pub fn lag_window(r: &mut Autocorrelation) {
 }
 
 /// What the last stable Levinson recursion gave; an unstable one repeats it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stable {
     /// Predictor.
     pub a: Predictor,
@@ -153,6 +153,18 @@ pub fn levinson(r: &Autocorrelation, stable: &mut Stable) -> Option<i16> {
     }
     stable.reflection = reflection;
     Some(shr(alpha.0, alpha_exponent))
+}
+
+/// Solves for the predictor and leaves it in `stable`, which stays as it was when the filter is
+/// unstable.
+#[inline(always)]
+pub fn predict<K: Kernels>(r: &Autocorrelation, stable: &mut Stable) {
+    match K::levinson(r) {
+        Some(solved) => *stable = solved,
+        None => {
+            levinson(r, stable);
+        }
+    }
 }
 
 /// Sum and difference polynomials, and whether they are in Q10 instead of Q11.
@@ -263,7 +275,7 @@ pub fn az_lsp<K: Kernels>(a: &Predictor, search: RootSearch) -> Option<Lsp> {
 
 /// Whether there is a root between two values, or at one of them.
 #[inline(always)]
-fn signs_differ(a: i16, b: i16) -> bool {
+pub fn signs_differ(a: i16, b: i16) -> bool {
     i32::from(a) * i32::from(b) <= 0
 }
 
@@ -282,21 +294,28 @@ fn az_lsp_plain<K: Kernels>(polynomials: &Polynomials, search: RootSearch) -> Op
             *block = K::chebyshev(window(&grid, start), f, *coarse);
         }
     }
+    let within = (1 << points) - 1;
+    let changes = values
+        .each_ref()
+        .map(|values| K::sign_changes(values) & within);
+    // The first interval from a point on at whose ends the signs differ.
+    let next = |which: usize, from: usize| {
+        let rest = changes[which] >> from << from;
+        (rest != 0).then_some(rest.trailing_zeros() as usize)
+    };
+    let mut point = next(0, 1)?;
+    let (mut x_high, mut y_high) = (grid[point - 1], values[0][point - 1]);
     let mut lsp = [0; ORDER];
-    let mut found = 0;
-    let (mut x_low, mut y_low) = (grid[0], values[0][0]);
-    for point in 1..points {
-        let (mut x_high, mut y_high) = (x_low, y_low);
-        (x_low, y_low) = (grid[point], values[found & 1][point]);
-        if !signs_differ(y_low, y_high) {
-            continue;
-        }
-        let f = &f[found & 1];
+    for found in 0..ORDER {
+        let (mut x_low, mut y_low) = (grid[point], values[found & 1][point]);
         for _ in 0..search.halvings / 2 {
             let middle = mean(x_low, x_high);
             let [lower, upper] = [mean(x_low, middle), mean(middle, x_high)];
-            let [y, y_lower, y_upper, ..] =
-                K::chebyshev(&[middle, lower, upper, 0, 0, 0, 0, 0], f, *coarse);
+            let [y, y_lower, y_upper, ..] = K::chebyshev(
+                &[middle, lower, upper, 0, 0, 0, 0, 0],
+                &f[found & 1],
+                *coarse,
+            );
             let (x_next, y_next) = if signs_differ(y_low, y) {
                 (x_high, y_high) = (middle, y);
                 (lower, y_lower)
@@ -310,13 +329,22 @@ fn az_lsp_plain<K: Kernels>(polynomials: &Polynomials, search: RootSearch) -> Op
                 (x_low, y_low) = (x_next, y_next);
             }
         }
-        x_low = interpolate_root(x_low, x_high, y_low, y_high);
-        lsp[found] = x_low;
-        found += 1;
-        if found == ORDER {
+        let root = interpolate_root(x_low, x_high, y_low, y_high);
+        lsp[found] = root;
+        if found + 1 == ORDER {
             return Some(lsp);
         }
-        y_low = chebyshev_plain(x_low, &polynomials.f[found & 1], *coarse);
+        // The next interval begins at the root, and those after it at points of the grid.
+        let which = (found + 1) & 1;
+        point += 1;
+        if point == points {
+            return None;
+        }
+        (x_high, y_high) = (root, chebyshev_plain(root, &f[which], *coarse));
+        if !signs_differ(values[which][point], y_high) {
+            point = next(which, point + 1)?;
+            (x_high, y_high) = (grid[point - 1], values[which][point - 1]);
+        }
     }
     None
 }

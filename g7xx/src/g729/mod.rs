@@ -15,7 +15,7 @@ pub(crate) mod filter;
 mod gains;
 mod highpass;
 pub(crate) mod lpc;
-mod lsp;
+pub(crate) mod lsp;
 // Every operator of the recommendation stands here by its name; its document needs no more.
 #[allow(missing_docs)]
 pub(crate) mod ops;

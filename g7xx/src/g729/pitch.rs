@@ -221,11 +221,17 @@ pub fn open_loop_a<K: Kernels>(weighted: &[i16; WEIGHTED]) -> i32 {
     } else {
         sections_limited(present, &phase)
     };
-    let [mut m1, mut m2, m3] = [first, second, third].map(|(max, lag)| {
-        let e = energy(1, delayed(lag));
-        extract_l(mpy_32(l_extract(max), l_extract(inv_sqrt(e))))
-    });
     let (t1, t2, t3) = (first.1, second.1, third.1);
+    let normalised = |(max, lag): (i32, i32)| {
+        let vector = delayed(lag);
+        let e = if plain {
+            1 + 2 * K::dot(vector, vector)
+        } else {
+            energy(1, vector)
+        };
+        extract_l(mpy_32(l_extract(max), l_extract(inv_sqrt(e))))
+    };
+    let (mut m1, mut m2, m3) = (normalised(first), normalised(second), normalised(third));
     // A shorter lag is favoured when a longer one is a multiple of it.
     if (2 * t2 - t3).abs() < 5 {
         m2 = add(m2, m3 >> 2);
@@ -315,8 +321,13 @@ pub fn predict<K: Kernels>(excitation: &mut [i16; EXCITATION], start: usize, lag
     // No tap set has magnitudes of more than 2^17 in sum: small samples cannot overflow.
     let old = max_magnitude(&excitation[base..start]);
     if old < 8192 {
-        // The shortest lag leaves at least nine outputs that need none of themselves.
-        for n in (0..SUBFRAME).step_by(8) {
+        // Longer lags leave sixteen outputs that need none of themselves, the shortest nine.
+        let wide = if base + 35 <= start { 32 } else { 0 };
+        for n in (0..wide).step_by(16) {
+            let new = K::interpolate_16(window(&excitation[..], base + n), taps);
+            excitation[start + n..][..16].copy_from_slice(&new);
+        }
+        for n in (wide..SUBFRAME).step_by(8) {
             let new = K::interpolate(window(&excitation[..], base + n), taps);
             excitation[start + n..][..8].copy_from_slice(&new);
         }

@@ -262,6 +262,14 @@ fn kernels_equal_scalar<K: Kernels>() {
         let speech = noise.values::<WINDOW>(round_of % 16);
         let windowed = K::autocorrelate(&speech, &HAM_WINDOW);
         assert_eq!(windowed, Scalar::autocorrelate(&speech, &HAM_WINDOW));
+        let mut values = noise.values::<64>(round_of % 17 % 16);
+        values[5] = 0;
+        assert_eq!(K::sign_changes(&values), Scalar::sign_changes(&values));
+        let (x, taps) = (noise.values::<35>(3), noise.values::<20>(4));
+        assert_eq!(
+            K::interpolate_16(&x, &taps),
+            Scalar::interpolate_16(&x, &taps)
+        );
         let points = noise
             .values::<8>(round_of % 8)
             .map(|x| x.clamp(-32760, 32760));
@@ -273,6 +281,91 @@ fn kernels_equal_scalar<K: Kernels>() {
             Scalar::chebyshev(&points, &f, coarse)
         );
     }
+}
+
+/// Autocorrelations of something like speech, of hard tones, and of nothing sensible.
+fn autocorrelation(noise: &mut Noise, kind: u32) -> lpc::Autocorrelation {
+    let mut r = lpc::autocorrelate::<Scalar>(&match kind % 4 {
+        0 => noise.values::<WINDOW>(kind / 4 % 12),
+        1 => {
+            let step = noise.next() % 4000;
+            core::array::from_fn(|n| {
+                ((n as u64 * step % 65536) as i16).saturating_mul(2) >> (kind / 4 % 8)
+            })
+        }
+        _ => {
+            let mut y = 0;
+            noise.values::<WINDOW>(kind / 4 % 12).map(|x| {
+                y = (i32::from(x) + y * 15 / 16).clamp(-32768, 32767);
+                y as i16
+            })
+        }
+    });
+    if kind % 4 != 3 {
+        lpc::lag_window(&mut r);
+    }
+    if kind % 29 == 0 {
+        r.high = noise.values::<{ lpc::LAGS }>(0);
+        r.high[0] = r.high[0].saturating_abs().max(16384);
+        r.low = noise.values::<{ lpc::LAGS }>(0).map(|l| l & 0x7FFF);
+    }
+    r
+}
+
+fn levinson_equals_limits<K: Kernels>() {
+    let mut noise = Noise::new();
+    let mut solved = 0;
+    for round_of in 0..20_000u32 {
+        let r = autocorrelation(&mut noise, round_of);
+        let mut expected = lpc::Stable::new();
+        let stable = lpc::levinson(&r, &mut expected).is_some();
+        if let Some(found) = K::levinson(&r) {
+            solved += 1;
+            assert!(stable);
+            assert_eq!(found, expected, "{round_of}");
+        }
+    }
+    // The plain level has no such kernel.
+    assert!(solved == 0 || solved > 10_000, "{solved}");
+}
+
+#[test]
+fn levinson_without_limits_is_the_one_with_limits() {
+    at_every_level!(levinson_equals_limits);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn levinson_in_lanes_is_the_one_of_a_channel() {
+    use crate::arch::x86_64::lanes::{Lockstep, ZERO, predictor};
+    if !crate::arch::x86_64::has_avx2() {
+        return;
+    }
+    let mut noise = Noise::new();
+    let mut exact = 0;
+    for round_of in 0..3000u32 {
+        let all: [_; 8] =
+            core::array::from_fn(|k| autocorrelation(&mut noise, 8 * round_of + k as u32));
+        let mut rows = [ZERO; ORDER + 1];
+        for (lane, r) in all.iter().enumerate() {
+            for (lag, row) in rows.iter_mut().enumerate() {
+                row[lane] = l_comp(r.at(lag));
+            }
+        }
+        let (mut a, mut reflection) = ([ZERO; ORDER + 1], [ZERO; 2]);
+        let found = Lockstep::levinson(&rows, &mut a, &mut reflection);
+        for (lane, r) in all.iter().enumerate() {
+            if found >> lane & 1 == 1 {
+                exact += 1;
+                let mut expected = lpc::Stable::new();
+                assert!(lpc::levinson(r, &mut expected).is_some());
+                assert_eq!(predictor(&a, lane), expected.a);
+                let reflection = [0, 1].map(|k: usize| reflection[k][lane] as i16);
+                assert_eq!(reflection, expected.reflection);
+            }
+        }
+    }
+    assert!(exact > 12_000, "{exact}");
 }
 
 fn predictors_equal_limits<K: Kernels>() {

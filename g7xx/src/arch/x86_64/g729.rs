@@ -1,7 +1,7 @@
 //! Kernels of G.729 with AVX2. Sums of products of 16-bit values go in pairs, by `pmaddwd`.
 
 use crate::arch::{Kernels, Windowed};
-use crate::g729::lpc::{Lsp, Predictor, WINDOW};
+use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use core::arch::x86_64::*;
 
 mod filter;
@@ -62,21 +62,97 @@ fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32 {
     _mm_cvtsi128_si32(sum)
 }
 
+/// Where half of the recommendation's (doubled) distances reaches its limit.
+const FAR: i32 = 1 << 30;
+
+/// The smallest distance of each lane so far, and the block that has it.
+struct Nearest {
+    least: __m256i,
+    blocks: __m256i,
+}
+
+impl Nearest {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new() -> Self {
+        Self {
+            least: _mm256_set1_epi32(FAR),
+            blocks: _mm256_setzero_si256(),
+        }
+    }
+
+    /// Takes distances (limited, so never negative) that are strictly smaller.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn take(&mut self, block: usize, distances: __m256i) {
+        let nearer = _mm256_cmpgt_epi32(self.least, distances);
+        self.least = _mm256_min_epi32(self.least, distances);
+        let block = _mm256_set1_epi32(block as i32);
+        self.blocks = _mm256_blendv_epi8(self.blocks, block, nearer);
+    }
+
+    /// Index of the first smallest; 0 when all are far.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn index(&self) -> usize {
+        let least = |x: __m256i| {
+            let x = _mm_min_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            let x = _mm_min_epi32(x, _mm_shuffle_epi32::<0b0100_1110>(x));
+            _mm_min_epi32(x, _mm_shuffle_epi32::<0b1011_0001>(x))
+        };
+        let smallest = _mm256_broadcastd_epi32(least(self.least));
+        let lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+        let at = _mm256_add_epi32(_mm256_slli_epi32::<3>(self.blocks), lanes);
+        let has = _mm256_cmpeq_epi32(self.least, smallest);
+        let at = _mm256_blendv_epi8(_mm256_set1_epi32(i32::MAX), at, has);
+        if _mm256_cvtsi256_si32(smallest) == FAR {
+            0
+        } else {
+            _mm_cvtsi128_si32(least(at)) as usize
+        }
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
-fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
-    let target: [__m256i; 5] = core::array::from_fn(|k| both(target[2 * k], target[2 * k + 1]));
-    let mut sums = [_mm256_setzero_si256(); 16];
-    for (block, sum) in sums.iter_mut().enumerate() {
+fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize {
+    let two = |k: usize| both(target[2 * k], target[2 * k + 1]);
+    let target = [two(0), two(1), two(2), two(3), two(4)];
+    let mut nearest = Nearest::new();
+    for block in 0..16 {
+        let mut sum = _mm256_setzero_si256();
         for (target, pairs) in target.iter().zip(pairs) {
             let d = _mm256_subs_epi16(*target, load_16(&pairs[16 * block..16 * block + 16]));
             // As an unsigned word even twice the square of -32768 is right.
-            let total = _mm256_add_epi32(*sum, _mm256_madd_epi16(d, d));
-            *sum = _mm256_min_epu32(total, _mm256_set1_epi32(1 << 30));
+            let total = _mm256_add_epi32(sum, _mm256_madd_epi16(d, d));
+            sum = _mm256_min_epu32(total, _mm256_set1_epi32(FAR));
         }
+        nearest.take(block, sum);
     }
-    // SAFETY: sixteen registers are 128 words.
-    unsafe { core::mem::transmute::<[__m256i; 16], [u32; 128]>(sums) }
+    nearest.index()
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize {
+    let mut nearest = Nearest::new();
+    for block in 0..4 {
+        let term = |j: usize| {
+            let from = &elements[j][8 * block..8 * block + 8];
+            // SAFETY: eight values are there; loads need no alignment.
+            let v = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
+            let t = _mm256_cvtepi16_epi32(_mm_subs_epi16(_mm_set1_epi16(target[j]), v));
+            let weighted = _mm256_madd_epi16(t, both(weights[j], 0));
+            _mm256_mullo_epi32(_mm256_srai_epi32::<15>(weighted), t)
+        };
+        // Each term is below 2^30, and three of them fit an unsigned word.
+        let limit = |x| _mm256_min_epu32(x, _mm256_set1_epi32(FAR));
+        let first = _mm256_add_epi32(_mm256_add_epi32(term(0), term(1)), term(2));
+        let last = _mm256_add_epi32(term(3), term(4));
+        let sum = _mm256_add_epi32(limit(first), limit(last));
+        nearest.take(block, limit(sum));
+    }
+    nearest.index()
 }
 
 #[inline]
@@ -136,6 +212,28 @@ fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8] {
     unsafe { core::mem::transmute::<__m128i, [i16; 8]>(packed) }
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
+    let mut even = _mm256_set1_epi32(0x4000);
+    let mut odd = even;
+    macro_rules! taps {
+        ($($k:literal)*) => {$(
+            let two = both(taps[$k], taps[$k + 1]);
+            even = _mm256_add_epi32(even, _mm256_madd_epi16(load_16(&x[$k..$k + 16]), two));
+            odd = _mm256_add_epi32(odd, _mm256_madd_epi16(load_16(&x[$k + 1..$k + 17]), two));
+        )*};
+    }
+    taps!(0 2 4 6 8 10 12 14 16 18);
+    let (even, odd) = (_mm256_srai_epi32::<15>(even), _mm256_srai_epi32::<15>(odd));
+    let packed = _mm256_packs_epi32(
+        _mm256_unpacklo_epi32(even, odd),
+        _mm256_unpackhi_epi32(even, odd),
+    );
+    // SAFETY: a register is sixteen 16-bit values.
+    unsafe { core::mem::transmute::<__m256i, [i16; 16]>(packed) }
+}
+
 /// Reads sixteen 16-bit values, wherever they start.
 #[inline(always)]
 fn load_16(from: &[i16]) -> __m256i {
@@ -190,9 +288,33 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
+    fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize {
         // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { distances(target, pairs) }
+        unsafe { nearest_of_128(target, pairs) }
+    }
+
+    #[inline(always)]
+    fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { nearest_of_32(target, weights, elements) }
+    }
+
+    #[inline(always)]
+    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { interpolate_16(x, taps) }
+    }
+
+    #[inline(always)]
+    fn sign_changes(values: &[i16; 64]) -> u64 {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { spectrum::sign_changes(values) }
+    }
+
+    #[inline(always)]
+    fn levinson(r: &Autocorrelation) -> Option<Stable> {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { spectrum::levinson(r) }
     }
 
     #[inline(always)]

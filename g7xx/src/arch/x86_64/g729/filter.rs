@@ -136,7 +136,8 @@ pub fn synthesise<const M: usize, const BLOCKS: usize>(
             }
         }
     }
-    core::array::from_fn(|m| {
+    let mut exact = [false; M];
+    for m in 0..M {
         let x = |k: usize| _mm256_abs_epi16(load_16(&x[m][k..k + 16]));
         let inputs = _mm256_max_epu16(_mm256_max_epu16(x(0), x(16)), x(24));
         let inputs = _mm_max_epu16(
@@ -151,8 +152,10 @@ pub fn synthesise<const M: usize, const BLOCKS: usize>(
         );
         let least = _mm_minpos_epu16(_mm_xor_si128(all, _mm_set1_epi32(-1)));
         let magnitude = 0xFFFF - (_mm_cvtsi128_si32(least) & 0xFFFF);
-        magnitude < 32768 && i64::from(magnitude) * i64::from(sum_magnitudes(a[m])) < 1 << 30
-    })
+        let bounded = i64::from(magnitude) * i64::from(sum_magnitudes(a[m])) < 1 << 30;
+        exact[m] = magnitude < 32768 && bounded;
+    }
+    exact
 }
 
 /// Sums of products of `x` with the windows of `y` from the first, second, ... value on.

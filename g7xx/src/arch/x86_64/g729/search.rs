@@ -39,13 +39,39 @@ type Block = [__m256i; 8];
 type Run = [i16; 48];
 
 /// What the search reads.
-struct Ground {
-    blocks: [Block; 13],
+struct Ground<'a> {
+    /// Correlations of two positions without their signs, as sums in full.
+    blocks: &'a [Block; 13],
+    /// The same with signs, an eighth in the scale of energies: tracks 0 and 1, and 1 and 2.
+    signed: [Block; 2],
     /// Correlation of a position with itself.
     own: [__m256i; TRACKS],
     /// Magnitudes of the target's correlations, as words and as pairs of words.
     d: [__m128i; TRACKS],
     wide: [__m256i; TRACKS],
+    signs: Signs,
+}
+
+/// Signs of the positions of each track.
+struct Signs {
+    /// 0xFFFF where the sign is negative.
+    negative: [__m256i; TRACKS],
+    /// What a correlation with a positive position is multiplied by.
+    factors: [__m256i; TRACKS],
+}
+
+impl Signs {
+    /// Puts the signs of a position and of eight others into their correlations, and takes the high
+    /// halves of the sums, which are not doubled. Equal signs take a factor of 32767, different ones
+    /// of -32768: the one is the other with all its bits turned over.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn apply<const ROW: usize, const LANE: usize>(&self, sums: __m256i, place: usize) -> __m256i {
+        let negative = _mm256_set1_epi32(lane(self.negative[ROW], place));
+        let factors = _mm256_xor_si256(self.factors[LANE], negative);
+        let high = _mm256_srai_epi32::<15>(sums);
+        _mm256_srai_epi32::<15>(_mm256_madd_epi16(high, factors))
+    }
 }
 
 /// Rows of eight words become columns.
@@ -107,8 +133,6 @@ fn fill<const A: usize, const N: usize>(
     lanes: [usize; N],
     run: &Run,
     steps: &Steps,
-    negative: &[i16; 40],
-    factors: &[[__m256i; 3 + 2]; 2],
     blocks: &mut MaybeUninit<[Block; 13]>,
 ) {
     let mut sums = [_mm256_setzero_si256(); N];
@@ -116,21 +140,17 @@ fn fill<const A: usize, const N: usize>(
         let at = TRACKS * p + A;
         let two = |k: usize| both(run[at + k], run[at + k + 1]);
         let (b0, b2, b4) = (two(0), two(2), two(4));
-        let factors = &factors[usize::from(negative[at] != 0)];
         for (sum, &lane) in sums.iter_mut().zip(&lanes) {
             let first = _mm256_madd_epi16(b0, steps.pairs[lane]);
             let second = _mm256_madd_epi16(b2, steps.pairs[lane + 2]);
             let third = _mm256_madd_epi16(b4, steps.single[lane]);
             let later = _mm256_add_epi32(third, down::<4>(*sum));
             *sum = _mm256_add_epi32(_mm256_add_epi32(first, second), later);
-            // Sums are not doubled. Equal signs take a factor of 32767, different ones -32768.
-            let high = _mm256_srai_epi32::<15>(*sum);
-            let value = _mm256_srai_epi32::<15>(_mm256_madd_epi16(high, factors[lane]));
             // SAFETY: the block and its row lie within the array.
             unsafe {
                 let blocks: *mut Block = blocks.as_mut_ptr().cast();
                 let row: *mut __m256i = blocks.add(block(A, lane)).cast();
-                row.add(p).write(value);
+                row.add(p).write(*sum);
             }
         }
     }
@@ -138,7 +158,12 @@ fn fill<const A: usize, const N: usize>(
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn ground(g: &[i16; 40], d: &[i16; 40], negative: &[i16; 40]) -> Ground {
+fn ground<'a>(
+    g: &[i16; 40],
+    d: &[i16; 40],
+    negative: &[i16; 40],
+    blocks: &'a mut MaybeUninit<[Block; 13]>,
+) -> Ground<'a> {
     let mut run: Run = [0; 48];
     for k in 0..40 {
         run[k] = g[39 - k];
@@ -157,25 +182,32 @@ fn ground(g: &[i16; 40], d: &[i16; 40], negative: &[i16; 40]) -> Ground {
     };
     let mut padded: Run = [0; 48];
     padded[..40].copy_from_slice(negative);
-    let signs = by_place(&padded);
-    let mut factors = [[_mm256_setzero_si256(); 5]; 2];
-    for k in 0..5 {
-        let factor = _mm_xor_si128(signs[k], _mm_set1_epi16(32767));
-        factors[0][k] = _mm256_cvtepu16_epi32(factor);
-        factors[1][k] = _mm256_xor_si256(factors[0][k], _mm256_set1_epi32(0xFFFF));
-    }
+    let columns = by_place(&padded);
+    let negative: [__m256i; TRACKS] = core::array::from_fn(|k| _mm256_cvtepu16_epi32(columns[k]));
+    let signs = Signs {
+        factors: core::array::from_fn(|k| _mm256_xor_si256(negative[k], _mm256_set1_epi32(32767))),
+        negative,
+    };
     padded[..40].copy_from_slice(d);
     let columns = by_place(&padded);
     let d: [__m128i; 5] = core::array::from_fn(|k| columns[k]);
-    let mut blocks = MaybeUninit::uninit();
-    fill::<0, 2>([1, 2], &run, &steps, negative, &factors, &mut blocks);
-    fill::<1, 1>([2], &run, &steps, negative, &factors, &mut blocks);
-    fill::<2, 4>([0, 1, 3, 4], &run, &steps, negative, &factors, &mut blocks);
-    fill::<3, 3>([0, 1, 2], &run, &steps, negative, &factors, &mut blocks);
-    fill::<4, 3>([0, 1, 2], &run, &steps, negative, &factors, &mut blocks);
+    fill::<0, 2>([1, 2], &run, &steps, blocks);
+    fill::<1, 1>([2], &run, &steps, blocks);
+    fill::<2, 4>([0, 1, 3, 4], &run, &steps, blocks);
+    fill::<3, 3>([0, 1, 2], &run, &steps, blocks);
+    fill::<4, 3>([0, 1, 2], &run, &steps, blocks);
+    // SAFETY: the five calls have written all rows of the thirteen pairs of tracks.
+    let blocks = unsafe { blocks.assume_init_ref() };
     Ground {
-        // SAFETY: the five calls have written all rows of the thirteen pairs of tracks.
-        blocks: unsafe { blocks.assume_init() },
+        signed: [
+            core::array::from_fn(|p| {
+                _mm256_slli_epi32::<13>(signs.apply::<0, 1>(blocks[const { block(0, 1) }][p], p))
+            }),
+            core::array::from_fn(|p| {
+                _mm256_slli_epi32::<13>(signs.apply::<1, 2>(blocks[const { block(1, 2) }][p], p))
+            }),
+        ],
+        blocks,
         own: core::array::from_fn(|k| {
             let square = |x| _mm256_madd_epi16(x, x);
             let two = _mm256_add_epi32(square(steps.pairs[k]), square(steps.pairs[k + 2]));
@@ -187,6 +219,7 @@ fn ground(g: &[i16; 40], d: &[i16; 40], negative: &[i16; 40]) -> Ground {
         }),
         wide: core::array::from_fn(|k| _mm256_cvtepu16_epi32(d[k])),
         d,
+        signs,
     }
 }
 
@@ -280,7 +313,15 @@ fn round(x: __m256i) -> __m256i {
 /// Eight words of ones behind eight of zeros, and eight of zeros again: any one place can be cut out.
 static PLACE: [i16; 15] = [0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0];
 
-impl Ground {
+impl Ground<'_> {
+    /// Correlations of a position with the places of a track.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn row<const ROW: usize, const LANE: usize>(&self, place: usize) -> __m256i {
+        let sums = self.blocks[const { block(ROW, LANE) }][place & 7];
+        self.signs.apply::<ROW, LANE>(sums, place)
+    }
+
     /// The places of the two largest values of a track; the first of equals goes first.
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -303,7 +344,7 @@ impl Ground {
         let candidates = |p: usize| {
             let sums = _mm256_add_epi32(self.wide[I], _mm256_set1_epi32(lane(self.wide[O], p)));
             let start = _mm256_set1_epi32(lane(self.own[O], p) << 14);
-            let row = _mm256_slli_epi32::<15>(self.blocks[const { block(O, I) }][p]);
+            let row = _mm256_slli_epi32::<15>(self.row::<O, I>(p));
             let energies = round(_mm256_add_epi32(_mm256_add_epi32(row, own), start));
             (squares_of(sums), energies)
         };
@@ -332,20 +373,14 @@ impl Ground {
         sum: i32,
         least: &mut __m256i,
     ) -> Found {
-        let both_rows = |track_a: usize, track_b: usize| {
-            _mm256_add_epi32(
-                self.blocks[track_a][first.row],
-                self.blocks[track_b][first.place],
-            )
-        };
-        let inner = both_rows(const { block(A, I) }, const { block(B, I) });
+        let inner = _mm256_add_epi32(self.row::<A, I>(first.row), self.row::<B, I>(first.place));
         let inner = _mm256_slli_epi32::<14>(inner);
         let v = round(_mm256_add_epi32(
             inner,
             _mm256_slli_epi32::<13>(self.own[I]),
         ));
         let common = _mm256_add_epi32(_mm256_slli_epi32::<15>(v), _mm256_set1_epi32(0x8000));
-        let outer = both_rows(const { block(A, O) }, const { block(B, O) });
+        let outer = _mm256_add_epi32(self.row::<A, O>(first.row), self.row::<B, O>(first.place));
         let outer = _mm256_slli_epi32::<13>(outer);
         let starts = _mm256_add_epi32(outer, _mm256_slli_epi32::<12>(self.own[O]));
         let starts = _mm256_add_epi32(starts, _mm256_set1_epi32(first.energy << 14));
@@ -354,11 +389,11 @@ impl Ground {
         // SAFETY: registers are eight 32-bit values.
         let (starts, bases): ([i32; 8], [i32; 8]) =
             unsafe { (core::mem::transmute(starts), core::mem::transmute(bases)) };
-        let block = &self.blocks[const { block(O, I) }];
+        let block = &self.signed[O];
         let candidates = |row: usize| {
             let sums = _mm256_add_epi32(self.wide[I], _mm256_set1_epi32(bases[row]));
             let energies = _mm256_add_epi32(common, _mm256_set1_epi32(starts[row]));
-            let energies = _mm256_add_epi32(energies, _mm256_slli_epi32::<13>(block[row]));
+            let energies = _mm256_add_epi32(energies, block[row]);
             (squares_of(sums), _mm256_srai_epi32::<16>(energies))
         };
         let (squares, energies) = candidates(0);
@@ -381,7 +416,8 @@ impl Ground {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn best_pulses(g: &[i16; 40], d: &[i16; 40], negative: &[i16; 40]) -> Option<[usize; 4]> {
-    let ground = ground(g, d, negative);
+    let mut blocks = MaybeUninit::uninit();
+    let ground = ground(g, d, negative, &mut blocks);
     let mut least = _mm256_set1_epi32(i32::MAX);
     let mut best = (-1, 1);
     let mut pulses = [0, 1, 2, 3];
