@@ -136,7 +136,7 @@ impl Decoder {
                 (false, self.decode_noise::<K>(None, &mut excitation))
             }
         };
-        self.keep(input != FrameInput::Erased, speech, &excitation);
+        self.keep::<K>(input != FrameInput::Erased, speech, &excitation);
         self.voicing = match &mut self.post_filter {
             PostFilter::A(post_filter) => {
                 for subframe in 0..2 {
@@ -174,9 +174,10 @@ impl Decoder {
 
     /// Remembers the excitation of a frame, and its energy if anything was received.
     #[inline(always)]
-    fn keep(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
+    fn keep<K: Kernels>(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
         if received {
-            let sum = energy(0, &excitation[EXCITATION_PAST..]);
+            let part = |at: usize| K::energy(window(excitation, EXCITATION_PAST + at));
+            let sum = clamp_32(2 * (part(0) + part(SUBFRAME)));
             let norm = norm_l(sum);
             self.noise.energy = Energy {
                 value: round(l_shl(sum, norm)),
@@ -263,7 +264,7 @@ impl Decoder {
         let start = EXCITATION_PAST + SUBFRAME * subframe;
         pitch::predict::<K>(excitation, start, lag);
         let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
-        let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
+        let gains = self.decode_gains::<K>(parameters.map(|p| p.subframes[subframe].gains), &code);
         mix(filter::window_mut(&mut excitation[..], start), &code, gains);
     }
 
@@ -284,10 +285,10 @@ impl Decoder {
 
     /// Gains for the excitation of a subframe; a lost one repeats them, attenuated.
     #[inline(always)]
-    fn decode_gains(&mut self, index: Option<u16>, code: &[i16; SUBFRAME]) -> Gains {
+    fn decode_gains<K: Kernels>(&mut self, index: Option<u16>, code: &[i16; SUBFRAME]) -> Gains {
         let used = match index {
             Some(index) => {
-                self.gains = gains::decode(index, code, &mut self.gain_predictor);
+                self.gains = gains::decode::<K>(index, code, &mut self.gain_predictor);
                 self.gains
             }
             None => {

@@ -27,28 +27,38 @@ fn finish(sum: i32) -> i16 {
     clamp_16(sum.wrapping_add(0x800) >> 12)
 }
 
+/// Residual where no sum can leave 32 bits.
+#[inline(always)]
+pub fn residual_plain(a: &Predictor, x: &[i16; SUBFRAME + ORDER]) -> [i16; SUBFRAME] {
+    let mut sums = [0i32; SUBFRAME];
+    for (j, a) in a.iter().enumerate() {
+        let x: &[i16; SUBFRAME] = window(x, ORDER - j);
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += i32::from(*a) * i32::from(*x);
+        }
+    }
+    sums.map(finish)
+}
+
 /// Residual of `x[10..]` through the predictor; `x` starts with ten past samples.
 #[inline(always)]
-pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+pub fn residual<K: Kernels>(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
     if bounded(sum_magnitudes(a), max_magnitude(x)) {
-        let mut sums = [0i32; SUBFRAME];
-        for (j, a) in a.iter().enumerate() {
-            let x: &[i16; SUBFRAME] = window(x, ORDER - j);
-            for (sum, x) in sums.iter_mut().zip(x) {
-                *sum += i32::from(*a) * i32::from(*x);
-            }
-        }
-        for (y, sum) in y.iter_mut().zip(&sums) {
-            *y = finish(*sum);
-        }
+        *y = K::residual(a, x);
     } else {
-        for (n, y) in y.iter_mut().enumerate() {
-            let mut sum = l_mult(x[n + ORDER], a[0]);
-            for j in 1..=ORDER {
-                sum = l_mac(sum, a[j], x[n + ORDER - j]);
-            }
-            *y = round(l_shl(sum, 3));
+        residual_limited(a, x, y);
+    }
+}
+
+/// The same with every limit.
+#[inline(never)]
+fn residual_limited(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+    for (n, y) in y.iter_mut().enumerate() {
+        let mut sum = l_mult(x[n + ORDER], a[0]);
+        for j in 1..=ORDER {
+            sum = l_mac(sum, a[j], x[n + ORDER - j]);
         }
+        *y = round(l_shl(sum, 3));
     }
 }
 

@@ -66,7 +66,7 @@ pub fn decode<K: Kernels>(
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         decoder.synthesis_memory = column(&s[FRAME..], lane);
-        decoder.keep(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
+        decoder.keep::<K>(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
         decoder.voicing = 0;
     }
     let mut y = [ZERO; FRAME + 2];

@@ -49,7 +49,7 @@ pub fn filter<K: Kernels>(
         mend(exact, |lane| {
             let mut y = [0; SUBFRAME];
             let s = column(s, lane);
-            filter::residual(&predictor(&numerator, lane), &s, &mut y);
+            filter::residual::<K>(&predictor(&numerator, lane), &s, &mut y);
             put_column(&mut x, lane, &y);
         });
         Lockstep::scatter(&x, runs.each_mut().map(|run| &mut run[PAST + at..]));
