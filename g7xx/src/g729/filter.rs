@@ -150,7 +150,7 @@ pub fn synthesise_limited(a: &Predictor, x: &[i16; SUBFRAME], area: &mut Area) -
 
 /// Area of a synthesis with its past in place.
 #[inline(always)]
-fn area_of(memory: &Memory) -> Area {
+pub fn area_of(memory: &Memory) -> Area {
     let mut area = [0; SUBFRAME + ORDER];
     area[..ORDER].copy_from_slice(memory);
     area
@@ -158,7 +158,7 @@ fn area_of(memory: &Memory) -> Area {
 
 /// The outputs in an area.
 #[inline(always)]
-fn outputs_of(area: &Area) -> [i16; SUBFRAME] {
+pub fn outputs_of(area: &Area) -> [i16; SUBFRAME] {
     *window(area, ORDER)
 }
 
@@ -222,15 +222,34 @@ pub fn impulse_response<K: Kernels, const N: usize, const FOURS: usize>(
     numerator: &Predictor,
     denominator: &Predictor,
 ) -> [i16; N] {
+    let [h] = impulse_responses::<K, 1, N, FOURS>(
+        core::array::from_ref(numerator),
+        core::array::from_ref(denominator),
+    );
+    h
+}
+
+/// Impulse responses of several filters.
+#[inline(always)]
+pub fn impulse_responses<K: Kernels, const M: usize, const N: usize, const FOURS: usize>(
+    numerators: &[Predictor; M],
+    denominators: &[Predictor; M],
+) -> [[i16; N]; M] {
     const { assert!(N <= 4 * FOURS) };
-    let mut x = [0; SUBFRAME];
-    x[..ORDER + 1].copy_from_slice(numerator);
-    let mut area = [0; SUBFRAME + ORDER];
-    let [exact] = K::synthesise::<1, FOURS>([denominator], [&x], [&mut area]);
-    if !exact {
-        synthesise_limited(denominator, &x, &mut area);
+    let mut x = [[0; SUBFRAME]; M];
+    for (x, numerator) in x.iter_mut().zip(numerators) {
+        x[..ORDER + 1].copy_from_slice(numerator);
     }
-    *window(&area, ORDER)
+    let mut areas = [[0; SUBFRAME + ORDER]; M];
+    let exact = K::synthesise::<M, FOURS>(denominators.each_ref(), x.each_ref(), areas.each_mut());
+    let mut h = [[0; N]; M];
+    for m in 0..M {
+        if !exact[m] {
+            synthesise_limited(&denominators[m], &x[m], &mut areas[m]);
+        }
+        h[m] = *window(&areas[m], ORDER);
+    }
+    h
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.

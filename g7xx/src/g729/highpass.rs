@@ -63,7 +63,7 @@ impl HighPass {
     /// the shift are sure to stay inside.
     #[inline(always)]
     fn run_plain(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> Option<[i32; FRAME]> {
-        let mut forward = [0i32; FRAME];
+        let mut forward = [0i32; FRAME + 1];
         for n in 0..FRAME {
             let sum = i32::from(x[n + 2]) * i32::from(c.b[0])
                 + i32::from(x[n + 1]) * i32::from(c.b[1])
@@ -76,16 +76,18 @@ impl HighPass {
         if past.iter().any(|y| y >> 1 & ((1 << c.shift) - 1) != 0) {
             return None;
         }
-        let [mut u1, mut u2] = past.map(|y| i64::from(y >> (c.shift + 1)));
+        let [mut u1, u2] = past.map(|y| i64::from(y >> (c.shift + 1)));
         let [a1, a2] = c.a.map(|a| i64::from(a) << c.shift);
         let mut spread = 0;
         let mut y = [0; FRAME];
+        // What does not wait for the last output comes one step ahead.
+        let mut ready = i64::from(forward[0]) + ((u2 * a2) >> 15);
         for n in 0..FRAME {
-            let older = i64::from(forward[n]) + ((u2 * a2) >> 15);
-            let u = older + ((u1 * a1) >> 15);
+            let u = ready + ((u1 * a1) >> 15);
+            ready = i64::from(forward[n + 1]) + ((u1 * a2) >> 15);
             // Whether twice the sum, shifted, fits 32 bits.
             spread |= u ^ (u >> 63);
-            (u2, u1) = (u1, u);
+            u1 = u;
             y[n] = (u << (c.shift + 1)) as i32;
         }
         (max_magnitude(x) <= c.harmless && spread >> (30 - c.shift) == 0).then_some(y)

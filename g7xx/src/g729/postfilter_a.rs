@@ -10,6 +10,9 @@ const PAST: usize = 143;
 /// Samples of the impulse response for the tilt.
 const RESPONSE: usize = 22;
 
+/// Fours that make the response.
+const FOURS: usize = RESPONSE.div_ceil(8) * 2;
+
 /// Powers of 0.55, for the numerator of the short-term filter.
 const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
 /// Powers of 0.70, for its denominator.
@@ -41,19 +44,18 @@ impl PostFilterA {
         }
     }
 
-    /// Filters a subframe: `s` is the synthesis with ten samples before it.
+    /// What the synthesis of a subframe is to be fed with: the residual of `s`, the synthesis of the
+    /// decoder with ten samples before it, with its pitch strengthened and its tilt taken off.
     #[inline(always)]
-    pub fn filter<K: Kernels>(
+    pub fn excite<K: Kernels>(
         &mut self,
         s: &[i16; SUBFRAME + ORDER],
-        a: &Predictor,
+        shape: &Shape,
         lag: i32,
         speech: bool,
     ) -> [i16; SUBFRAME] {
-        let numerator = lpc::weight(a, &NUMERATOR);
-        let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
-        filter::residual::<K>(&numerator, s, &mut residual);
+        filter::residual::<K>(&shape.numerator, s, &mut residual);
         let mut run = [0; PAST + SUBFRAME];
         run[..PAST].copy_from_slice(&self.residual);
         run[PAST..].copy_from_slice(&residual);
@@ -63,18 +65,28 @@ impl PostFilterA {
             residual
         };
         self.residual.copy_from_slice(&run[SUBFRAME..]);
-        let mu = tilt_factor::<K>(&numerator, &denominator);
         let mut before = [0; SUBFRAME + 1];
         before[0] = self.tilt;
         before[1..].copy_from_slice(&x);
         self.tilt = before[SUBFRAME];
         for (x, before) in x.iter_mut().zip(&before) {
             // The factor is not negative, so the product has no limit.
-            *x = clamp_16(i32::from(*x) - ((i32::from(mu) * i32::from(*before)) >> 15));
+            *x = clamp_16(i32::from(*x) - ((i32::from(shape.mu) * i32::from(*before)) >> 15));
         }
-        let mut y = filter::synthesise::<K>(&denominator, &x, &mut self.memory);
-        self.control_gain::<K>(window(s, ORDER), &mut y);
-        y
+        x
+    }
+
+    /// Memory of the synthesis.
+    #[inline(always)]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Takes what the synthesis made of a subframe and brings its level back to that of `s`.
+    #[inline(always)]
+    pub fn finish<K: Kernels>(&mut self, s: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+        self.memory.copy_from_slice(&y[SUBFRAME - ORDER..]);
+        self.control_gain::<K>(window(s, ORDER), y);
     }
 
     /// Brings the level back to that of the input, slowly.
@@ -189,14 +201,37 @@ fn harmonic<K: Kernels>(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAM
     y
 }
 
-/// Factor of the tilt filter from the impulse response of the short-term filter, Q15.
+/// Filters of a subframe.
+pub struct Shape {
+    /// Numerator of the short-term filter.
+    numerator: Predictor,
+    /// Its denominator.
+    pub denominator: Predictor,
+    /// Factor of the tilt filter, Q15.
+    mu: i16,
+}
+
+/// The filters of both subframes.
+#[inline(always)]
+pub fn shapes<K: Kernels>(a: &[Predictor; 2]) -> [Shape; 2] {
+    let numerators = a.each_ref().map(|a| lpc::weight(a, &NUMERATOR));
+    let denominators = a.each_ref().map(|a| lpc::weight(a, &DENOMINATOR));
+    let responses = filter::impulse_responses::<K, 2, RESPONSE, FOURS>(&numerators, &denominators);
+    [0, 1].map(|k: usize| Shape {
+        numerator: numerators[k],
+        denominator: denominators[k],
+        mu: tilt_of_response::<K>(&responses[k]),
+    })
+}
+
+/// Factor of the tilt filter from the filter itself.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
-    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE.div_ceil(8) * 2 }>(
+    tilt_of_response::<K>(&filter::impulse_response::<K, RESPONSE, FOURS>(
         numerator,
         denominator,
-    );
-    tilt_of_response::<K>(&h)
+    ))
 }
 
 /// Factor of the tilt filter from the impulse response.

@@ -51,7 +51,7 @@ pub fn decode<K: Kernels>(
     let mut s = [ZERO; FRAME + ORDER];
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         excitation[lane][..EXCITATION_PAST].copy_from_slice(&decoder.excitation);
-        new[lane] = decoder.begin_speech(parameters[lane].as_ref());
+        new[lane] = decoder.spectrum_of_speech(parameters[lane].as_ref());
         old[lane] = core::mem::replace(&mut decoder.lsp_old, new[lane]);
         put_column(&mut s, lane, &decoder.synthesis_memory);
     }
