@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::arch::x86_64::lanes::{Lockstep, Row, ZERO, column, predictor, put_column};
-use crate::g729::FRAME;
 
 /// Predictors of eight channels.
 type Predictors = [Row; ORDER + 1];
