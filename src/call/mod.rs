@@ -58,6 +58,8 @@ pub struct Call {
     pub status: Option<u16>,
     /// Who sent the call on, the first one first.
     pub diversions: Vec<Diversion>,
+    /// Contacts of a redirect that is passed on to the caller.
+    pub redirected_to: Vec<crate::sip::NameAddr>,
 }
 
 /// A telephone that sent a call on.

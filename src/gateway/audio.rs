@@ -202,7 +202,9 @@ impl Gateway {
     /// A stream that never started must not be stopped.
     fn forget_started(&mut self, id: CallId, stream: StreamId) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten() {
+        let branches = call.fork.as_deref_mut().into_iter().flat_map(|fork| &mut fork.legs);
+        let branches = branches.map(|branch| &mut branch.leg);
+        for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten().chain(branches) {
             if let Leg::Sip(leg) = leg
                 && leg.stream == stream
             {

@@ -9,6 +9,7 @@ use crate::call::CallId;
 use crate::call::b2bua::{Side, State};
 use crate::call::leg::Leg;
 use crate::call::record::ReleasedBy;
+use crate::media::MediaCommand;
 use crate::sip::{self, SessionId};
 use crate::trunk::{Cause, Release, TrunkEvent, interwork};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,6 +87,15 @@ impl Gateway {
         error!(call = call.number, "a broken assumption ended this call");
         let branches = call.fork.take().into_iter().flat_map(|fork| fork.legs).map(|branch| branch.leg);
         let branches: Vec<Leg> = branches.collect();
+        for leg in &branches {
+            match leg {
+                Leg::Sip(leg) if leg.started => {
+                    step.out.push(Output::Media(call.worker, MediaCommand::Stop(leg.stream)));
+                }
+                Leg::Sip(leg) => self.forget_stream(leg.stream),
+                Leg::Line(_) | Leg::Service(_) | Leg::Operator => {}
+            }
+        }
         let sides = [(Side::A, Some(&call.a)), (Side::B, call.b.as_ref())];
         for (side, leg) in sides.into_iter().chain(branches.iter().map(|leg| (Side::B, Some(leg)))) {
             match leg {

@@ -50,6 +50,7 @@ impl Gateway {
             released: None,
             status: None,
             diversions: Vec::new(),
+            redirected_to: Vec::new(),
         });
         self.deadlines.schedule(give_up_at, Owner::Call(id));
         if let Some((session, stream)) = session {
@@ -163,6 +164,9 @@ impl Gateway {
     fn end_call(&mut self, id: CallId, step: &mut Step<'_>) {
         let Some(mut call) = self.calls.remove(id) else { return };
         let (worker, record) = (call.worker, call.record(step.now));
+        if call.answered_at.is_some() {
+            self.hunts.talked(step.now, [Some(call.origin.as_str()), call.target.as_deref()]);
+        }
         let branches = call.fork.take().into_iter().flat_map(|fork| fork.legs).map(|branch| branch.leg);
         for leg in branches.collect::<Vec<_>>() {
             self.free_leg(id, leg, worker, step);
@@ -214,6 +218,9 @@ impl Gateway {
     fn tell_session(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let answered = call.answered_at.is_some();
+        let passed_on = if side == Side::A { passed_on(call) } else { None };
+        let contacts = call.redirected_to.iter().map(|contact| Header::new(HeaderName::Contact, contact));
+        let contacts: Vec<Header> = contacts.filter(|_| passed_on.is_some_and(|status| status < 400)).collect();
         let Some(Leg::Sip(leg)) = call.leg_mut(side) else { return };
         let session = leg.session;
         match event {
@@ -231,8 +238,9 @@ impl Gateway {
             TrunkEvent::Rel(release) => {
                 let reason = interwork::reason_of(release.cause);
                 if leg.incoming && !answered {
-                    let status = interwork::status_of(*release);
-                    let headers = refusal_headers(status, *release);
+                    let status = passed_on.unwrap_or_else(|| interwork::status_of(*release));
+                    let mut headers = refusal_headers(status, *release);
+                    headers.extend(contacts);
                     self.endpoint.reject(step.now, session, status, headers, &mut step.sip);
                 } else {
                     self.endpoint.terminate(step.now, session, Some(reason), &mut step.sip);
@@ -336,6 +344,17 @@ impl Gateway {
             Work::Branch { call, branch, event, .. } => Work::Branch { call, branch, event, status },
             other => other,
         });
+    }
+}
+
+/// The status with which a SIP caller is refused when the called side said one: its own, as far as it
+/// concerns the caller. A challenge (401, 407) was for us, 487 is the echo of our own CANCEL,
+/// and a redirect is passed on only where the configuration wants that.
+fn passed_on(call: &Call) -> Option<u16> {
+    match call.status? {
+        401 | 407 | 487 => None,
+        300..=399 if call.redirected_to.is_empty() => None,
+        status => Some(status),
     }
 }
 

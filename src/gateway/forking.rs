@@ -11,13 +11,16 @@ use crate::call::fork::{BranchLeg, Candidate, Fork, GoesOn, SipTarget, Step as F
 use crate::call::b2bua::Side;
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::{Call, CallId};
+use crate::config::{Group, Hunt, Member};
 use crate::dialplan::{Target, TargetKind};
 use crate::gateway::Output;
 use crate::limits;
 use crate::media::{MediaCommand, Service};
+use crate::rng::{Rng, Seed};
 use crate::sip::{Body, Host, NameAddr, OutgoingInvite, Reason, SessionId, Uri};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent, interwork};
+use std::collections::BTreeMap;
 use tracing::debug;
 
 /// RFC 3261 8.1.1.6: what a call that begins here starts with.
@@ -29,6 +32,56 @@ const CONTACT_RINGS_FOR: Duration = Duration::from_secs(20);
 /// RFC 3326 2: "Call completed elsewhere", so that a telephone that stops ringing lists no missed call.
 fn completed_elsewhere() -> Reason {
     Reason { protocol: "SIP".to_owned(), cause: Some(200), text: Some("Call completed elsewhere".to_owned()) }
+}
+
+/// Whose turn it is in groups that ring one after the other.
+#[derive(Debug)]
+pub(super) struct Hunts {
+    /// Which member of a group is the first next time.
+    turns: BTreeMap<String, usize>,
+    /// When the last talk of somebody ended.
+    idle_since: BTreeMap<String, Instant>,
+    rng: Rng,
+}
+
+impl Hunts {
+    pub(super) fn new(seed: &Seed) -> Hunts {
+        Hunts { turns: BTreeMap::new(), idle_since: BTreeMap::new(), rng: seed.rng() }
+    }
+
+    /// A talk of these ended.
+    pub(super) fn talked(&mut self, now: Instant, names: [Option<&str>; 2]) {
+        for name in names.into_iter().flatten() {
+            // Only who can be a member is of interest, and there is one of each.
+            if name.starts_with("phone/") || name.starts_with("station/") {
+                self.idle_since.insert(name.to_owned(), now);
+            }
+        }
+    }
+
+    /// The members of a group in the order in which they ring now.
+    fn order<'g>(&mut self, group: &'g Group) -> Vec<&'g Member> {
+        let mut members: Vec<&Member> = group.members.iter().collect();
+        match group.ring {
+            Hunt::All | Hunt::InOrder => {}
+            Hunt::Rotate => {
+                let turn = self.turns.entry(group.name.clone()).or_default();
+                members.rotate_left(*turn % group.members.len().max(1));
+                *turn = (*turn + 1) % group.members.len().max(1);
+            }
+            // Whoever never talked comes first; a stable sort keeps the listed order among equals.
+            Hunt::LongestIdle => {
+                members.sort_by_key(|member| self.idle_since.get(&member.target.to_string()).copied());
+            }
+            Hunt::Random => {
+                for last in (1..members.len()).rev() {
+                    let drawn = self.rng.below(last as u64 + 1) as usize;
+                    members.swap(last, drawn);
+                }
+            }
+        }
+        members
+    }
 }
 
 impl Gateway {
@@ -96,11 +149,49 @@ impl Gateway {
         let failure = best.unwrap_or(Failure::at_once(Release::here(Cause::NO_ROUTE)));
         let Some(call) = self.calls.get_mut(id) else { return };
         call.status = failure.status;
-        self.called_side_failed(id, failure, step);
+        self.called_side_says(id, TrunkEvent::Rel(failure.release), step);
+    }
+
+    /// The called side, whoever that is in the end, says something.
+    pub(super) fn called_side_says(&mut self, id: CallId, event: TrunkEvent, step: &mut Step<'_>) {
+        self.join_machine(id, Side::B, event, step);
     }
 
     fn fork_mut(&mut self, id: CallId) -> Option<&mut Fork> {
         self.calls.get_mut(id)?.fork.as_deref_mut()
+    }
+
+    /// The steps by which a group is rung. Members ring as they are: their own forwarding would
+    /// take the call away from the others.
+    pub(super) fn steps_of_group(&mut self, name: &str) -> Vec<ForkStep> {
+        let Some(group) = self.config.groups.iter().find(|group| group.name == name) else { return Vec::new() };
+        let candidate = |member: &Member| Candidate {
+            target: member.target.clone(),
+            number: member.number.clone(),
+            contact: None,
+            party: None,
+        };
+        let ring = |candidates| ForkStep::Ring {
+            candidates,
+            rings_for: Some(group.rings_for),
+            goes_on: GoesOn::Always,
+        };
+        if group.ring == Hunt::All {
+            return vec![ring(group.members.iter().map(candidate).collect())];
+        }
+        let order = self.hunts.order(group);
+        order.into_iter().map(|member| ring(vec![candidate(member)])).collect()
+    }
+
+    /// Takes the next step now, beside those that ring.
+    pub(super) fn ring_beside(&mut self, id: CallId, step: &mut Step<'_>) {
+        let Some(fork) = self.fork_mut(id) else { return };
+        if let Some(ForkStep::Ring { candidates, .. }) = fork.steps.pop_front_if(|s| matches!(s, ForkStep::Ring { .. }))
+        {
+            for candidate in candidates {
+                self.ring(id, candidate, step);
+            }
+        }
     }
 
     /// Rings one candidate, or notes why that cannot be.
@@ -375,7 +466,8 @@ impl Gateway {
                     Cause::NON_SELECTED => completed_elsewhere(),
                     cause => interwork::reason_of(cause),
                 };
-                self.endpoint.terminate(step.now, leg.session, Some(reason), &mut step.sip);
+                let session = leg.session;
+                self.endpoint.terminate(step.now, session, Some(reason), &mut step.sip);
             }
             _ => {}
         }
@@ -415,7 +507,8 @@ impl Gateway {
             self.branch_sessions.remove(&leg.session);
             self.sessions.insert(leg.session, (id, Side::B));
         }
-        self.seat_winner(id, won.leg, step);
+        call.b = Some(won.leg);
+        self.refresh_stream(id, Side::B, step);
         self.drop_empty_fork(id);
     }
 

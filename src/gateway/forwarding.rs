@@ -293,7 +293,7 @@ mod tests {
         let response = Response::new(302)
             .with(HeaderName::Contact, "<sip:1@h>;q=0.2, <sip:2@h>")
             .with(HeaderName::Contact, "<sip:3@h>;q=0.7");
-        let users: Vec<_> = contacts_of(&response).iter().map(|(q, c)| (*q, c.uri.user().unwrap().into_owned())).collect();
+        let users: Vec<_> = contacts_of(&response).iter().map(|(q, c)| (*q, c.uri.user().unwrap())).collect();
         assert_eq!(users, [(1000, "2".to_owned()), (700, "3".to_owned()), (200, "1".to_owned())]);
     }
 }
