@@ -33,6 +33,8 @@ pub const CONTACTS_PER_ACCOUNT: usize = 10;
 pub const TRANSACTIONS_MAX: usize = 50_000;
 /// TCP connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Stations that one call remembers to have passed it on; what is older is forgotten.
+pub const DIVERSIONS_MAX: usize = 8;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

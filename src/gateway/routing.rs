@@ -8,7 +8,7 @@ use crate::call::leg::{Leg, SipLeg};
 use crate::dialplan::{Decision, Refusal, Target, TargetKind, Verdict, is_inside};
 use crate::media::Service;
 use crate::sdp::Codec;
-use crate::sip::{Body, Flow, Host, NameAddr, OutgoingInvite, SessionId, Transport, Uri};
+use crate::sip::{Body, Flow, Host, NameAddr, OutgoingInvite, Reliable, SessionId, Transport, Uri};
 use crate::time::Instant;
 use crate::trunk::{Cause, Iam, Release, TrunkEvent};
 use std::net::SocketAddr;
@@ -174,6 +174,7 @@ impl Gateway {
             body: leg.sent.clone().map(Body::sdp),
             headers: Vec::new(),
             max_forwards,
+            reliable: Reliable::default(),
             credentials: None,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);

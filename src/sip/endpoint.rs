@@ -380,7 +380,7 @@ impl Endpoint {
             match user {
                 User::Invite(session) => self.invite_answered(now, session, id, message, response, out),
                 User::Request(request) => self.request_answered(now, request, id, response, out),
-                User::Nobody(_) => {}
+                User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
             }
         }
         match next {
