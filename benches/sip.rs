@@ -69,6 +69,7 @@ fn call(ends: &mut [Endpoint; 2], now: Instant) {
         body: Some(Body::sdp("v=0")),
         headers: Vec::new(),
         max_forwards: 70,
+        reliable: Reliable::Off,
         credentials: None,
     };
     let mut out = [Actions::default(), Actions::default()];

@@ -310,6 +310,7 @@ impl Gateway {
                 self.progressed(session, status, body.as_ref(), step);
             }
             sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
+            sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
             sip::Event::Response { request, outcome, .. } => {

@@ -53,6 +53,8 @@ pub const TEXT_BYTES: usize = 8 * 1024;
 pub const TEXTS_PER_PHONE: usize = 100;
 /// TCP connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Stations that one call remembers to have passed it on; what is older is forgotten.
+pub const DIVERSIONS_MAX: usize = 8;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

@@ -186,7 +186,7 @@ mod tests {
             }
         }
         let called = "101".to_owned();
-        events.push(TrunkEvent::Iam(crate::trunk::Iam { called, calling: None, calling_name: None, hops: None }));
+        events.push(TrunkEvent::Iam(crate::trunk::Iam { called, ..crate::trunk::Iam::default() }));
         events
     }
 

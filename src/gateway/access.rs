@@ -196,7 +196,7 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let iam = Iam { called, calling, calling_name, hops };
+        let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 

@@ -38,6 +38,7 @@ impl Gateway {
             sip::Event::Incoming { session, .. }
             | sip::Event::Progress { session, .. }
             | sip::Event::Answered { session, .. }
+            | sip::Event::EarlyAnswer { session, .. }
             | sip::Event::Established { session, .. }
             | sip::Event::Acknowledged { session, .. }
             | sip::Event::Ended { session, .. }

@@ -397,7 +397,7 @@ fn release_of_end(how: &Ended) -> Option<Release> {
         // No SIP answer at all: nobody responds.
         Ended::Timeout => Release::here(Cause::NO_RESPONSE),
         Ended::TransportFailure => Release::here(Cause::TEMPORARY),
-        Ended::AckMissing => Release::here(Cause::TIMER),
+        Ended::AckMissing | Ended::Expired | Ended::PrackMissing => Release::here(Cause::TIMER),
         Ended::Local => return None,
     })
 }

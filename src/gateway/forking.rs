@@ -363,6 +363,7 @@ impl Gateway {
             body: leg.sent.clone().map(Body::sdp),
             headers,
             max_forwards,
+            reliable: crate::sip::Reliable::default(),
             credentials: None,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);

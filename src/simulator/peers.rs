@@ -11,7 +11,8 @@ use super::wire::{Glimpse, Kind};
 use crate::rng::{Rng, Seed};
 use crate::sip::{
     Actions, Body, Credentials, Ended, Endpoint, Event, Flow, Header, HeaderName, Host, Method, NameAddr,
-    OutgoingInvite, OutgoingRequest, Params, Reason, RequestId, Response, SessionId, Settings, SipUri, Transport, Uri,
+    OutgoingInvite, OutgoingRequest, Params, Reason, Reliable, RequestId, Response, SessionId, Settings, SipUri,
+    Transport, Uri,
 };
 use crate::time::{Duration, Instant};
 use g7xx::g711::Law;
@@ -247,6 +248,7 @@ impl SipPhone {
             body: Some(Body::sdp(body)),
             headers: Vec::new(),
             max_forwards: 70,
+            reliable: Reliable::Off,
             credentials: self.credentials(),
         };
         let session = self.endpoint.invite(now, invite, &mut actions);
@@ -515,7 +517,7 @@ impl SipPhone {
                 };
                 self.note(now, 0, noticed);
             }
-            Event::Response { .. } | Event::Acknowledged { .. } => {}
+            Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } => {}
             // A telephone of the simulator accepts no subscription.
             Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
@@ -560,6 +562,8 @@ impl SipPhone {
             Ended::Local => (None, None, "hung up here"),
             Ended::Timeout => (None, None, "no answer to a message"),
             Ended::TransportFailure => (None, None, "message not sent"),
+            Ended::Expired => (None, None, "nobody refreshed the session"),
+            Ended::PrackMissing => (None, None, "provisional response never acknowledged"),
             Ended::AckMissing => (None, None, "200 never acknowledged"),
         };
         if self.ended.len() >= ENDED_REMEMBERED {

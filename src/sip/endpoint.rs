@@ -400,7 +400,7 @@ impl Endpoint {
                 User::Invite(session) => self.invite_answered(now, session, id, message, response, out),
                 User::Request(request) => self.request_answered(now, request, id, response, out),
                 User::Notify(subscription) => self.notified(now, subscription, id, &response, out),
-                User::Nobody(_) => {}
+                User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
             }
         }
         match next {

@@ -188,6 +188,7 @@ impl Pair {
             body,
             headers: Vec::new(),
             max_forwards: 70,
+            reliable: Reliable::Off,
             credentials: None,
         }
     }
@@ -230,6 +231,7 @@ impl Pair {
             Event::Incoming { request, .. } => format!("incoming {}", body(&request.typed_body())),
             Event::Progress { status, body: b, .. } => format!("progress {status} {}", body(b)),
             Event::Answered { body: b, .. } => format!("answered {}", body(b)),
+            Event::EarlyAnswer { body, .. } => format!("early answer {}", String::from_utf8_lossy(&body.bytes)),
             Event::Established { body: b, .. } => format!("established {}", body(b)),
             Event::Acknowledged { body: b, .. } => format!("acknowledged {}", body(b)),
             Event::Offer { request, .. } => format!("offer {} {}", request.method, body(&request.typed_body())),
