@@ -9,14 +9,16 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
-//! `routing` from number to leg, `renegotiation` offers inside a dialog, `summaries` what an
-//! operator can ask.
+//! `routing` from number to leg, `renegotiation` offers inside a dialog, `events` who watches whom,
+//! `messages` texts, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
+mod events;
 mod lines;
+mod messages;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
@@ -116,6 +118,8 @@ impl Outbox {
 enum Owner {
     Port(PortId),
     Call(CallId),
+    Events,
+    Messages,
 }
 
 /// What one part has to say to another, inside one input.
@@ -146,6 +150,8 @@ pub struct Gateway {
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
+    events: events::Events,
+    messages: messages::Messages,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -165,6 +171,8 @@ impl Gateway {
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
+            events: events::Events::default(),
+            messages: messages::Messages::default(),
             draining: false,
             faults: 0,
             survives: false,
@@ -217,6 +225,8 @@ impl Gateway {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
                 Owner::Call(id) => self.handle_call_timeout(id, step),
+                Owner::Events => self.handle_events_timeout(step.now),
+                Owner::Messages => self.handle_messages_timeout(step),
             }
             self.work_off(step);
         }
@@ -228,7 +238,21 @@ impl Gateway {
             for event in step.sip.events.drain(..) {
                 step.queue.push_back(Work::Sip(event));
             }
-            let Some(work) = step.queue.pop_front() else { break };
+            let Some(work) = step.queue.pop_front() else {
+                for phone in self.access.take_changed() {
+                    self.touch(&format!("phone/{phone}"));
+                    self.deliver_kept(&phone, step);
+                }
+                if !step.sip.events.is_empty() {
+                    continue;
+                }
+                // Watchers are told when everything else has settled.
+                if !self.events.has_news() {
+                    break;
+                }
+                self.tell_watchers(step);
+                continue;
+            };
             match work {
                 Work::Sip(event) => {
                     let whom = self.guarded_by(&event);
@@ -261,8 +285,11 @@ impl Gateway {
             sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
-            // The gateway sends no requests of its own inside or outside dialogs yet.
-            sip::Event::Response { .. } => {}
+            sip::Event::Response { request, outcome, .. } => {
+                self.message_answered(request, &outcome, step);
+            }
+            sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
+            sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
     }

@@ -60,6 +60,7 @@ impl Gateway {
         if let Err(release) = self.route_call(id, step) {
             self.release_call(id, release, step);
         }
+        self.touch_call(id);
     }
 
     /// Whether there is room for one more call.
@@ -90,6 +91,7 @@ impl Gateway {
             let after_ms = u64::try_from(step.now.since(call.began_at).as_millis()).unwrap_or(u64::MAX);
             info!(call = call.number, to, after_ms, "call answered");
         }
+        self.touch_call(id);
         self.carry_out(id, actions, step);
     }
 
@@ -104,6 +106,7 @@ impl Gateway {
             let by = if is_user { ReleasedBy::Callee } else { ReleasedBy::Gateway };
             call.released = Some((release, by, at));
         }
+        self.touch_call(id);
         self.carry_out(id, actions, step);
     }
 

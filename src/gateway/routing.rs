@@ -62,6 +62,8 @@ impl Gateway {
     }
 
     fn try_target(&mut self, id: CallId, target: &Target, number: &str, step: &mut Step<'_>) -> Result<(), Release> {
+        // Whoever watches the target before this one sees that it is free again.
+        self.touch_call(id);
         let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
         call.target = Some(target.to_string());
         debug!(call = call.number, %target, number, "route");

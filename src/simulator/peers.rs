@@ -561,6 +561,8 @@ impl SipPhone {
                 self.note(now, 0, noticed);
             }
             Event::Response { .. } | Event::Acknowledged { .. } => {}
+            // A telephone of the simulator accepts no subscription.
+            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 

@@ -145,6 +145,7 @@ impl Endpoint {
         let session = match user {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.outgoing.get(request).and_then(|o| o.session),
+            User::Notify(_) => None,
         };
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
             session.clients += 1;
