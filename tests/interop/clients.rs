@@ -77,7 +77,20 @@ fn sipsak_gets_options_answered_and_registers() {
     let (ping, account) = (format!("sip:ping@{}", gateway.sip), format!("sip:203@{}", gateway.sip));
     sipsak(&["-vv", "-s", &ping]);
     sipsak(&["-vv", "-E", "tcp", "-s", &ping]);
-    sipsak(&["-vv", "-U", "-C", "sip:203@127.0.0.1:5099", "-x", "60", "-a", "tipring-demo", "-s", &account]);
+    sipsak(&[
+        "-vv",
+        "-U",
+        "-C",
+        "sip:203@127.0.0.1:5099",
+        "-x",
+        "60",
+        "-a",
+        "tipring-demo",
+        "-u",
+        "203",
+        "-s",
+        &account,
+    ]);
     assert!(gateway.command(&["phones"]).contains("127.0.0.1:5099"), "{}", gateway.command(&["phones"]));
     assert!(gateway.stop().success());
 }

@@ -71,7 +71,18 @@ impl<'a> Caller<'a> {
     pub fn run(self) {
         let mut command = sipp(self.gateway, self.scenario, CALLER, self.by);
         command
-            .args(["-s", self.number, "-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
+            .args([
+                "-s",
+                self.number,
+                "-au",
+                self.number,
+                "-ap",
+                "tipring-demo",
+                "-m",
+                &self.calls.to_string(),
+                "-r",
+                &self.rate.to_string(),
+            ])
             .args(["-d", &self.duration_ms.to_string(), "-mp", &self.media_port.to_string()])
             .args(["-l", "1000", "-recv_timeout", "40000", "-timeout", "180s", "-timeout_error"])
             .arg(self.through.map_or(self.gateway.sip.to_string(), |(address, port)| format!("{address}:{port}")));
