@@ -9,14 +9,17 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
-//! `routing` from number to leg, `renegotiation` offers inside a dialog, `events` who watches whom,
-//! `messages` texts, `summaries` what an operator can ask.
+//! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
+//! redirects, `renegotiation` offers inside a dialog, `events` who watches whom, `messages` texts,
+//! `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
 mod events;
+mod forking;
+mod forwarding;
 mod lines;
 mod messages;
 mod renegotiation;
@@ -27,6 +30,7 @@ mod summaries;
 pub use summaries::{CallSummary, Counts, PhoneSummary};
 
 use crate::call::b2bua::Side;
+use crate::call::branches::BranchId;
 use crate::call::{Call, CallId};
 use crate::config::Config;
 use crate::ids::Slab;
@@ -127,6 +131,19 @@ enum Owner {
 enum Work {
     Sip(sip::Event),
     Trunk(CallId, Side, TrunkEvent),
+    /// A branch speaks; `status` is the SIP status of a REL that was one.
+    Branch {
+        call: CallId,
+        branch: BranchId,
+        event: TrunkEvent,
+        status: Option<u16>,
+    },
+}
+
+impl Work {
+    fn branch(call: CallId, branch: BranchId, event: TrunkEvent) -> Work {
+        Work::Branch { call, branch, event, status: None }
+    }
 }
 
 /// What a step of the gateway carries along.
@@ -146,6 +163,9 @@ pub struct Gateway {
     calls: Slab<Call>,
     calls_begun: u64,
     sessions: BTreeMap<SessionId, (CallId, Side)>,
+    /// Sessions of branches that have not won.
+    branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
+    hunts: forking::Hunts,
     ports: BTreeMap<PortId, Port>,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
@@ -167,6 +187,8 @@ impl Gateway {
             calls: Slab::default(),
             calls_begun: 0,
             sessions: BTreeMap::new(),
+            branch_sessions: BTreeMap::new(),
+            hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
@@ -261,6 +283,11 @@ impl Gateway {
                 Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
                     gateway.handle_trunk(call, side, event, step);
                 }),
+                Work::Branch { call, branch, event, status } => {
+                    self.guarded(Guarded::Call(call), step, |gateway, step| {
+                        gateway.handle_branch(call, branch, &event, status, step);
+                    });
+                }
             }
         }
         for send in step.sip.sends.drain(..) {

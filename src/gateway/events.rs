@@ -106,10 +106,7 @@ impl Gateway {
         let entity = self.entity_of(&request.uri).ok_or_else(|| Response::new(404))?;
         // Messages and contacts are the account's own; a trusted peer may be its voice mail.
         let is_private = matches!(package, Package::MessageSummary | Package::Reg);
-        if let Caller::Phone(index) = caller
-            && is_private
-            && self.config.phones.get(*index).is_none_or(|phone| entity != format!("phone/{}", phone.name))
-        {
+        if is_private && !self.is_own_or_trusted(caller, &entity) {
             return Err(Response::new(403));
         }
         if package == Package::Reg && !entity.starts_with("phone/") {
@@ -128,6 +125,16 @@ impl Gateway {
         Ok((package, entity))
     }
 
+    fn is_own_or_trusted(&self, caller: &Caller, entity: &str) -> bool {
+        match caller {
+            Caller::Phone(index) => {
+                self.config.phones.get(*index).is_some_and(|phone| entity == format!("phone/{}", phone.name))
+            }
+            Caller::Trunk(_) => true,
+            Caller::Challenge(_) => false,
+        }
+    }
+
     /// A PUBLISH from somebody who has proved who he is.
     pub(super) fn publish(&mut self, caller: &Caller, request: &Request, step: &mut Step<'_>) -> Response {
         let (package, entity) = match self.watchable(caller, request) {
@@ -138,9 +145,7 @@ impl Gateway {
         if !matches!(package, Package::Presence | Package::MessageSummary) {
             return Response::new(489).with(HeaderName::AllowEvents, "presence, message-summary");
         }
-        if let Caller::Phone(index) = caller
-            && self.config.phones.get(*index).is_none_or(|phone| entity != format!("phone/{}", phone.name))
-        {
+        if !self.is_own_or_trusted(caller, &entity) {
             return Response::new(403);
         }
         let tag = self.secrets.token::<16>();
@@ -177,9 +182,9 @@ impl Gateway {
             return;
         }
         let Some(call) = self.calls.get(id) else { return };
-        let watched = ends_of(call).filter(|(entity, _)| self.events.watchers.contains_key(*entity));
-        let touched: Vec<String> = watched.map(|(entity, _)| entity.to_owned()).collect();
-        self.events.touched.extend(touched);
+        for (entity, _) in ends_of(call) {
+            self.events.touch(&entity);
+        }
     }
 
     /// Tells the watchers of everybody who was touched.
@@ -270,7 +275,7 @@ impl Gateway {
     fn watched_calls(&self, entity: &str) -> Vec<WatchedCall> {
         let mut calls: Vec<WatchedCall> = Vec::new();
         for (_, call) in self.calls.iter().filter(|(_, call)| call.is_up()) {
-            for (_, is_caller) in ends_of(call).filter(|(end, _)| *end == entity) {
+            for (_, is_caller) in ends_of(call).into_iter().filter(|(end, _)| end == entity) {
                 let state = match call.state {
                     State::Setup => "trying",
                     State::Alerting => "early",
@@ -291,9 +296,23 @@ impl Gateway {
     }
 }
 
-/// Who takes part in a call, and whether as the caller.
-fn ends_of(call: &Call) -> impl Iterator<Item = (&str, bool)> {
-    [Some((call.origin.as_str(), true)), call.target.as_deref().map(|target| (target, false))].into_iter().flatten()
+/// Who takes part in a call, and whether as the caller: the called side is whoever answered, before that
+/// all who ring.
+fn ends_of(call: &Call) -> Vec<(String, bool)> {
+    let mut ends = vec![(call.origin.clone(), true)];
+    match (&call.b, &call.fork) {
+        (None, Some(fork)) => {
+            for name in fork.legs.iter().map(|branch| branch.target.to_string()) {
+                // A telephone with several contacts rings once.
+                if !ends.iter().any(|(end, is_caller)| !is_caller && *end == name) {
+                    ends.push((name, false));
+                }
+            }
+        }
+        (None, None) => {}
+        (Some(_), _) => ends.extend(call.target.iter().map(|target| (target.clone(), false))),
+    }
+    ends
 }
 
 #[cfg(test)]

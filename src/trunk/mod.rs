@@ -28,6 +28,8 @@ impl Cause {
     pub const ABSENT: Cause = Cause(20);
     /// 21: call rejected.
     pub const REJECTED: Cause = Cause(21);
+    /// 26: non-selected user clearing: somebody else answered the call.
+    pub const NON_SELECTED: Cause = Cause(26);
     /// 27: destination out of order.
     pub const OUT_OF_ORDER: Cause = Cause(27);
     /// 28: invalid number format (address incomplete).
@@ -140,6 +142,8 @@ pub enum Progress {
     InBand,
     /// 6: call forwarded unconditionally.
     Forwarded,
+    /// No event of its own in Q.763: the call is queued (SIP 182), which ISUP shows as progress.
+    Queued,
 }
 
 /// What legs say to each other through the call.
