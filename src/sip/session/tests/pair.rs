@@ -122,6 +122,15 @@ impl Pair {
         }
     }
 
+    /// All TCP connections die; both ends hear of it.
+    #[allow(dead_code, reason = "the tests outside the crate use it")]
+    pub fn kill_connections(&mut self) {
+        let all: Vec<(usize, ConnectionId)> = std::mem::take(&mut self.peers).into_keys().collect();
+        for (end, connection) in all {
+            self.put(Duration::ZERO, end, Packet::Closed(connection));
+        }
+    }
+
     fn put(&mut self, delay: Duration, end: usize, packet: Packet) {
         self.sent += 1;
         self.wire.insert((self.now + delay, self.sent), (end, packet));
