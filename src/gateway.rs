@@ -10,7 +10,7 @@
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
-//! redirects, `renegotiation` offers inside a dialog, `events` who watches whom, `messages` texts,
+//! redirects, `renegotiation` offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or redirected,
 //! `summaries` what an operator can ask.
 
 mod access;
@@ -22,6 +22,7 @@ mod forking;
 mod forwarding;
 mod lines;
 mod messages;
+mod proxying;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
@@ -316,6 +317,7 @@ impl Gateway {
             sip::Event::Response { request, outcome, .. } => {
                 self.message_answered(request, &outcome, step);
             }
+            sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
