@@ -8,6 +8,7 @@
 
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
+use crate::call::transfer::Replaces;
 use crate::config::{Config, DigestAlgorithm};
 use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
@@ -53,7 +54,9 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Options,
             Method::Register,
             Method::Update,
+            Method::Refer,
         ],
+        supported: vec!["replaces".to_owned(), "norefersub".to_owned()],
         ..Settings::default()
     }
 }
@@ -183,6 +186,14 @@ impl Gateway {
             return;
         }
         let iam = Iam { called, calling, calling_name, hops };
+        match Replaces::of(&request.headers) {
+            Ok(None) => {}
+            Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        }
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 

@@ -21,6 +21,7 @@ pub mod callee;
 pub mod caller;
 pub mod in_dialog;
 pub mod outgoing;
+pub mod replaces;
 
 use super::dialog::Dialog;
 use super::endpoint::{Endpoint, Owner};

@@ -89,6 +89,8 @@ impl Endpoint {
             request = request
                 .with(HeaderName::Contact, &established.dialog.contact)
                 .with(HeaderName::Allow, uas::allow(&self.settings));
+        } else if matches!(method, Method::Notify | Method::Refer | Method::Subscribe) {
+            request = request.with(HeaderName::Contact, &established.dialog.contact);
         }
         let outgoing = Outgoing { method, session: Some(session), client: None, credentials, over: false, ack: None };
         let id = self.outgoing.insert(outgoing);
