@@ -10,17 +10,19 @@
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
-//! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation` offers inside a dialog, `summaries` what an
-//! operator can ask.
+//! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
+//! offers inside a dialog, `events` who watches whom, `messages` texts, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
 mod click_to_dial;
+mod events;
 mod forking;
 mod forwarding;
 mod lines;
+mod messages;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
@@ -124,6 +126,8 @@ impl Outbox {
 enum Owner {
     Port(PortId),
     Call(CallId),
+    Events,
+    Messages,
 }
 
 /// What one part has to say to another, inside one input.
@@ -132,7 +136,12 @@ enum Work {
     Sip(sip::Event),
     Trunk(CallId, Side, TrunkEvent),
     /// A branch speaks; `status` is the SIP status of a REL that was one.
-    Branch { call: CallId, branch: BranchId, event: TrunkEvent, status: Option<u16> },
+    Branch {
+        call: CallId,
+        branch: BranchId,
+        event: TrunkEvent,
+        status: Option<u16>,
+    },
 }
 
 impl Work {
@@ -167,6 +176,8 @@ pub struct Gateway {
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
+    events: events::Events,
+    messages: messages::Messages,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -189,6 +200,8 @@ impl Gateway {
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
+            events: events::Events::default(),
+            messages: messages::Messages::default(),
             draining: false,
             faults: 0,
             survives: false,
@@ -242,6 +255,8 @@ impl Gateway {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
                 Owner::Call(id) => self.handle_call_timeout(id, step),
+                Owner::Events => self.handle_events_timeout(step.now),
+                Owner::Messages => self.handle_messages_timeout(step),
             }
             self.work_off(step);
         }
@@ -253,7 +268,21 @@ impl Gateway {
             for event in step.sip.events.drain(..) {
                 step.queue.push_back(Work::Sip(event));
             }
-            let Some(work) = step.queue.pop_front() else { break };
+            let Some(work) = step.queue.pop_front() else {
+                for phone in self.access.take_changed() {
+                    self.touch(&format!("phone/{phone}"));
+                    self.deliver_kept(&phone, step);
+                }
+                if !step.sip.events.is_empty() {
+                    continue;
+                }
+                // Watchers are told when everything else has settled.
+                if !self.events.has_news() {
+                    break;
+                }
+                self.tell_watchers(step);
+                continue;
+            };
             match work {
                 Work::Sip(event) => {
                     let whom = self.guarded_by(&event);
@@ -292,9 +321,15 @@ impl Gateway {
                 self.progressed(session, status, body.as_ref(), step);
             }
             sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
+            sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
-            sip::Event::Response { request, outcome, .. } => self.responded(request, outcome.ok().as_ref(), step),
+            sip::Event::Response { request, outcome, .. } => {
+                self.responded(request, outcome.as_ref().ok(), step);
+                self.message_answered(request, &outcome, step);
+            }
+            sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
+            sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
     }

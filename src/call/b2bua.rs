@@ -93,11 +93,11 @@ pub fn step(state: State, side: Side, event: TrunkEvent) -> (State, Vec<Action>)
         }
         // A notice that comes before the address is complete is passed on and changes nothing: the
         // call still waits for its ACM. Where ISUP has no such CPG, the ISUP leg waits with it.
-        (State::Setup, Side::B, TrunkEvent::Cpg { event: event @ (Progress::Forwarded | Progress::Queued), in_band })
-            if !in_band =>
-        {
-            (State::Setup, vec![Send(Side::A, TrunkEvent::Cpg { event, in_band })])
-        }
+        (
+            State::Setup,
+            Side::B,
+            TrunkEvent::Cpg { event: event @ (Progress::Forwarded | Progress::Queued), in_band },
+        ) if !in_band => (State::Setup, vec![Send(Side::A, TrunkEvent::Cpg { event, in_band })]),
         // A CPG that came first says what an ACM with that status would have said.
         (State::Setup, Side::B, TrunkEvent::Cpg { event, in_band }) => {
             let status = match event {
@@ -186,7 +186,7 @@ mod tests {
             }
         }
         let called = "101".to_owned();
-        events.push(TrunkEvent::Iam(crate::trunk::Iam { called, calling: None, calling_name: None, hops: None }));
+        events.push(TrunkEvent::Iam(crate::trunk::Iam { called, ..crate::trunk::Iam::default() }));
         events
     }
 

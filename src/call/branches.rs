@@ -240,13 +240,7 @@ impl Branches {
 
     /// A branch said something. `status` is the SIP status of a REL that was one; `may_be_heard`
     /// says whether its media can be given to the caller before an answer.
-    pub fn heard_from(
-        &mut self,
-        id: BranchId,
-        event: &TrunkEvent,
-        status: Option<u16>,
-        may_be_heard: bool,
-    ) -> Vec<Do> {
+    pub fn heard_from(&mut self, id: BranchId, event: &TrunkEvent, status: Option<u16>, may_be_heard: bool) -> Vec<Do> {
         let Some(at) = self.live.iter().position(|branch| branch.id == id) else { return Vec::new() };
         match (self.live[at].stand, event) {
             (Stand::Clearing, TrunkEvent::Rlc) => self.remove(at, Vec::new()),
@@ -296,8 +290,7 @@ impl Branches {
             return Vec::new();
         }
         self.state = State::Released;
-        let rest: Vec<usize> =
-            (0..self.live.len()).filter(|at| self.live[*at].stand != Stand::Clearing).collect();
+        let rest: Vec<usize> = (0..self.live.len()).filter(|at| self.live[*at].stand != Stand::Clearing).collect();
         let mut actions: Vec<Do> = rest.into_iter().map(|at| self.clear(at, release)).collect();
         self.close(&mut actions);
         actions
@@ -337,8 +330,7 @@ impl Branches {
             return vec![Do::Tell(winner.id, TrunkEvent::Rel(Release::here(Cause::NON_SELECTED)))];
         }
         self.state = State::Won;
-        let others: Vec<usize> =
-            (0..self.live.len()).filter(|at| self.live[*at].stand != Stand::Clearing).collect();
+        let others: Vec<usize> = (0..self.live.len()).filter(|at| self.live[*at].stand != Stand::Clearing).collect();
         let others = others.into_iter().map(|at| self.clear(at, Release::here(Cause::NON_SELECTED)));
         let mut actions: Vec<Do> = others.collect();
         self.heard = None;

@@ -1,8 +1,8 @@
 //! Cards and what hangs on their ports; circuit groups.
 
 use super::findings::{Finding, Place};
-use super::services;
 use super::section::{Lowering, Section, Value};
+use super::services;
 use super::tables::{Extensions, choice, number, optional_text};
 use super::{Card, Driver, Handset, Line, Plays, Station};
 use crate::dialplan::TargetKind;

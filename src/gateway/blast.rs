@@ -38,12 +38,16 @@ impl Gateway {
             sip::Event::Incoming { session, .. }
             | sip::Event::Progress { session, .. }
             | sip::Event::Answered { session, .. }
+            | sip::Event::EarlyAnswer { session, .. }
             | sip::Event::Established { session, .. }
             | sip::Event::Acknowledged { session, .. }
             | sip::Event::Ended { session, .. }
             | sip::Event::Offer { session, .. }
             | sip::Event::InDialog { session, .. } => *session,
-            sip::Event::Request { .. } | sip::Event::Response { .. } => return Guarded::Nobody,
+            sip::Event::Request { .. }
+            | sip::Event::Response { .. }
+            | sip::Event::NotifyDue { .. }
+            | sip::Event::Unsubscribed { .. } => return Guarded::Nobody,
         };
         let call = self.sessions.get(&session).map(|(call, _)| call);
         match call.or_else(|| self.branch_sessions.get(&session).map(|(call, _)| call)) {

@@ -18,6 +18,7 @@ impl Gateway {
         if let Err(release) = self.route_call(id, step) {
             self.release_call(id, release, step);
         }
+        self.touch_call(id);
     }
 
     /// Makes a call that goes nowhere yet.
@@ -112,6 +113,7 @@ impl Gateway {
             let after_ms = u64::try_from(step.now.since(call.began_at).as_millis()).unwrap_or(u64::MAX);
             info!(call = call.number, to, after_ms, "call answered");
         }
+        self.touch_call(id);
         self.carry_out(id, actions, step);
     }
 
@@ -126,6 +128,7 @@ impl Gateway {
             let by = if is_user { ReleasedBy::Callee } else { ReleasedBy::Gateway };
             call.released = Some((release, by, at));
         }
+        self.touch_call(id);
         self.carry_out(id, actions, step);
     }
 
@@ -408,7 +411,7 @@ fn release_of_end(how: &Ended) -> Option<Release> {
         // No SIP answer at all: nobody responds.
         Ended::Timeout => Release::here(Cause::NO_RESPONSE),
         Ended::TransportFailure => Release::here(Cause::TEMPORARY),
-        Ended::AckMissing => Release::here(Cause::TIMER),
+        Ended::AckMissing | Ended::Expired | Ended::PrackMissing => Release::here(Cause::TIMER),
         Ended::Local => return None,
     })
 }

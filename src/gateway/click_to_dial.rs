@@ -34,7 +34,7 @@ impl Gateway {
             return Err("there is no room for another call".to_owned());
         }
         // The first party is shown whom it is going to talk to.
-        let iam = Iam { called: to.to_owned(), calling: Some(to.to_owned()), calling_name: None, hops: None };
+        let iam = Iam { called: to.to_owned(), calling: Some(to.to_owned()), ..Iam::default() };
         let id = self.new_call(origin, iam, Leg::Operator, step);
         let Some(call) = self.calls.get_mut(id) else { return Err("the call was lost".to_owned()) };
         let number = call.number;

@@ -6,9 +6,9 @@
 
 use super::audio::Prepared;
 use super::{Gateway, Owner, PortId, Step, Work, WorkerId};
+use crate::call::b2bua::Side;
 use crate::call::branches::{BranchId, Do, Failure, Party};
 use crate::call::fork::{BranchLeg, Candidate, Fork, GoesOn, SipTarget, Step as ForkStep, is_fault_of_the_way};
-use crate::call::b2bua::Side;
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::{Call, CallId};
 use crate::config::{Group, Hunt, Member};
@@ -177,11 +177,8 @@ impl Gateway {
             contact: None,
             party: None,
         };
-        let ring = |candidates| ForkStep::Ring {
-            candidates,
-            rings_for: Some(group.rings_for),
-            goes_on: GoesOn::Always,
-        };
+        let ring =
+            |candidates| ForkStep::Ring { candidates, rings_for: Some(group.rings_for), goes_on: GoesOn::Always };
         if group.ring == Hunt::All {
             return vec![ring(group.members.iter().map(candidate).collect())];
         }
@@ -238,16 +235,11 @@ impl Gateway {
         }
         let branch = fork.branches.ring(party);
         fork.legs.push(BranchLeg { id: branch, leg, target: target.clone() });
+        self.events.touch(&target.to_string());
         Ok(branch)
     }
 
-    fn ring_service(
-        &mut self,
-        id: CallId,
-        target: &Target,
-        party: Party,
-        step: &mut Step<'_>,
-    ) -> Result<(), Release> {
+    fn ring_service(&mut self, id: CallId, target: &Target, party: Party, step: &mut Step<'_>) -> Result<(), Release> {
         let service = match target.name.as_str() {
             "echo" => Service::Echo,
             "milliwatt" => Service::Milliwatt,
@@ -294,13 +286,7 @@ impl Gateway {
     }
 
     /// Rings a contact, the contacts of a telephone, or a trunk.
-    fn ring_sip(
-        &mut self,
-        id: CallId,
-        candidate: Candidate,
-        party: Party,
-        step: &mut Step<'_>,
-    ) -> Result<(), Release> {
+    fn ring_sip(&mut self, id: CallId, candidate: Candidate, party: Party, step: &mut Step<'_>) -> Result<(), Release> {
         if let Some(contact) = candidate.contact {
             return self.invite_branch(id, contact, &candidate.target, party, step);
         }
@@ -385,6 +371,7 @@ impl Gateway {
             body: leg.sent.clone().map(Body::sdp),
             headers,
             max_forwards,
+            reliable: crate::sip::Reliable::default(),
             credentials: None,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);
@@ -537,6 +524,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(id) else { return };
         let worker = call.worker;
         let Some(over) = call.fork.as_deref_mut().and_then(|fork| fork.take(branch)) else { return };
+        self.events.touch(&over.target.to_string());
         self.free_leg(id, over.leg, worker, step);
         self.drop_empty_fork(id);
     }

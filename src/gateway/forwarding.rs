@@ -28,13 +28,7 @@ impl Gateway {
 
     /// The telephone was not reached: sends the call on if it wants that, instead of all that was still
     /// to be tried.
-    pub(super) fn forward_after(
-        &mut self,
-        id: CallId,
-        target: &Target,
-        failure: Option<Failure>,
-        step: &mut Step<'_>,
-    ) {
+    pub(super) fn forward_after(&mut self, id: CallId, target: &Target, failure: Option<Failure>, step: &mut Step<'_>) {
         let Some(forward) = self.forwarding_of(target).cloned() else { return };
         let Some((why, to)) = chosen(&forward, failure) else { return };
         let number = self.number_of_target(target);
@@ -169,12 +163,8 @@ impl Gateway {
             flow: Flow { transport, local, remote, connection: None },
             codecs: trunk.codecs.clone(),
         };
-        let candidate = Candidate {
-            target: target.clone(),
-            number: number.unwrap_or_default(),
-            contact: Some(sip),
-            party: None,
-        };
+        let candidate =
+            Candidate { target: target.clone(), number: number.unwrap_or_default(), contact: Some(sip), party: None };
         Some(vec![ForkStep::Ring { candidates: vec![candidate], rings_for: None, goes_on: GoesOn::Always }])
     }
 }

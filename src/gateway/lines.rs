@@ -110,6 +110,9 @@ impl Gateway {
         step: &mut Step<'_>,
         act: impl FnOnce(&mut LinePort, Instant, &mut Vec<LineOutput>),
     ) -> Option<Release> {
+        let port = self.ports.get(&id)?;
+        // What it does now may be what somebody watches.
+        self.events.touch(&port.origin);
         let port = self.ports.get_mut(&id)?;
         let mut outputs = Vec::new();
         act(&mut port.machine, step.now, &mut outputs);

@@ -75,8 +75,7 @@ impl Gateway {
     pub(super) fn phone_contacts(&self, now: Instant, name: &str) -> Vec<Vec<SipTarget>> {
         let mut levels: Vec<(u16, Vec<SipTarget>)> = Vec::new();
         for contact in self.access.contacts(now, name) {
-            let target =
-                SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() };
+            let target = SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() };
             match levels.last_mut() {
                 Some((q, level)) if *q == contact.q => level.push(target),
                 _ => levels.push((contact.q, vec![target])),

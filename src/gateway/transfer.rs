@@ -231,6 +231,7 @@ impl Gateway {
         info!(call = call.number, to = call.target.as_deref().unwrap_or("-"), "transfer done");
         let worker = call.worker;
         self.join_anew(id, [worker; 2], step);
+        self.touch_call(id);
     }
 
     /// The target was not reached: all is as before, or the call ends when only one is left.
@@ -328,6 +329,7 @@ impl Gateway {
             call.transferred_by = Some(transfer.by);
         }
         self.join_anew(id, [worker, consult_worker], step);
+        self.touch_call(id);
     }
 
     /// Joins the two sides of an answered call, whose streams run on `workers` if they run, and makes
@@ -383,12 +385,8 @@ impl Gateway {
         };
         leg.sent = Some(text.clone());
         let (session, body) = (leg.session, Some(Body::sdp(text)));
-        let offer = self.endpoint.request_in_dialog(step.now, session, Method::Invite, body, Vec::new(), &mut step.sip);
-        match offer {
-            Some(request) => {
-                self.offers.insert(request, session);
-            }
-            None => debug!(?session, "no offer can be made now"),
+        if let Some(request) = self.endpoint.offer(step.now, session, body, Vec::new(), &mut step.sip) {
+            self.offers.insert(request, session);
         }
     }
 

@@ -109,8 +109,46 @@ impl Release {
     }
 }
 
-/// IAM: a call begins.
+/// Whether the caller's number may be shown (Q.763 3.10, address presentation restricted indicator;
+/// Privacy of RFC 3323).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presentation {
+    /// It may.
+    #[default]
+    Allowed,
+    /// The caller wants to be anonymous; networks that are trusted still learn the number.
+    Restricted,
+}
+
+/// Why a call was passed on (Q.763 3.36, redirecting reason; Diversion of RFC 5806).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiversionReason {
+    /// Nothing was said.
+    #[default]
+    Unknown,
+    /// User busy.
+    Busy,
+    /// No reply.
+    NoAnswer,
+    /// Every call.
+    Unconditional,
+    /// The telephone that rang passed it on.
+    Deflection,
+    /// Mobile subscriber not reachable, or not registered.
+    Unavailable,
+}
+
+/// A station that passed the call on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diversion {
+    /// Its number.
+    pub number: String,
+    /// Why it did.
+    pub reason: DiversionReason,
+}
+
+/// IAM: a call begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Iam {
     /// The number wanted, as dialled: digits, `*`, `#`, leading `+`.
     pub called: String,
@@ -120,6 +158,10 @@ pub struct Iam {
     pub calling_name: Option<String>,
     /// Hops that are left (hop counter, Max-Forwards); `None`: the call begins here.
     pub hops: Option<u8>,
+    /// Whether the caller may be shown.
+    pub presentation: Presentation,
+    /// Who passed the call on before, the latest first; at most [`crate::limits::DIVERSIONS_MAX`].
+    pub diversions: Vec<Diversion>,
 }
 
 /// Called-party status of a backward call indicator (Q.763 3.5).

@@ -52,8 +52,7 @@ fn the_first_answer_wins_and_the_others_are_released_with_cause_26() {
     assert_eq!(branches.hear(A, FREE), [Do::Say(FREE)]);
     assert_eq!(branches.hear(B, FREE), [], "the caller knows that it rings");
     let won = branches.hear(B, TrunkEvent::Anm);
-    let expected =
-        [Do::Tell(A, rel(LOST)), Do::Tell(C, rel(LOST)), Do::Win(B), Do::Say(TrunkEvent::Anm)];
+    let expected = [Do::Tell(A, rel(LOST)), Do::Tell(C, rel(LOST)), Do::Win(B), Do::Say(TrunkEvent::Anm)];
     assert_eq!(won, expected);
     assert_eq!(branches.hear(A, TrunkEvent::Rlc), [Do::Gone(A)]);
     assert_eq!(branches.hear(C, TrunkEvent::Rlc), [Do::Gone(C)]);
@@ -185,7 +184,8 @@ fn a_branch_that_was_redirected_is_no_failure() {
 #[test]
 fn in_every_order_of_events_one_wins_and_everybody_else_is_released() {
     let failed = |status| (TrunkEvent::Rel(interwork::release_of(status)), Some(status));
-    let says = [(FREE, None), (ANNOUNCES, None), (TrunkEvent::Anm, None), (TrunkEvent::Rlc, None), failed(486), failed(600)];
+    let says =
+        [(FREE, None), (ANNOUNCES, None), (TrunkEvent::Anm, None), (TrunkEvent::Rlc, None), failed(486), failed(600)];
     // 0 to 17: a branch says something. 18: time is over. 19: the caller gives up.
     let mut path = vec![0_usize];
     while let Some(last) = path.last().copied() {
