@@ -83,6 +83,15 @@ match = "72"
 from = "any"
 to = "group/idle"
 [[route]]
+name = "main number"
+match = "73"
+from = "any"
+ring = [
+  { to = "phone/201", for = "5s" },
+  { all = ["phone/203", "extension/204", "station/105"], for = "5s" },
+  { group = "turns" },
+]
+[[route]]
 name = "echo"
 match = "600"
 from = "any"
@@ -337,6 +346,30 @@ fn members_ring_in_turn_and_begin_with_another_one_each_time() {
     office.hang_up(caller);
     office.run(500);
     assert_eq!(office.close().len(), 2);
+}
+
+#[test]
+fn a_route_rings_in_steps() {
+    let mut office = Office::new(30);
+    let (one, two, four, caller) =
+        (office.phone("201"), office.phone("203"), office.phone("204"), office.outsider("99"));
+    office.call(caller, "73");
+    assert_eq!((office.rings(one), office.rings(two)), (1, 0));
+    office.run(5_000);
+    assert_eq!((office.rings(one), office.rings(two), office.rings(four)), (1, 1, 1));
+    office.run(500);
+    assert_eq!(office.bell_changes("105"), 1);
+    // Who refuses ends nothing for the others; when all have, the next step comes at once.
+    for id in [two, four] {
+        office.world.at_phone(id, |phone, now, sent| phone.reject(now, 603, sent));
+    }
+    office.run(5_000);
+    assert_eq!(office.rings(one), 2, "the group is the third step");
+    office.answer(one);
+    office.run(500);
+    assert_eq!(office.count(caller, &Noticed::Answered), 1);
+    let records = office.close();
+    assert_eq!((records.len(), records[0].to.as_deref()), (1, Some("phone/201")));
 }
 
 #[test]

@@ -91,9 +91,10 @@ impl ReferTo {
 
 /// Whether the sender wants to hear nothing of the outcome (RFC 4488 4).
 pub fn wants_no_notices(request: &Request) -> bool {
-    request.headers.text(&HeaderName::ReferSub).is_some_and(|value| {
-        value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case("false"))
-    })
+    request
+        .headers
+        .text(&HeaderName::ReferSub)
+        .is_some_and(|value| value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case("false")))
 }
 
 /// `%41` to `A`; `None` for what is no text then.

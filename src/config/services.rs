@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How long somebody can ring before it is the turn of others.
-const RINGS_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(180);
+pub(super) const RINGS_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(180);
 /// When the configuration does not say.
 const RINGS_FOR_DEFAULT: Duration = Duration::from_secs(20);
 

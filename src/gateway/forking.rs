@@ -288,6 +288,12 @@ impl Gateway {
     /// Rings a contact, the contacts of a telephone, or a trunk.
     fn ring_sip(&mut self, id: CallId, candidate: Candidate, party: Party, step: &mut Step<'_>) -> Result<(), Release> {
         if let Some(contact) = candidate.contact {
+            // RFC 3261 8.1.3.4: "a given URI MUST NOT be added to the target set more than once".
+            let is_redirect = candidate.party.is_none();
+            let was_tried = |fork: &mut Fork| fork.tried.iter().any(|uri| uri.equivalent(&contact.uri));
+            if is_redirect && self.fork_mut(id).is_some_and(was_tried) {
+                return Ok(());
+            }
             return self.invite_branch(id, contact, &candidate.target, party, step);
         }
         if candidate.target.kind == TargetKind::Trunk {
@@ -331,11 +337,7 @@ impl Gateway {
         step: &mut Step<'_>,
     ) -> Result<(), Release> {
         let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
-        // RFC 3261 8.1.3.4: "a given URI MUST NOT be added to the target set more than once".
         if let Some(fork) = call.fork.as_deref_mut() {
-            if fork.tried.iter().any(|uri| uri.equivalent(&target.uri)) {
-                return Ok(());
-            }
             fork.tried.push(target.uri.clone());
         }
         // What the caller likes best first, so that nothing has to be transcoded.
@@ -486,7 +488,10 @@ impl Gateway {
         fork.steps.clear();
         fork.step_ends_at = None;
         let was_heard = fork.joined == Some(branch);
-        let Some(won) = fork.take(branch) else { return };
+        let Some(mut won) = fork.take(branch) else { return };
+        if let Leg::Sip(leg) = &mut won.leg {
+            leg.fresh = call.transfer.is_some();
+        }
         call.target = Some(won.target.to_string());
         if bound_worker(call).is_none() && call.answered_at.is_none() {
             call.worker = match (&call.a, &won.leg) {

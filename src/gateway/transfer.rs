@@ -144,7 +144,9 @@ impl Gateway {
     fn transfer_blind(&mut self, id: CallId, number: Option<String>, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let by = call.target.clone().unwrap_or_default();
-        let Some(number) = number else { return self.transfer_failed(id, 404, Release::here(Cause::UNALLOCATED), step) };
+        let Some(number) = number else {
+            return self.transfer_failed(id, 404, Release::here(Cause::UNALLOCATED), step);
+        };
         info!(call = call.number, by = %by, to = %number, "transfer begins");
         call.fork = Some(Box::default());
         call.diversions.clear();

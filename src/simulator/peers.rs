@@ -322,7 +322,8 @@ impl SipPhone {
         let (Some(first), Some(latest)) = (first, self.latest()) else { return };
         let Some(replaces) = self.replaces(latest) else { return };
         let uri = sip_uri(Some("consulted"), &self.settings.domain);
-        let refer_to = format!("<{uri}?Replaces={}>", replaces.replace(';', "%3B").replace('=', "%3D").replace('@', "%40"));
+        let refer_to =
+            format!("<{uri}?Replaces={}>", replaces.replace(';', "%3B").replace('=', "%3D").replace('@', "%40"));
         self.refer(now, first, &refer_to, sent);
     }
 
@@ -739,7 +740,11 @@ impl SipPhone {
         if let Some(at) = self.ended.iter().position(|(id, _)| id == call_id)
             && let Some((_, call)) = self.ended.remove(at)
         {
-            self.note(now, call, Noticed::Released { status: Some(status), cause: None, elsewhere: false, how: "last word" });
+            self.note(
+                now,
+                call,
+                Noticed::Released { status: Some(status), cause: None, elsewhere: false, how: "last word" },
+            );
         }
     }
 }
