@@ -361,7 +361,8 @@ impl Party {
 
     pub fn cancel(&mut self) -> String {
         // To of a CANCEL is that of the INVITE: without tag.
-        let remote = std::mem::replace(&mut self.remote, self.bare_remote());
+        let bare = self.bare_remote();
+        let remote = std::mem::replace(&mut self.remote, bare);
         let text = self.request("CANCEL", &self.request_uri(), "", "");
         self.remote = remote;
         text
