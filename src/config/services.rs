@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How long somebody can ring before it is the turn of others.
-const RINGS_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(180);
+pub(super) const RINGS_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(180);
 /// When the configuration does not say.
 const RINGS_FOR_DEFAULT: Duration = Duration::from_secs(20);
 
@@ -92,9 +92,9 @@ pub(super) fn group(
 ) -> Option<Group> {
     let members = section.require("members", lowering).and_then(|value| {
         let texts = lowering.list(value)?;
-        if texts.is_empty() || texts.len() > GROUP_MEMBERS {
-            let finding = Finding::error("C0024", &value.place(), "a group has one member or more");
-            lowering.push(finding.help(format!("at most {GROUP_MEMBERS}")));
+        if texts.len() > GROUP_MEMBERS {
+            let message = format!("a group has at most {GROUP_MEMBERS} members");
+            lowering.push(Finding::error("C0024", &value.place(), message).help("make two groups of it"));
             return None;
         }
         let members: Vec<_> = texts.iter().map(|text| member(text, all, extensions, lowering)).collect();

@@ -8,6 +8,7 @@
 
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
+use crate::call::transfer::Replaces;
 use crate::config::{Config, DigestAlgorithm};
 use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
@@ -57,11 +58,13 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Options,
             Method::Register,
             Method::Update,
+            Method::Refer,
             Method::Subscribe,
             Method::Notify,
             Method::Publish,
             Method::Message,
         ],
+        supported: vec!["replaces".to_owned(), "norefersub".to_owned()],
         realm: config.sip.domain.clone(),
         asks_first: super::proxying::asks_first(config),
         asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
@@ -201,6 +204,14 @@ impl Gateway {
             return;
         }
         let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
+        match Replaces::of(&request.headers) {
+            Ok(None) => {}
+            Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        }
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 
