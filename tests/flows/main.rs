@@ -5,4 +5,5 @@
 
 mod rfc3665;
 mod rfc3666;
+mod rfc5359;
 mod stage;
