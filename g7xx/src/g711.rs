@@ -4,8 +4,7 @@
 //! 13-bit (A-law) values are in a 16-bit word. Slices of both sides have the same length;
 //! the shorter one decides how much is done.
 
-#[cfg(target_arch = "x86_64")]
-use crate::Level;
+use crate::arch::{g711_decode, g711_encode};
 
 /// Which of the two laws of G.711.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +23,7 @@ pub enum Law {
 /// assert_eq!(coded, [0xFF, 0x7F]);
 /// ```
 pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if Level::current() == Level::Avx2 && crate::arch::x86_64::g711::encode(law, linear, coded) {
+    if g711_encode(law, linear, coded) {
         return;
     }
     match law {
@@ -46,8 +44,7 @@ pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
 
 /// Decodes `coded` into `linear`, one sample an octet.
 pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
-    #[cfg(target_arch = "x86_64")]
-    if Level::current() == Level::Avx2 && crate::arch::x86_64::g711::decode(law, coded, linear) {
+    if g711_decode(law, coded, linear) {
         return;
     }
     let table = match law {
