@@ -117,24 +117,41 @@ fn each_by_itself<const N: usize>(
 
 /// Encodes with vectors; false when that was not done.
 #[inline]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub fn g711_encode(law: Law, linear: &[i16], coded: &mut [u8]) -> bool {
+    #[cfg(target_arch = "x86_64")]
     match Level::current() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 | Level::Avx512Vbmi => {
-            super::x86_64::g711::encode(law, linear, coded)
-        }
-        _ => false,
+        Level::Avx512Vbmi => super::x86_64::g711_512::encode(true, law, linear, coded),
+        Level::Avx512 => super::x86_64::g711_512::encode(false, law, linear, coded),
+        Level::Avx2 => return super::x86_64::g711::encode(law, linear, coded),
+        Level::Scalar => return false,
     }
+    cfg!(target_arch = "x86_64")
 }
 
 /// Decodes with vectors; false when that was not done.
 #[inline]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub fn g711_decode(law: Law, coded: &[u8], linear: &mut [i16]) -> bool {
+    #[cfg(target_arch = "x86_64")]
     match Level::current() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 | Level::Avx512Vbmi => {
-            super::x86_64::g711::decode(law, coded, linear)
-        }
-        _ => false,
+        Level::Avx512Vbmi => super::x86_64::g711_512::decode(true, law, coded, linear),
+        Level::Avx512 => super::x86_64::g711_512::decode(false, law, coded, linear),
+        Level::Avx2 => return super::x86_64::g711::decode(law, coded, linear),
+        Level::Scalar => return false,
     }
+    cfg!(target_arch = "x86_64")
+}
+
+/// Turns codes of `from` into those of the other law with vectors; false when that was not done.
+#[inline]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+pub fn g711_transcode(from: Law, coded: &mut [u8]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    match Level::current() {
+        Level::Avx512Vbmi => super::x86_64::g711_512::transcode(true, from, coded),
+        Level::Avx512 => super::x86_64::g711_512::transcode(false, from, coded),
+        Level::Avx2 | Level::Scalar => return false,
+    }
+    cfg!(target_arch = "x86_64")
 }

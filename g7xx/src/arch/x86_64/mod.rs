@@ -5,6 +5,7 @@
 
 pub mod avx512;
 pub mod g711;
+pub mod g711_512;
 mod g729;
 pub mod v256;
 pub mod v512;
