@@ -11,8 +11,6 @@ use core::arch::x86_64::*;
 
 /// Samples of a step.
 const STEP: usize = 64;
-/// Odd places of octets.
-const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
 
 /// Truth tables of three inputs: those of `a`, `b` and `c`, to be combined by logic.
 const A: i32 = 0xF0;
@@ -207,8 +205,11 @@ fn codes_vbmi<const MU: bool>(samples: [__m512i; 2]) -> __m512i {
         _mm512_max_epu8(segments, _mm512_set1_epi8(1))
     };
     let starts = _mm512_add_epi8(shifts, octets(&STARTS));
-    let mantissas = _mm512_multishift_epi64_epi8(starts, even);
-    let mantissas = _mm512_mask_multishift_epi64_epi8(mantissas, ODD, starts, odd);
+    // Emulators are wrong about a mask of octets here, so there is none.
+    let mantissas = merge(
+        _mm512_multishift_epi64_epi8(starts, even),
+        _mm512_multishift_epi64_epi8(starts, odd),
+    );
     let codes = assemble::<MU>(upper, segments, mantissas);
     _mm512_permutexvar_epi8(octets(&IN_SEQUENCE), codes)
 }
