@@ -15,7 +15,7 @@ const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
 /// Powers of 0.70, for its denominator.
 const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub mod lockstep;
 
 /// State of the post-filter.
