@@ -6,10 +6,18 @@
 use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use core::sync::atomic::{AtomicU8, Ordering};
 
+mod dispatch;
+#[cfg(any(test, target_arch = "x86_64"))]
+pub mod lanes;
 mod scalar;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod stages;
+#[cfg(any(test, target_arch = "x86_64"))]
+pub mod vector;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
+pub use dispatch::*;
 pub use scalar::Scalar;
 
 /// Windowed speech correlated with itself.
@@ -94,6 +102,10 @@ pub enum Level {
     Scalar = 1,
     /// x86-64 with AVX2, BMI1, BMI2 and LZCNT.
     Avx2 = 2,
+    /// The same with AVX-512 F, BW, CD, DQ and VL (server processors since 2017).
+    Avx512 = 3,
+    /// The same with VBMI (since 2019).
+    Avx512Vbmi = 4,
 }
 
 /// The level in use; zero before it was found.
@@ -101,13 +113,13 @@ static LEVEL: AtomicU8 = AtomicU8::new(0);
 
 impl Level {
     /// All levels, lowest first.
-    pub const ALL: [Level; 2] = [Level::Scalar, Level::Avx2];
+    pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vbmi];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|level| *level as u8 == number)
     }
 
-    /// Finds a level by its name in lower case: `scalar`, `avx2`.
+    /// Finds a level by its name in lower case: `scalar`, `avx2`, `avx512`, `avx512vbmi`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
@@ -117,6 +129,8 @@ impl Level {
         match self {
             Level::Scalar => "scalar",
             Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+            Level::Avx512Vbmi => "avx512vbmi",
         }
     }
 
@@ -132,11 +146,7 @@ impl Level {
     #[cold]
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let level = if x86_64::has_avx2() {
-            Level::Avx2
-        } else {
-            Level::Scalar
-        };
+        let level = x86_64::detect();
         #[cfg(not(target_arch = "x86_64"))]
         let level = Level::Scalar;
         LEVEL.store(level as u8, Ordering::Relaxed);

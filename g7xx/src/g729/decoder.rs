@@ -17,7 +17,7 @@ use super::tables::{FREQ_PREV_RESET, INIT_LSP, INIT_LSP_SID};
 use super::{FRAME, FrameInput, Variant};
 use crate::arch::Kernels;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) mod lockstep;
 
 /// The post-filter of a variant.
@@ -292,7 +292,7 @@ impl Decoder {
     }
 
     /// The same with the elementary vector of a received frame, which is spread already.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(test, target_arch = "x86_64"))]
     #[inline(always)]
     fn spectrum_of_vector(&mut self, mode: Option<usize>, u: &Lsp) -> Lsp {
         match mode {

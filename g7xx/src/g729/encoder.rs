@@ -16,7 +16,7 @@ use super::tables::{GRID_A, GRID_BASE, INIT_LSP};
 use super::{FRAME, Frame, Variant};
 use crate::arch::Kernels;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) mod lockstep;
 
 /// Sharpening of the fixed codebook at reset and after silence, Q14.

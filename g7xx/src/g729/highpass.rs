@@ -206,17 +206,20 @@ impl HighPass {
     }
 }
 
-/// The same for eight channels at once.
-#[cfg(target_arch = "x86_64")]
+/// The same for several channels at once.
+#[cfg(any(test, target_arch = "x86_64"))]
 pub mod lockstep {
     use super::*;
-    use crate::arch::x86_64::lanes::{Lockstep, Row, ZERO, column};
-    use crate::g729::postfilter_a::lockstep::mend;
+    use crate::arch::lanes::{Lockstep, Row, column, mend};
+    use crate::arch::vector::Mask;
 
     /// Puts the past inputs into the first two rows and returns the past outputs.
     #[inline(always)]
-    fn past(filters: &[&mut HighPass; 8], x: &mut [Row; FRAME + 2]) -> [Row; 2] {
-        let mut y = [ZERO; 2];
+    fn past<const N: usize>(
+        filters: &[&mut HighPass; N],
+        x: &mut [Row<N>; FRAME + 2],
+    ) -> [Row<N>; 2] {
+        let mut y = [[0; N]; 2];
         for (lane, filter) in filters.iter().enumerate() {
             (x[1][lane], x[0][lane]) = (i32::from(filter.x[0]), i32::from(filter.x[1]));
             (y[0][lane], y[1][lane]) = (filter.y[0], filter.y[1]);
@@ -226,7 +229,12 @@ pub mod lockstep {
 
     /// Remembers the last samples of the lanes that are exact.
     #[inline(always)]
-    fn remember(filters: &mut [&mut HighPass; 8], exact: u8, x: &[Row; FRAME + 2], y: &[Row; 2]) {
+    fn remember<const N: usize>(
+        filters: &mut [&mut HighPass; N],
+        exact: Mask,
+        x: &[Row<N>; FRAME + 2],
+        y: &[Row<N>; 2],
+    ) {
         for (lane, filter) in filters.iter_mut().enumerate() {
             if exact >> lane & 1 == 1 {
                 filter.x = [x[FRAME + 1][lane] as i16, x[FRAME][lane] as i16];
@@ -237,34 +245,34 @@ pub mod lockstep {
 
     /// [`HighPass::pre_process`] of a frame, which stands in `x` after room for two rows.
     #[inline(always)]
-    pub fn pre_process(
-        filters: &mut [&mut HighPass; 8],
-        x: &mut [Row; FRAME + 2],
-        mut outputs: [&mut [i16]; 8],
+    pub fn pre_process<L: Lockstep<N>, const N: usize>(
+        filters: &mut [&mut HighPass; N],
+        x: &mut [Row<N>; FRAME + 2],
+        mut outputs: [&mut [i16]; N],
     ) {
-        let mut y = [ZERO; FRAME];
+        let mut y = [[0; N]; FRAME];
         let mut last = past(filters, x);
-        let exact = Lockstep::high_pass::<false>(x, &mut last, &mut y);
-        Lockstep::scatter(&y, outputs.each_mut().map(|output| &mut **output));
+        let exact = L::high_pass::<false>(x, &mut last, &mut y);
+        L::scatter(&y, outputs.each_mut().map(|output| &mut **output));
         remember(filters, exact, x, &last);
-        mend(exact, |lane| {
+        mend::<N>(exact, |lane| {
             filters[lane].pre_process(&column(&x[2..], lane), outputs[lane])
         });
     }
 
     /// [`HighPass::post_process`] of a frame, which stands in `x` after room for two rows.
     #[inline(always)]
-    pub fn post_process(
-        filters: &mut [&mut HighPass; 8],
-        x: &mut [Row; FRAME + 2],
-        mut outputs: [&mut [i16; FRAME]; 8],
+    pub fn post_process<L: Lockstep<N>, const N: usize>(
+        filters: &mut [&mut HighPass; N],
+        x: &mut [Row<N>; FRAME + 2],
+        mut outputs: [&mut [i16; FRAME]; N],
     ) {
-        let mut y = [ZERO; FRAME];
+        let mut y = [[0; N]; FRAME];
         let mut last = past(filters, x);
-        let exact = Lockstep::high_pass::<true>(x, &mut last, &mut y);
-        Lockstep::scatter(&y, outputs.each_mut().map(|output| &mut output[..]));
+        let exact = L::high_pass::<true>(x, &mut last, &mut y);
+        L::scatter(&y, outputs.each_mut().map(|output| &mut output[..]));
         remember(filters, exact, x, &last);
-        mend(exact, |lane| {
+        mend::<N>(exact, |lane| {
             *outputs[lane] = column(&x[2..], lane);
             filters[lane].post_process(outputs[lane]);
         });

@@ -205,10 +205,10 @@ pub fn entries(indices: &Indices) -> Lsp {
     core::array::from_fn(|j| add(first[j], if j < 5 { lower[j] } else { upper[j] }))
 }
 
-/// [`spread`] of all elements by both gaps for eight vectors at once, each step for all of them.
+/// [`spread`] of all elements by both gaps for several vectors at once, each step for all of them.
 #[inline(always)]
-pub fn spread_together(vectors: &mut [Lsp; 8]) {
-    let mut u = [[0i16; 8]; ORDER];
+pub fn spread_together<const N: usize>(vectors: &mut [Lsp; N]) {
+    let mut u = [[0i16; N]; ORDER];
     for (k, vector) in vectors.iter().enumerate() {
         for (u, element) in u.iter_mut().zip(vector) {
             u[k] = *element;
@@ -217,7 +217,7 @@ pub fn spread_together(vectors: &mut [Lsp; 8]) {
     for gap in [10, 5] {
         for j in 1..ORDER {
             let (before, here) = (u[j - 1], u[j]);
-            for k in 0..8 {
+            for k in 0..N {
                 // What is far enough apart already is moved by nothing.
                 let t = (add(sub(before[k], here[k]), gap) >> 1).max(0);
                 u[j - 1][k] = sub(before[k], t);

@@ -20,7 +20,7 @@ const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
 /// Powers of 0.70, for its denominator.
 const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub mod lockstep;
 
 /// State of the post-filter.
@@ -242,7 +242,7 @@ pub fn shapes<K: Kernels>(a: &[Predictor; 2]) -> [Shape; 2] {
 }
 
 /// Factor of the tilt filter from the filter itself.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 #[inline(always)]
 fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
     tilt_of_response::<K>(&filter::impulse_response::<K, RESPONSE, FOURS>(

@@ -6,6 +6,7 @@ use super::lpc::{self, ORDER, WINDOW};
 use super::ops::*;
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, Lag};
 use super::tables::HAM_WINDOW;
+use crate::arch::lanes::{Lockstep, predictor as predictor_of};
 use crate::arch::{Kernels, Scalar};
 
 /// A generator; any will do.
@@ -340,38 +341,37 @@ fn levinson_without_limits_is_the_one_with_limits() {
     at_every_level!(levinson_equals_limits);
 }
 
-#[cfg(target_arch = "x86_64")]
-#[test]
-fn levinson_in_lanes_is_the_one_of_a_channel() {
-    use crate::arch::x86_64::lanes::{Lockstep, ZERO, predictor};
-    if !crate::arch::x86_64::has_avx2() {
-        return;
-    }
+fn levinson_in_lanes<L: Lockstep<8>>() {
     let mut noise = Noise::new();
     let mut exact = 0;
     for round_of in 0..3000u32 {
         let all: [_; 8] =
             core::array::from_fn(|k| autocorrelation(&mut noise, 8 * round_of + k as u32));
-        let mut rows = [ZERO; ORDER + 1];
+        let mut rows = [[0; 8]; ORDER + 1];
         for (lane, r) in all.iter().enumerate() {
             for (lag, row) in rows.iter_mut().enumerate() {
                 row[lane] = l_comp(r.at(lag));
             }
         }
-        let (mut a, mut reflection) = ([ZERO; ORDER + 1], [ZERO; 2]);
-        let found = Lockstep::levinson(&rows, &mut a, &mut reflection);
+        let (mut a, mut reflection) = ([[0; 8]; ORDER + 1], [[0; 8]; 2]);
+        let found = L::levinson(&rows, &mut a, &mut reflection);
         for (lane, r) in all.iter().enumerate() {
             if found >> lane & 1 == 1 {
                 exact += 1;
                 let mut expected = lpc::Stable::new();
                 assert!(lpc::levinson(r, &mut expected).is_some());
-                assert_eq!(predictor(&a, lane), expected.a);
+                assert_eq!(predictor_of(&a, lane), expected.a);
                 let reflection = [0, 1].map(|k: usize| reflection[k][lane] as i16);
                 assert_eq!(reflection, expected.reflection);
             }
         }
     }
     assert!(exact > 12_000, "{exact}");
+}
+
+#[test]
+fn levinson_in_lanes_is_the_one_of_a_channel() {
+    at_every_level!(levinson_in_lanes);
 }
 
 fn predictors_equal_limits<K: Kernels>() {
