@@ -137,8 +137,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         "mask" => lost.iter().map(|lost| i16::from(*lost)).collect(),
         "clean" => packets.concat(),
         "silence" => {
-            let silence = |(packet, lost): (&[i16; PACKET], &bool)| if *lost { [0; PACKET] } else { *packet };
-            packets.iter().zip(&lost).map(silence).collect::<Vec<_>>().concat()
+            let silence =
+                |(packet, lost): (&[i16; PACKET], &bool)| if *lost { [0; PACKET] } else { *packet };
+            packets
+                .iter()
+                .zip(&lost)
+                .map(silence)
+                .collect::<Vec<_>>()
+                .concat()
         }
         "appendix-i" => appendix_i(&packets, &lost),
         "delayed" => delayed(&packets, &lost),
@@ -146,7 +152,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "next-known" => immediate(&packets, &lost, true),
         _ => return Err("no such method".into()),
     };
-    let bytes: Vec<u8> = played.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let bytes: Vec<u8> = played
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect();
     std::fs::write(output, bytes)?;
     Ok(())
 }

@@ -229,7 +229,11 @@ impl<const ORDER: usize, const WINDOW: usize> Gap<ORDER, WINDOW> {
         let after = &after[..after.len().min(WINDOW)];
         let mut predictor = Predictor::<ORDER>::analyse::<WINDOW>(after.iter().rev().copied());
         (self.backward_length, self.backward_used) = (length.min(WINDOW), 0);
-        for (distance, slot) in self.backward[..self.backward_length].iter_mut().rev().enumerate() {
+        for (distance, slot) in self.backward[..self.backward_length]
+            .iter_mut()
+            .rev()
+            .enumerate()
+        {
             *slot = fade(predictor.next(), distance, Self::FADE);
         }
     }

@@ -213,7 +213,7 @@ impl Decoder {
         excitation: &mut [i16; EXCITATION],
     ) -> Synthesis {
         let lsp = self.begin_speech(parameters);
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
         let mut samples = self.history();
         let mut lags = [0; 2];
@@ -264,7 +264,7 @@ impl Decoder {
         pitch::predict::<K>(excitation, start, lag);
         let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
         let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
-        mix(&mut excitation[start..start + SUBFRAME], &code, gains);
+        mix(filter::window_mut(&mut excitation[..], start), &code, gains);
     }
 
     /// Code vector of a subframe, received or drawn.
@@ -367,7 +367,7 @@ impl Decoder {
         noise.gain = cng::smooth(noise.gain, noise.sid_gain, noise.after_speech);
         cng::excite(excitation, noise.gain, &mut noise.seed, None);
         let lsp = noise.lsp;
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
         let mut samples = self.history();
         for (subframe, a) in a.iter().enumerate() {

@@ -118,7 +118,7 @@ impl Encoder {
     pub fn encode<K: Kernels>(&mut self, samples: &[i16; FRAME]) -> Frame {
         self.pre_filter
             .pre_process(samples, &mut self.speech[WINDOW - FRAME..]);
-        let (lsp_new, active) = self.analyse();
+        let (lsp_new, active) = self.analyse::<K>();
         let mut work = self.work();
         let weighting = match self.variant {
             Variant::Base => Some(self.weigh_base::<K>(&lsp_new, &mut work)),
@@ -136,16 +136,16 @@ impl Encoder {
 
     /// Linear prediction of the speech buffer: its LSP, and whether the frame is active.
     #[inline(always)]
-    fn analyse(&mut self) -> (Lsp, bool) {
-        let (unwindowed, r) = self.autocorrelate();
-        lpc::levinson(&r, &mut self.stable);
-        self.judge(&unwindowed, &r)
+    fn analyse<K: Kernels>(&mut self) -> (Lsp, bool) {
+        let (unwindowed, r) = self.autocorrelate::<K>();
+        lpc::predict::<K>(&r, &mut self.stable);
+        self.judge::<K>(&unwindowed, &r)
     }
 
     /// Autocorrelation of the speech buffer, before and after the lag window.
     #[inline(always)]
-    fn autocorrelate(&self) -> (Autocorrelation, Autocorrelation) {
-        let unwindowed = lpc::autocorrelate(&self.speech);
+    fn autocorrelate<K: Kernels>(&self) -> (Autocorrelation, Autocorrelation) {
+        let unwindowed = lpc::autocorrelate::<K>(&self.speech);
         let mut r = unwindowed;
         lpc::lag_window(&mut r);
         (unwindowed, r)
@@ -153,8 +153,12 @@ impl Encoder {
 
     /// LSP of the last stable predictor, and whether the frame is active.
     #[inline(always)]
-    fn judge(&mut self, unwindowed: &Autocorrelation, r: &Autocorrelation) -> (Lsp, bool) {
-        let lsp_new = lpc::az_lsp(&self.stable.a, self.root_search()).unwrap_or(self.lsp_old);
+    fn judge<K: Kernels>(
+        &mut self,
+        unwindowed: &Autocorrelation,
+        r: &Autocorrelation,
+    ) -> (Lsp, bool) {
+        let lsp_new = lpc::az_lsp::<K>(&self.stable.a, self.root_search()).unwrap_or(self.lsp_old);
         let active = match &mut self.silence {
             Some(silence) => silence.decide(
                 unwindowed,
@@ -240,7 +244,7 @@ impl Encoder {
     ) -> Parameters {
         let old = self.lsp_old_quantised;
         let mut parameters = self.quantise_spectrum::<K>(lsp_new);
-        let a = lpc::interpolate(&old, &self.lsp_old_quantised);
+        let a = lpc::interpolate::<K>(&old, &self.lsp_old_quantised);
         let narrowed = a.map(|a| lpc::weight(&a, &GAMMA_A));
         let open_loop = match weighting {
             Some(_) => pitch::open_loop_base(&work.weighted),
@@ -301,9 +305,11 @@ impl Encoder {
         let start = work.start(subframe);
         let mut impulse = [0; SUBFRAME];
         impulse[0] = 4096;
-        let h = filter::synthesise_only::<K>(narrowed, &impulse, &[0; ORDER]);
-        let residual: [i16; SUBFRAME] = *window(&work.excitation, start);
-        let target = filter::synthesise_only::<K>(narrowed, &residual, &self.target_memory);
+        let [h, target] = filter::synthesise_together::<K, 2>(
+            [narrowed; 2],
+            [&impulse, window(&work.excitation, start)],
+            [&[0; ORDER], &self.target_memory],
+        );
         let lag = pitch::closed_loop_a::<K>(
             &target,
             &h,
@@ -359,7 +365,7 @@ impl Encoder {
             numerator,
             denominator,
         } = weighting;
-        let h = filter::impulse_response::<K, SUBFRAME, { SUBFRAME + ORDER }>(numerator, a);
+        let h = filter::impulse_response::<K, SUBFRAME, { SUBFRAME / 4 }>(numerator, a);
         let h = filter::synthesise_only::<K>(denominator, &h, &[0; ORDER]);
         let mut residual = [0; SUBFRAME];
         filter::residual(a, self.speech_of(subframe), &mut residual);
@@ -440,11 +446,8 @@ impl Encoder {
             &mut self.gain_predictor,
         );
         self.sharpening = gains.pitch.clamp(SHARPENING_MIN, SHARPENING_MAX);
-        mix(
-            &mut work.excitation[start..start + SUBFRAME],
-            &innovation.code,
-            gains,
-        );
+        let excitation = filter::window_mut(&mut work.excitation, start);
+        mix(excitation, &innovation.code, gains);
         self.taming.update(gains.pitch, lag.whole);
         self.target_memory = core::array::from_fn(|j| {
             let n = SUBFRAME - ORDER + j;
@@ -469,14 +472,14 @@ impl Encoder {
         let Some(silence) = &mut self.silence else {
             return Frame::Untransmitted;
         };
-        let (frame, lsp_sid) = silence.describe(
+        let (frame, lsp_sid) = silence.describe::<K>(
             &mut self.stable,
             search,
             &self.lsp_old_quantised,
             &mut self.lsf_memory,
         );
         silence.excite(&mut work.excitation, &mut self.taming);
-        let a = lpc::interpolate(&self.lsp_old_quantised, &lsp_sid);
+        let a = lpc::interpolate::<K>(&self.lsp_old_quantised, &lsp_sid);
         self.lsp_old_quantised = lsp_sid;
         silence.finish();
         for (subframe, a) in a.iter().enumerate() {
@@ -568,7 +571,7 @@ fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> 
 /// Total excitation from the adaptive vector (in place) and the code vector. Limits on the way only
 /// act on values that end at the same limit, and gains are not negative: one at the end is enough.
 #[inline(always)]
-pub fn mix(excitation: &mut [i16], code: &[i16; SUBFRAME], gains: Gains) {
+pub fn mix(excitation: &mut [i16; SUBFRAME], code: &[i16; SUBFRAME], gains: Gains) {
     let (pitch, code_gain) = (i32::from(gains.pitch), i32::from(gains.code));
     for (e, c) in excitation.iter_mut().zip(code) {
         let sum = i32::from(*e) * pitch + i32::from(*c) * code_gain;

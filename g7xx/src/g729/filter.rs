@@ -52,41 +52,41 @@ pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRA
     }
 }
 
-/// Work area of a synthesis: memory, then outputs.
-type Area<const L: usize> = [i16; L];
-
 /// Outputs that are made at a time.
 const BLOCK: usize = 8;
+/// Memory and outputs of a synthesis.
+pub type Area = [i16; SUBFRAME + ORDER];
 
-/// Plain synthesis without any limit; returns whether the result is exact, which it is unless an
-/// output or a sum did not fit. What the outputs before a block add to it is found for the whole
-/// block at once.
+/// Plain synthesis without any limit, `FOURS` times four outputs; returns whether the result is
+/// exact, which it is unless an output or a sum did not fit. What the outputs before a block add to
+/// it is found for the whole block at once.
 #[inline(always)]
-fn synthesise_plain<K: Kernels, const N: usize, const L: usize>(
+pub fn synthesise_plain<const FOURS: usize>(
     a: &Predictor,
-    x: &[i16; N],
-    area: &mut Area<L>,
+    x: &[i16; SUBFRAME],
+    area: &mut Area,
 ) -> bool {
-    const { assert!(N <= SUBFRAME) };
+    const { assert!(4 * FOURS <= SUBFRAME && (4 * FOURS).is_multiple_of(BLOCK)) };
     let c = a.map(i32::from);
     let narrow = a.map(i64::from);
     let mut tails = [0i32; ORDER + 1 + BLOCK];
     tails[..ORDER + 1].copy_from_slice(&c);
-    // The memory, then outputs; the last block may go beyond what is asked for.
     let mut wide = [0i32; ORDER + SUBFRAME];
-    let mut input = [0i16; SUBFRAME];
-    input[..N].copy_from_slice(x);
     for k in 0..ORDER {
         wide[k] = i32::from(area[k]);
     }
-    for start in (0..N).step_by(BLOCK) {
+    for start in (0..4 * FOURS).step_by(BLOCK) {
         let past: [i32; ORDER] = *window(&wide, start);
-        let block: &[i16; BLOCK] = window(&input, start);
+        let block: &[i16; BLOCK] = window(x, start);
         let mut sums = [0x800i32; BLOCK];
         for i in 0..BLOCK {
             sums[i] = sums[i].wrapping_add(c[0].wrapping_mul(i32::from(block[i])));
         }
-        K::recur(&tails, &past, &mut sums);
+        for (m, past) in past.iter().enumerate() {
+            for (sum, tail) in sums.iter_mut().zip(&tails[10 - m..18 - m]) {
+                *sum = sum.wrapping_sub(tail.wrapping_mul(*past));
+            }
+        }
         // In 64 bits this stays a chain of single products: vectors of them would only wait for
         // one another. An output that does not fit may become anything.
         let mut y = [0i64; BLOCK];
@@ -119,18 +119,14 @@ fn synthesise_plain<K: Kernels, const N: usize, const L: usize>(
 
 /// Synthesis with every limit; returns whether one of them acted.
 #[inline(never)]
-pub fn synthesise_limited<const N: usize, const L: usize>(
-    a: &Predictor,
-    x: &[i16; N],
-    area: &mut Area<L>,
-) -> bool {
+pub fn synthesise_limited(a: &Predictor, x: &[i16; SUBFRAME], area: &mut Area) -> bool {
     let mut overflow = false;
     let mut watch = |wide: i64| {
         let limited = clamp_32(wide);
         overflow |= i64::from(limited) != wide;
         limited
     };
-    for n in 0..N {
+    for n in 0..SUBFRAME {
         let mut sum = watch(2 * i64::from(x[n]) * i64::from(a[0]));
         for k in 1..=ORDER {
             let product = watch(2 * i64::from(a[k]) * i64::from(area[ORDER + n - k]));
@@ -142,20 +138,36 @@ pub fn synthesise_limited<const N: usize, const L: usize>(
     overflow
 }
 
-/// Synthesis of `x` through `1/A(z)` after the outputs in `memory`, which stay as they are.
+/// Area of a synthesis with its past in place.
 #[inline(always)]
-pub fn synthesise_peek<K: Kernels, const N: usize, const L: usize>(
-    a: &Predictor,
-    x: &[i16; N],
-    memory: &Memory,
-) -> [i16; N] {
-    const { assert!(L == N + ORDER) };
-    let mut area = [0; L];
+fn area_of(memory: &Memory) -> Area {
+    let mut area = [0; SUBFRAME + ORDER];
     area[..ORDER].copy_from_slice(memory);
-    if !synthesise_plain::<K, _, _>(a, x, &mut area) {
-        synthesise_limited(a, x, &mut area);
+    area
+}
+
+/// The outputs in an area.
+#[inline(always)]
+fn outputs_of(area: &Area) -> [i16; SUBFRAME] {
+    *window(area, ORDER)
+}
+
+/// Synthesis of a subframe through `1/A(z)` after the outputs in `memory`, which stay as they are;
+/// of several filters at once, which takes little longer than of one.
+#[inline(always)]
+pub fn synthesise_together<K: Kernels, const M: usize>(
+    a: [&Predictor; M],
+    x: [&[i16; SUBFRAME]; M],
+    memories: [&Memory; M],
+) -> [[i16; SUBFRAME]; M] {
+    let mut areas = memories.map(area_of);
+    let exact = K::synthesise::<M, { SUBFRAME / 4 }>(a, x, areas.each_mut());
+    for m in 0..M {
+        if !exact[m] {
+            synthesise_limited(a[m], x[m], &mut areas[m]);
+        }
     }
-    core::array::from_fn(|n| area[ORDER + n])
+    areas.each_ref().map(outputs_of)
 }
 
 /// Synthesis of a subframe; the memory is not changed.
@@ -165,7 +177,8 @@ pub fn synthesise_only<K: Kernels>(
     x: &[i16; SUBFRAME],
     memory: &Memory,
 ) -> [i16; SUBFRAME] {
-    synthesise_peek::<K, SUBFRAME, { SUBFRAME + ORDER }>(a, x, memory)
+    let [y] = synthesise_together::<K, 1>([a], [x], [memory]);
+    y
 }
 
 /// Synthesis of a subframe; the memory becomes its last ten outputs.
@@ -187,22 +200,27 @@ pub fn synthesise_checked<K: Kernels>(
     x: &[i16; SUBFRAME],
     memory: &Memory,
 ) -> ([i16; SUBFRAME], bool) {
-    let mut area = [0; SUBFRAME + ORDER];
-    area[..ORDER].copy_from_slice(memory);
-    let overflow =
-        !synthesise_plain::<K, _, _>(a, x, &mut area) && synthesise_limited(a, x, &mut area);
-    (core::array::from_fn(|n| area[ORDER + n]), overflow)
+    let mut area = area_of(memory);
+    let [exact] = K::synthesise::<1, { SUBFRAME / 4 }>([a], [x], [&mut area]);
+    let overflow = !exact && synthesise_limited(a, x, &mut area);
+    (outputs_of(&area), overflow)
 }
 
-/// Impulse response of `numerator / denominator`, `N` samples.
+/// Impulse response of `numerator / denominator`, `N` samples, of which `FOURS` times four are made.
 #[inline(always)]
-pub fn impulse_response<K: Kernels, const N: usize, const L: usize>(
+pub fn impulse_response<K: Kernels, const N: usize, const FOURS: usize>(
     numerator: &Predictor,
     denominator: &Predictor,
 ) -> [i16; N] {
-    let mut x = [0; N];
+    const { assert!(N <= 4 * FOURS) };
+    let mut x = [0; SUBFRAME];
     x[..ORDER + 1].copy_from_slice(numerator);
-    synthesise_peek::<K, N, L>(denominator, &x, &[0; ORDER])
+    let mut area = [0; SUBFRAME + ORDER];
+    let [exact] = K::synthesise::<1, FOURS>([denominator], [&x], [&mut area]);
+    if !exact {
+        synthesise_limited(denominator, &x, &mut area);
+    }
+    *window(&area, ORDER)
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.

@@ -11,11 +11,11 @@ mod codebook;
 pub(crate) mod decoder;
 mod dtx;
 pub(crate) mod encoder;
-mod filter;
+pub(crate) mod filter;
 mod gains;
 mod highpass;
 pub(crate) mod lpc;
-mod lsp;
+pub(crate) mod lsp;
 // Every operator of the recommendation stands here by its name; its document needs no more.
 #[allow(missing_docs)]
 pub(crate) mod ops;

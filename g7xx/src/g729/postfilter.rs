@@ -179,7 +179,10 @@ impl PostFilterBase {
 /// First reflection coefficient of the short-term filter's response, and its loudness.
 #[inline(always)]
 fn shape<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> (i16, i16) {
-    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
+    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE.div_ceil(8) * 2 }>(
+        numerator,
+        denominator,
+    );
     let total = energy(0, &h);
     let norm = norm_l(total);
     let a0 = extract_h(l_shl(total, norm));

@@ -178,7 +178,10 @@ fn harmonic<K: Kernels>(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAM
 /// Factor of the tilt filter from the impulse response of the short-term filter, Q15.
 #[inline(always)]
 fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
-    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
+    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE.div_ceil(8) * 2 }>(
+        numerator,
+        denominator,
+    );
     let t1 = extract_h(energy(0, &h));
     tilt_of(t1, extract_h(mac_chain(&h[..RESPONSE - 1], &h[1..])))
 }

@@ -30,10 +30,10 @@ pub fn encode<K: Kernels, L: Lockstep<N>, const N: usize>(
     let mut parameters = [const { None }; N];
     let (mut old, mut new) = ([[0; ORDER]; N], [[0; ORDER]; N]);
     let mut works: [Work; N] = core::array::from_fn(|lane| encoders[lane].work());
-    let correlations = predict::<L, N>(encoders);
+    let correlations = predict::<K, L, N>(encoders);
     for (lane, encoder) in encoders.iter_mut().enumerate() {
         let (unwindowed, r) = &correlations[lane];
-        let (lsp_new, is_active) = encoder.judge(unwindowed, r);
+        let (lsp_new, is_active) = encoder.judge::<K>(unwindowed, r);
         active[lane] = is_active;
         if is_active {
             old[lane] = encoder.lsp_old_quantised;
@@ -93,7 +93,7 @@ fn pre_process<L: Lockstep<N>, const N: usize>(
 
 /// Autocorrelations, and from them the predictors.
 #[inline(always)]
-fn predict<L: Lockstep<N>, const N: usize>(
+fn predict<K: Kernels, L: Lockstep<N>, const N: usize>(
     encoders: &mut [&mut Encoder; N],
 ) -> [(Autocorrelation, Autocorrelation); N] {
     let nothing = Autocorrelation {
@@ -103,7 +103,7 @@ fn predict<L: Lockstep<N>, const N: usize>(
     };
     let mut correlations = [(nothing, nothing); N];
     for (encoder, correlation) in encoders.iter().zip(&mut correlations) {
-        *correlation = encoder.autocorrelate();
+        *correlation = encoder.autocorrelate::<K>();
     }
     let mut r = [[0; N]; ORDER + 1];
     for (lane, (_, windowed)) in correlations.iter().enumerate() {
