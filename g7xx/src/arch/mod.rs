@@ -58,6 +58,12 @@ pub trait Kernels {
     /// three and of the last two elements are limited to 2^30 and added.
     fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize;
 
+    /// Sum of squares, exact.
+    fn energy(x: &[i16; 40]) -> i64;
+
+    /// Residual of a subframe after ten past samples, in plain sums.
+    fn residual(a: &Predictor, x: &[i16; 50]) -> [i16; 40];
+
     /// Sum of products.
     fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32;
 

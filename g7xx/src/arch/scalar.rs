@@ -4,6 +4,7 @@ use super::{Kernels, Windowed};
 use crate::g729::filter;
 use crate::g729::lpc::{self, Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use crate::g729::lsp;
+use crate::g729::ops;
 
 /// Kernels without anything of a processor.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,16 @@ impl Kernels for Scalar {
     #[inline(always)]
     fn levinson(_: &Autocorrelation) -> Option<Stable> {
         None
+    }
+
+    #[inline(always)]
+    fn energy(x: &[i16; 40]) -> i64 {
+        ops::energy_wide(0, x) >> 1
+    }
+
+    #[inline(always)]
+    fn residual(a: &Predictor, x: &[i16; 50]) -> [i16; 40] {
+        filter::residual_plain(a, x)
     }
 
     #[inline(always)]

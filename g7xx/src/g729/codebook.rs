@@ -3,7 +3,7 @@
 use super::filter::{SUBFRAME, window, window_mut};
 use super::ops::*;
 use super::pitch::backward_filter;
-use crate::arch::Kernels;
+use crate::arch::{Kernels, Scalar};
 
 /// Positions of a track.
 const PLACES: usize = 8;
@@ -85,8 +85,8 @@ impl Matrix {
 
 /// The impulse response scaled so that its energy nearly fills the word.
 #[inline(always)]
-fn scaled(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
-    let e = energy(0, h);
+fn scaled<K: Kernels>(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
+    let e = clamp_32(2 * K::energy(h));
     if extract_h(e) > 32000 {
         h.map(|h| h >> 1)
     } else {
@@ -115,7 +115,7 @@ fn correlations(
     positive: &[bool; SUBFRAME],
     signed: impl Fn(i32, i32, i32) -> i32,
 ) -> Matrix {
-    let g = scaled(h);
+    let g = scaled::<Scalar>(h);
     let mut matrix = Matrix([0; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
     // By Cauchy-Schwarz no sum exceeds the energy.
     let plain = energy_wide(0, &g) <= i64::from(MAX_32);
@@ -586,9 +586,9 @@ pub fn search_a<K: Kernels>(
 /// The kernel for the search, where no limit can act.
 #[inline(always)]
 fn best_pulses<K: Kernels>(ground: &Ground, h: &[i16; SUBFRAME]) -> Option<[usize; 4]> {
-    let g = scaled(h);
+    let g = scaled::<K>(h);
     // By Cauchy-Schwarz no sum exceeds the energy.
-    let plain = energy_wide(0, &g) <= i64::from(MAX_32);
+    let plain = K::energy(&g) < 1 << 30;
     let negative = ground.positive.map(|positive| -i16::from(!positive));
     plain.then(|| K::best_pulses(&g, &ground.d, &negative))?
 }

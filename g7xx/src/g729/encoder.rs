@@ -204,7 +204,7 @@ impl Encoder {
         self.lsp_old = *lsp_new;
         for (subframe, filters) in weighting.iter().enumerate() {
             let mut residual = [0; SUBFRAME];
-            filter::residual(&filters.numerator, self.speech_of(subframe), &mut residual);
+            filter::residual::<K>(&filters.numerator, self.speech_of(subframe), &mut residual);
             let y = filter::synthesise::<K>(
                 &filters.denominator,
                 &residual,
@@ -284,7 +284,7 @@ impl Encoder {
     ) {
         for subframe in 0..2 {
             let mut residual = [0; SUBFRAME];
-            filter::residual(&a[subframe], self.speech_of(subframe), &mut residual);
+            filter::residual::<K>(&a[subframe], self.speech_of(subframe), &mut residual);
             let tilted = tilt(&narrowed[subframe]);
             let y = filter::synthesise::<K>(&tilted, &residual, &mut self.weighting_memory);
             let at = WEIGHTED_PAST + SUBFRAME * subframe;
@@ -335,10 +335,10 @@ impl Encoder {
         start: usize,
         work: &mut Work,
     ) -> Choice {
-        let (pitch_gain, tamed) = self.open_gain(target, filtered, lag);
+        let (pitch_gain, tamed) = self.open_gain::<K>(target, filtered, lag);
         let target2 = subtract(target, filtered, pitch_gain.gain);
         let innovation = codebook::search_a::<K>(&target2, h, lag.whole, self.sharpening);
-        self.close_subframe(
+        self.close_subframe::<K>(
             target,
             filtered,
             &pitch_gain,
@@ -368,7 +368,7 @@ impl Encoder {
         let h = filter::impulse_response::<K, SUBFRAME, { SUBFRAME / 4 }>(numerator, a);
         let h = filter::synthesise_only::<K>(denominator, &h, &[0; ORDER]);
         let mut residual = [0; SUBFRAME];
-        filter::residual(a, self.speech_of(subframe), &mut residual);
+        filter::residual::<K>(a, self.speech_of(subframe), &mut residual);
         work.excitation[start..start + SUBFRAME].copy_from_slice(&residual);
         let mut error = [0; SUBFRAME + ORDER];
         error[..ORDER].copy_from_slice(&self.error_memory);
@@ -378,17 +378,17 @@ impl Encoder {
             &self.error_memory,
         ));
         let mut target = [0; SUBFRAME];
-        filter::residual(numerator, &error, &mut target);
+        filter::residual::<K>(numerator, &error, &mut target);
         let target = filter::synthesise_only::<K>(denominator, &target, &self.target_memory);
         let lag =
             pitch::closed_loop_base(&target, &h, &work.excitation, start, range, subframe == 0);
         pitch::predict::<K>(&mut work.excitation, start, lag);
         let filtered = filter::convolve(window(&work.excitation, start), &h);
-        let (pitch_gain, tamed) = self.open_gain(&target, &filtered, lag);
+        let (pitch_gain, tamed) = self.open_gain::<K>(&target, &filtered, lag);
         let target2 = subtract(&target, &filtered, pitch_gain.gain);
         let innovation =
             codebook::search_base::<K>(&target2, &h, lag.whole, self.sharpening, credit);
-        let choice = self.close_subframe(
+        let choice = self.close_subframe::<K>(
             &target,
             &filtered,
             &pitch_gain,
@@ -410,13 +410,13 @@ impl Encoder {
 
     /// Pitch gain before quantisation, and whether it had to be tamed.
     #[inline(always)]
-    fn open_gain(
+    fn open_gain<K: Kernels>(
         &self,
         target: &[i16; SUBFRAME],
         filtered: &[i16; SUBFRAME],
         lag: Lag,
     ) -> (PitchGain, bool) {
-        let mut pitch_gain = gains::pitch_gain(target, filtered);
+        let mut pitch_gain = gains::pitch_gain::<K>(target, filtered);
         let tamed = self.taming.acts(lag.whole, lag.third);
         if tamed {
             pitch_gain.gain = gains::tame(pitch_gain.gain);
@@ -427,7 +427,7 @@ impl Encoder {
     /// Quantises the gains, makes the excitation and moves the memories on.
     #[allow(clippy::too_many_arguments)]
     #[inline(always)]
-    fn close_subframe(
+    fn close_subframe<K: Kernels>(
         &mut self,
         target: &[i16; SUBFRAME],
         filtered: &[i16; SUBFRAME],
@@ -438,8 +438,9 @@ impl Encoder {
         start: usize,
         work: &mut Work,
     ) -> Choice {
-        let correlations = gains::correlations(pitch_gain, target, filtered, &innovation.filtered);
-        let (gain_index, gains) = gains::quantise(
+        let correlations =
+            gains::correlations::<K>(pitch_gain, target, filtered, &innovation.filtered);
+        let (gain_index, gains) = gains::quantise::<K>(
             &correlations,
             &innovation.code,
             tamed,
@@ -505,7 +506,7 @@ impl Encoder {
         work: &mut Work,
     ) {
         let mut residual = [0; SUBFRAME];
-        filter::residual(a, self.speech_of(subframe), &mut residual);
+        filter::residual::<K>(a, self.speech_of(subframe), &mut residual);
         let narrowed = lpc::weight(a, &GAMMA_A);
         let y = filter::synthesise::<K>(&tilt(&narrowed), &residual, &mut self.weighting_memory);
         let at = WEIGHTED_PAST + SUBFRAME * subframe;
@@ -530,7 +531,7 @@ impl Encoder {
             error[ORDER + n] = sub(speech[n], synthesis[n]);
         }
         let mut x = [0; SUBFRAME];
-        filter::residual(&weighting.numerator, &error, &mut x);
+        filter::residual::<K>(&weighting.numerator, &error, &mut x);
         filter::synthesise::<K>(&weighting.denominator, &x, &mut self.target_memory);
         self.error_memory.copy_from_slice(&error[SUBFRAME..]);
     }

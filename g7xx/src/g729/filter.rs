@@ -27,28 +27,38 @@ fn finish(sum: i32) -> i16 {
     clamp_16(sum.wrapping_add(0x800) >> 12)
 }
 
+/// Residual where no sum can leave 32 bits.
+#[inline(always)]
+pub fn residual_plain(a: &Predictor, x: &[i16; SUBFRAME + ORDER]) -> [i16; SUBFRAME] {
+    let mut sums = [0i32; SUBFRAME];
+    for (j, a) in a.iter().enumerate() {
+        let x: &[i16; SUBFRAME] = window(x, ORDER - j);
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += i32::from(*a) * i32::from(*x);
+        }
+    }
+    sums.map(finish)
+}
+
 /// Residual of `x[10..]` through the predictor; `x` starts with ten past samples.
 #[inline(always)]
-pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+pub fn residual<K: Kernels>(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
     if bounded(sum_magnitudes(a), max_magnitude(x)) {
-        let mut sums = [0i32; SUBFRAME];
-        for (j, a) in a.iter().enumerate() {
-            let x: &[i16; SUBFRAME] = window(x, ORDER - j);
-            for (sum, x) in sums.iter_mut().zip(x) {
-                *sum += i32::from(*a) * i32::from(*x);
-            }
-        }
-        for (y, sum) in y.iter_mut().zip(&sums) {
-            *y = finish(*sum);
-        }
+        *y = K::residual(a, x);
     } else {
-        for (n, y) in y.iter_mut().enumerate() {
-            let mut sum = l_mult(x[n + ORDER], a[0]);
-            for j in 1..=ORDER {
-                sum = l_mac(sum, a[j], x[n + ORDER - j]);
-            }
-            *y = round(l_shl(sum, 3));
+        residual_limited(a, x, y);
+    }
+}
+
+/// The same with every limit.
+#[inline(never)]
+fn residual_limited(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+    for (n, y) in y.iter_mut().enumerate() {
+        let mut sum = l_mult(x[n + ORDER], a[0]);
+        for j in 1..=ORDER {
+            sum = l_mac(sum, a[j], x[n + ORDER - j]);
         }
+        *y = round(l_shl(sum, 3));
     }
 }
 
@@ -140,7 +150,7 @@ pub fn synthesise_limited(a: &Predictor, x: &[i16; SUBFRAME], area: &mut Area) -
 
 /// Area of a synthesis with its past in place.
 #[inline(always)]
-fn area_of(memory: &Memory) -> Area {
+pub fn area_of(memory: &Memory) -> Area {
     let mut area = [0; SUBFRAME + ORDER];
     area[..ORDER].copy_from_slice(memory);
     area
@@ -148,7 +158,7 @@ fn area_of(memory: &Memory) -> Area {
 
 /// The outputs in an area.
 #[inline(always)]
-fn outputs_of(area: &Area) -> [i16; SUBFRAME] {
+pub fn outputs_of(area: &Area) -> [i16; SUBFRAME] {
     *window(area, ORDER)
 }
 
@@ -212,15 +222,34 @@ pub fn impulse_response<K: Kernels, const N: usize, const FOURS: usize>(
     numerator: &Predictor,
     denominator: &Predictor,
 ) -> [i16; N] {
+    let [h] = impulse_responses::<K, 1, N, FOURS>(
+        core::array::from_ref(numerator),
+        core::array::from_ref(denominator),
+    );
+    h
+}
+
+/// Impulse responses of several filters.
+#[inline(always)]
+pub fn impulse_responses<K: Kernels, const M: usize, const N: usize, const FOURS: usize>(
+    numerators: &[Predictor; M],
+    denominators: &[Predictor; M],
+) -> [[i16; N]; M] {
     const { assert!(N <= 4 * FOURS) };
-    let mut x = [0; SUBFRAME];
-    x[..ORDER + 1].copy_from_slice(numerator);
-    let mut area = [0; SUBFRAME + ORDER];
-    let [exact] = K::synthesise::<1, FOURS>([denominator], [&x], [&mut area]);
-    if !exact {
-        synthesise_limited(denominator, &x, &mut area);
+    let mut x = [[0; SUBFRAME]; M];
+    for (x, numerator) in x.iter_mut().zip(numerators) {
+        x[..ORDER + 1].copy_from_slice(numerator);
     }
-    *window(&area, ORDER)
+    let mut areas = [[0; SUBFRAME + ORDER]; M];
+    let exact = K::synthesise::<M, FOURS>(denominators.each_ref(), x.each_ref(), areas.each_mut());
+    let mut h = [[0; N]; M];
+    for m in 0..M {
+        if !exact[m] {
+            synthesise_limited(&denominators[m], &x[m], &mut areas[m]);
+        }
+        h[m] = *window(&areas[m], ORDER);
+    }
+    h
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.

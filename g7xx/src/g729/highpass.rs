@@ -63,27 +63,34 @@ impl HighPass {
     /// the shift are sure to stay inside.
     #[inline(always)]
     fn run_plain(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> Option<[i32; FRAME]> {
-        let mut forward = [0i32; FRAME];
+        let mut forward = [0i32; FRAME + 1];
         for n in 0..FRAME {
             let sum = i32::from(x[n + 2]) * i32::from(c.b[0])
                 + i32::from(x[n + 1]) * i32::from(c.b[1])
                 + i32::from(x[n]) * i32::from(c.b[2]);
-            forward[n] = 2 * sum;
+            forward[n] = sum;
         }
-        let [mut y1, mut y2] = past.map(i64::from);
-        let [a1, a2] = c.a.map(i64::from);
+        // Outputs are sums shifted up, so what counts of them is found in the sums: the truncated
+        // product of half an output (see `mpy_wide`) is that of a sum and a shifted factor. Only what
+        // a limit left behind has other bits.
+        if past.iter().any(|y| y >> 1 & ((1 << c.shift) - 1) != 0) {
+            return None;
+        }
+        let [mut u1, u2] = past.map(|y| i64::from(y >> (c.shift + 1)));
+        let [a1, a2] = c.a.map(|a| i64::from(a) << c.shift);
         let mut spread = 0;
         let mut y = [0; FRAME];
+        // What does not wait for the last output comes one step ahead.
+        let mut ready = i64::from(forward[0]) + ((u2 * a2) >> 15);
         for n in 0..FRAME {
-            // The truncated product of a double precision value, see `mpy_wide`.
-            let older = i64::from(forward[n]) + 2 * (((y2 >> 1) * a2) >> 15);
-            let sum = older + 2 * (((y1 >> 1) * a1) >> 15);
-            let shifted = sum << c.shift;
-            spread |= shifted ^ (shifted >> 63);
-            (y2, y1) = (y1, i64::from(shifted as i32));
-            y[n] = shifted as i32;
+            let u = ready + ((u1 * a1) >> 15);
+            ready = i64::from(forward[n + 1]) + ((u1 * a2) >> 15);
+            // Whether twice the sum, shifted, fits 32 bits.
+            spread |= u ^ (u >> 63);
+            u1 = u;
+            y[n] = (u << (c.shift + 1)) as i32;
         }
-        (max_magnitude(x) <= c.harmless && spread >> 31 == 0).then_some(y)
+        (max_magnitude(x) <= c.harmless && spread >> (30 - c.shift) == 0).then_some(y)
     }
 
     /// With every limit, in order.
@@ -205,6 +212,9 @@ mod tests {
             let x = noise.values(round_of % 12);
             let past = [0; 2].map(|_: i32| noise.next() as i32 >> (round_of / 12 % 8));
             for c in [&PRE, &POST] {
+                // Outputs are shifted up unless a limit acted.
+                let shift = if round_of % 5 == 0 { 0 } else { c.shift + 1 };
+                let past = past.map(|y| y >> shift << shift);
                 if let Some(y) = HighPass::run_plain(&x, past, c) {
                     plain += 1;
                     assert_eq!(y, HighPass::run_limited(&x, past, c));

@@ -145,10 +145,32 @@ pub fn extract(lsf: &Lsp, memory: &Memory, fg: &[Lsp; 4], fg_sum_inv: &Lsp) -> L
 /// Adds the prediction to an elementary vector.
 #[inline(always)]
 pub fn compose(u: &Lsp, memory: &Memory, fg: &[Lsp; 4], fg_sum: &Lsp) -> Lsp {
-    core::array::from_fn(|j| {
-        let t = l_mult(u[j], fg_sum[j]);
-        extract_h((0..4).fold(t, |t, k| l_mac(t, memory[k][j], fg[k][j])))
-    })
+    let least = memory
+        .as_flattened()
+        .iter()
+        .fold(0, |least, m| least.min(*m));
+    let mut lsf = [0; ORDER];
+    if u.iter().fold(least, |least, u| least.min(*u)) < 0 {
+        for j in 0..ORDER {
+            let t = l_mult(u[j], fg_sum[j]);
+            lsf[j] = extract_h((0..4).fold(t, |t, k| l_mac(t, memory[k][j], fg[k][j])));
+        }
+        return lsf;
+    }
+    // Nothing is negative and the five coefficients of an element are at most one in sum.
+    let mut t = [0i32; ORDER];
+    for j in 0..ORDER {
+        t[j] = i32::from(u[j]) * i32::from(fg_sum[j]);
+    }
+    for (memory, fg) in memory.iter().zip(fg) {
+        for j in 0..ORDER {
+            t[j] += i32::from(memory[j]) * i32::from(fg[j]);
+        }
+    }
+    for j in 0..ORDER {
+        lsf[j] = (t[j] >> 15) as i16;
+    }
+    lsf
 }
 
 /// Puts an elementary vector into the memory.
@@ -355,10 +377,11 @@ mod tests {
 
     #[test]
     fn prediction_without_limits_is_the_one_with_limits() {
-        for fg in &FG {
+        for (fg, fg_sum) in FG.iter().zip(&FG_SUM) {
             for j in 0..ORDER {
                 let sum: i32 = fg.iter().map(|fg| i32::from(fg[j])).sum();
-                assert!(sum <= 32768 && fg.iter().all(|fg| fg[j] >= 0));
+                assert!(sum + i32::from(fg_sum[j]) <= 32768);
+                assert!(fg_sum[j] >= 0 && fg.iter().all(|fg| fg[j] >= 0));
             }
         }
         let mut noise = Noise::new();
@@ -382,6 +405,11 @@ mod tests {
                 });
                 let u = extract(&lsf, &memory, &FG[mode], &FG_SUM_INV[mode]);
                 assert_eq!(u, expected);
+                let expected: Lsp = core::array::from_fn(|j| {
+                    let start = l_mult(lsf[j], FG_SUM[mode][j]);
+                    extract_h((0..4).fold(start, |t, k| l_mac(t, memory[k][j], FG[mode][k][j])))
+                });
+                assert_eq!(compose(&lsf, &memory, &FG[mode], &FG_SUM[mode]), expected);
             }
         }
     }

@@ -124,7 +124,7 @@ impl PostFilterBase {
         let numerator = lpc::weight(a, &NUMERATOR);
         let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
-        filter::residual(&numerator, s, &mut residual);
+        filter::residual::<K>(&numerator, s, &mut residual);
         let mut run = [0; RUN];
         run[..PAST].copy_from_slice(&self.residual);
         run[PAST..].copy_from_slice(&residual);

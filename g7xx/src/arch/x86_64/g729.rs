@@ -248,6 +248,18 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
+    fn energy(x: &[i16; 40]) -> i64 {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { filter::energy(x) }
+    }
+
+    #[inline(always)]
+    fn residual(a: &Predictor, x: &[i16; 50]) -> [i16; 40] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { filter::residual(a, x) }
+    }
+
+    #[inline(always)]
     fn dots<const N: usize>(x: &[i16; 40], y: &[i16]) -> [i32; N] {
         // SAFETY: whoever names this type is compiled for AVX2.
         unsafe { filter::dots(x, y) }

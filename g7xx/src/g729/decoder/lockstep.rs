@@ -51,7 +51,7 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     let mut s = [[0; N]; FRAME + ORDER];
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         excitation[lane][..EXCITATION_PAST].copy_from_slice(&decoder.excitation);
-        new[lane] = decoder.begin_speech(parameters[lane].as_ref());
+        new[lane] = decoder.spectrum_of_speech(parameters[lane].as_ref());
         old[lane] = core::mem::replace(&mut decoder.lsp_old, new[lane]);
         put_column(&mut s, lane, &decoder.synthesis_memory);
     }
@@ -66,7 +66,7 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         decoder.synthesis_memory = column(&s[FRAME..], lane);
-        decoder.keep(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
+        decoder.keep::<K>(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
         decoder.voicing = 0;
     }
     let mut y = [[0; N]; FRAME + 2];

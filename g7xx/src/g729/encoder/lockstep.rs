@@ -155,7 +155,7 @@ fn weigh<K: Kernels, L: Lockstep<N>, const N: usize>(
         let exact = L::residual(a, s, x);
         mend::<N>(exact, |lane| {
             let mut y = [0; SUBFRAME];
-            filter::residual(&predictor(a, lane), &column(s, lane), &mut y);
+            filter::residual::<K>(&predictor(a, lane), &column(s, lane), &mut y);
             put_column(x, lane, &y);
         });
         let mut tilted = *narrowed;

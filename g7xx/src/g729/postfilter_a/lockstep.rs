@@ -40,7 +40,7 @@ pub fn filter<K: Kernels, L: Lockstep<N>, const N: usize>(
         mend::<N>(exact, |lane| {
             let mut y = [0; SUBFRAME];
             let s = column(s, lane);
-            filter::residual(&predictor(&numerator, lane), &s, &mut y);
+            filter::residual::<K>(&predictor(&numerator, lane), &s, &mut y);
             put_column(&mut x, lane, &y);
         });
         L::scatter(&x, runs.each_mut().map(|run| &mut run[PAST + at..]));

@@ -195,3 +195,68 @@ pub fn eight_sums(x: [__m256i; 8]) -> __m256i {
         _mm256_permute2x128_si256::<0x31>(low, high),
     )
 }
+
+/// Kernel `energy`. Two squares fit an unsigned word.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn energy(x: &[i16; 40]) -> i64 {
+    let square = |x| _mm256_madd_epi16(x, x);
+    let halves = |x: __m256i| {
+        let low = _mm256_and_si256(x, _mm256_set1_epi64x(0xFFFF_FFFF));
+        _mm256_add_epi64(low, _mm256_srli_epi64::<32>(x))
+    };
+    let last = _mm256_zextsi128_si256(load_eight(&x[32..]));
+    let sum = _mm256_add_epi64(
+        halves(square(load_16(&x[..16]))),
+        halves(square(load_16(&x[16..32]))),
+    );
+    let sum = _mm256_add_epi64(sum, halves(square(last)));
+    let sum = _mm_add_epi64(
+        _mm256_castsi256_si128(sum),
+        _mm256_extracti128_si256::<1>(sum),
+    );
+    _mm_cvtsi128_si64(_mm_add_epi64(sum, _mm_unpackhi_epi64(sum, sum)))
+}
+
+/// Kernel `residual`: pairs of samples that start at even places make every second output, and so
+/// do the odd ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn residual(a: &Predictor, x: &[i16; 50]) -> [i16; 40] {
+    let taps = [
+        both(a[10], a[9]),
+        both(a[8], a[7]),
+        both(a[6], a[5]),
+        both(a[4], a[3]),
+        both(a[2], a[1]),
+        both(a[0], 0),
+    ];
+    let mut y = [0; 40];
+    // The last sixteen overlap those before them.
+    for at in [0, 16, 24] {
+        let mut even = _mm256_set1_epi32(0x800);
+        let mut odd = even;
+        for (k, tap) in taps.iter().enumerate() {
+            let x = |k: usize| load_16(&x[at + k..at + k + 16]);
+            let (first, second) = match k {
+                // The newest sample stands alone, and at the end there is nothing behind it.
+                5 => {
+                    let newest = x(10);
+                    (newest, _mm256_srli_epi32::<16>(newest))
+                }
+                _ => (x(2 * k), x(2 * k + 1)),
+            };
+            even = _mm256_add_epi32(even, _mm256_madd_epi16(first, *tap));
+            odd = _mm256_add_epi32(odd, _mm256_madd_epi16(second, *tap));
+        }
+        let (even, odd) = (_mm256_srai_epi32::<12>(even), _mm256_srai_epi32::<12>(odd));
+        let packed = _mm256_packs_epi32(
+            _mm256_unpacklo_epi32(even, odd),
+            _mm256_unpackhi_epi32(even, odd),
+        );
+        let y = &mut y[at..at + 16];
+        // SAFETY: sixteen values are one register; no alignment is needed.
+        unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), packed) }
+    }
+    y
+}
