@@ -225,7 +225,7 @@ pub fn shapes<K: Kernels>(a: &[Predictor; 2]) -> [Shape; 2] {
 }
 
 /// Factor of the tilt filter from the filter itself.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 #[inline(always)]
 fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
     tilt_of_response::<K>(&filter::impulse_response::<K, RESPONSE, FOURS>(
