@@ -9,29 +9,39 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
-//! `routing` from number to leg, `renegotiation` offers inside a dialog, `summaries` what an
-//! operator can ask.
+//! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
+//! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
+//! offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are passed
+//! on or redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
+mod click_to_dial;
+mod events;
+mod forking;
+mod forwarding;
 mod lines;
+mod messages;
+mod proxying;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
 mod summaries;
+mod transfer;
 
 pub use summaries::{CallSummary, Counts, PhoneSummary};
 
 use crate::call::b2bua::Side;
+use crate::call::branches::BranchId;
 use crate::call::{Call, CallId};
 use crate::config::Config;
 use crate::ids::Slab;
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
-use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
+use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, Method, RequestId, SessionId};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -61,6 +71,8 @@ pub enum Input<'a> {
     Media(WorkerId, MediaEvent),
     /// An operator ends a call.
     Hangup { call: u64 },
+    /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
+    Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
     /// An operator wants no new calls.
     Drain,
     /// The deadline has come.
@@ -116,6 +128,8 @@ impl Outbox {
 enum Owner {
     Port(PortId),
     Call(CallId),
+    Events,
+    Messages,
 }
 
 /// What one part has to say to another, inside one input.
@@ -123,6 +137,19 @@ enum Owner {
 enum Work {
     Sip(sip::Event),
     Trunk(CallId, Side, TrunkEvent),
+    /// A branch speaks; `status` is the SIP status of a REL that was one.
+    Branch {
+        call: CallId,
+        branch: BranchId,
+        event: TrunkEvent,
+        status: Option<u16>,
+    },
+}
+
+impl Work {
+    fn branch(call: CallId, branch: BranchId, event: TrunkEvent) -> Work {
+        Work::Branch { call, branch, event, status: None }
+    }
 }
 
 /// What a step of the gateway carries along.
@@ -142,10 +169,17 @@ pub struct Gateway {
     calls: Slab<Call>,
     calls_begun: u64,
     sessions: BTreeMap<SessionId, (CallId, Side)>,
+    /// Sessions of branches that have not won.
+    branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
+    hunts: forking::Hunts,
+    /// Offers of ours that wait for an answer.
+    offers: BTreeMap<RequestId, SessionId>,
     ports: BTreeMap<PortId, Port>,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
+    events: events::Events,
+    messages: messages::Messages,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -161,10 +195,15 @@ impl Gateway {
             calls: Slab::default(),
             calls_begun: 0,
             sessions: BTreeMap::new(),
+            branch_sessions: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
+            events: events::Events::default(),
+            messages: messages::Messages::default(),
             draining: false,
             faults: 0,
             survives: false,
@@ -197,6 +236,7 @@ impl Gateway {
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
+            Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
             Input::Drain => self.drain(&mut step),
             Input::Tick => self.handle_tick(&mut step),
         }
@@ -217,6 +257,8 @@ impl Gateway {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
                 Owner::Call(id) => self.handle_call_timeout(id, step),
+                Owner::Events => self.handle_events_timeout(step.now),
+                Owner::Messages => self.handle_messages_timeout(step),
             }
             self.work_off(step);
         }
@@ -228,7 +270,21 @@ impl Gateway {
             for event in step.sip.events.drain(..) {
                 step.queue.push_back(Work::Sip(event));
             }
-            let Some(work) = step.queue.pop_front() else { break };
+            let Some(work) = step.queue.pop_front() else {
+                for phone in self.access.take_changed() {
+                    self.touch(&format!("phone/{phone}"));
+                    self.deliver_kept(&phone, step);
+                }
+                if !step.sip.events.is_empty() {
+                    continue;
+                }
+                // Watchers are told when everything else has settled.
+                if !self.events.has_news() {
+                    break;
+                }
+                self.tell_watchers(step);
+                continue;
+            };
             match work {
                 Work::Sip(event) => {
                     let whom = self.guarded_by(&event);
@@ -237,6 +293,11 @@ impl Gateway {
                 Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
                     gateway.handle_trunk(call, side, event, step);
                 }),
+                Work::Branch { call, branch, event, status } => {
+                    self.guarded(Guarded::Call(call), step, |gateway, step| {
+                        gateway.handle_branch(call, branch, &event, status, step);
+                    });
+                }
             }
         }
         for send in step.sip.sends.drain(..) {
@@ -253,16 +314,25 @@ impl Gateway {
         match event {
             sip::Event::Incoming { session, request, flow } => self.incoming(session, &request, flow, step),
             sip::Event::Request { server, request, flow } => self.request(server, &request, flow, step),
+            sip::Event::InDialog { session, server, request } if request.method == Method::Refer => {
+                self.refer(session, server, &request, step);
+            }
             sip::Event::InDialog { session, server, request } => self.in_dialog(session, server, &request, step),
             sip::Event::Offer { session, server, request } => self.offered(session, server, &request, step),
             sip::Event::Progress { session, status, body, .. } => {
                 self.progressed(session, status, body.as_ref(), step);
             }
             sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
+            sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
-            // The gateway sends no requests of its own inside or outside dialogs yet.
-            sip::Event::Response { .. } => {}
+            sip::Event::Response { request, outcome, .. } => {
+                self.responded(request, outcome.as_ref().ok(), step);
+                self.message_answered(request, &outcome, step);
+            }
+            sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
+            sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
+            sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
     }

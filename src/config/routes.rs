@@ -4,13 +4,14 @@ use super::findings::{Finding, Place, line_and_column};
 use super::load::Tables;
 use super::section::{Lowering, Section, Text};
 use super::tables::Extensions;
-use crate::dialplan::{Action, Callers, Flaw, Pattern, Plan, Refusal, Rule, TargetKind, Template};
+use super::services;
+use crate::dialplan::{Action, Callers, Flaw, Pattern, Plan, Refusal, RingStep, Rule, TargetKind, Template};
 use std::collections::BTreeMap;
 
 /// What the gateway itself offers.
 const SERVICES: [&str; 2] = ["echo", "milliwatt"];
 /// Kinds of targets that the proposal names and that are not built yet.
-const LATER: [&str; 5] = ["group", "voicemail", "play", "tone", "modem"];
+const LATER: [&str; 4] = ["voicemail", "play", "tone", "modem"];
 
 /// A rule with the places that findings point at.
 struct Placed {
@@ -45,6 +46,8 @@ pub(super) fn plan(extensions: &Extensions, all: &Tables<'_>, lowering: &mut Low
 /// Names that targets and callers can have.
 struct Known<'c> {
     names: Vec<(TargetKind, String)>,
+    /// Groups with a member outside.
+    groups_outside: Vec<String>,
     extensions: &'c Extensions,
 }
 
@@ -55,7 +58,10 @@ impl<'c> Known<'c> {
         let named =
             with_tables.flat_map(|kind| all.named(kind.as_str()).into_iter().map(move |(name, _)| (kind, name)));
         let services = SERVICES.map(|service| (TargetKind::Service, service.to_owned()));
-        Known { names: named.chain(services).collect(), extensions }
+        let is_outside = |section: &Section<'_>| section.lists_text("members", |member| member.starts_with("trunk/"));
+        let groups = all.named("group").into_iter().filter(|(_, section)| is_outside(section));
+        let groups_outside = groups.map(|(name, _)| name).collect();
+        Known { names: named.chain(services).collect(), groups_outside, extensions }
     }
 
     fn has(&self, kind: TargetKind, name: &str) -> bool {
@@ -122,12 +128,12 @@ fn route(
         }),
         None => Some(None),
     };
-    section.later(&["ring", "ask", "zone", "when", "caller", "caller-id", "overlap", "before"]);
+    section.later(&["ask", "zone", "when", "caller", "caller-id", "overlap", "before"]);
     let place = section.place.clone();
     section.finish(lowering);
     let (name, (patterns, places), from, action) = (name?, patterns?, from?, action?);
     if !transit? {
-        check_transit(&name, &place, &from, &action, lowering)?;
+        check_transit(&name, &place, (&from, &action), known, lowering)?;
     }
     let place = lowering.files.get(place.file).map_or_else(String::new, |file| {
         let (line, _) = line_and_column(&file.text, place.span.start);
@@ -162,7 +168,7 @@ fn callers_of(texts: &[Text], known: &Known<'_>, lowering: &mut Lowering<'_>) ->
             "any" => callers.push(Callers::Any),
             name => {
                 let split = name.split_once('/').and_then(|(kind, name)| Some((kind_of(kind)?, name)));
-                match split.filter(|(kind, _)| *kind != TargetKind::Service) {
+                match split.filter(|(kind, _)| !matches!(kind, TargetKind::Service | TargetKind::Group)) {
                     Some((kind, of_kind)) if known.has(kind, of_kind) => callers.push(Callers::Named(name.to_owned())),
                     Some((kind, _)) => known.missing(kind, text, lowering),
                     None => {
@@ -183,9 +189,23 @@ fn kind_of(word: &str) -> Option<TargetKind> {
     TargetKind::ALL.into_iter().find(|kind| kind.as_str() == word)
 }
 
-/// `to` or `via`, exactly one.
+/// `to`, `via` or `ring`, exactly one.
 fn action(section: &mut Section<'_>, names: &Names<'_>, lowering: &mut Lowering<'_>) -> Option<Action> {
     let (to, via) = (section.get("to"), section.get("via"));
+    if let Some(ring) = section.get("ring") {
+        if let Some(other) = to.or(via) {
+            let message = "a route has one of \"to\", \"via\" and \"ring\"";
+            lowering.push(Finding::error("D0110", &other.place(), message).help("a step of \"ring\" may have \"to\""));
+            return None;
+        }
+        let steps = lowering.tables(ring, "a step of ring")?;
+        if steps.is_empty() {
+            lowering.push(Finding::error("D0110", &ring.place(), "this ring has no steps"));
+            return None;
+        }
+        let steps: Vec<_> = steps.into_iter().map(|step| ring_step(step, names, lowering)).collect();
+        return steps.into_iter().collect::<Option<Vec<_>>>().map(Action::Ring);
+    }
     let texts = match (to, via) {
         (Some(to), None) => vec![lowering.text(to)?],
         (None, Some(via)) => lowering.list(via)?,
@@ -196,7 +216,7 @@ fn action(section: &mut Section<'_>, names: &Names<'_>, lowering: &mut Lowering<
         }
         (None, None) => {
             let finding = Finding::error("D0110", &section.place, "this route leads nowhere");
-            lowering.push(finding.label("neither \"to\" nor \"via\"").help("write to = \"kind/name\""));
+            lowering.push(finding.label("no \"to\", \"via\" or \"ring\"").help("write to = \"kind/name\""));
             return None;
         }
     };
@@ -228,6 +248,55 @@ fn action(section: &mut Section<'_>, names: &Names<'_>, lowering: &mut Lowering<
         }
     }
     (targets.len() == texts.len()).then_some(Action::Targets(targets))
+}
+
+/// `{ all = [...], for = "20s" }`, `{ group = "sales" }` or `{ to = "phone/201", for = "20s" }`.
+fn ring_step(mut step: Section<'_>, names: &Names<'_>, lowering: &mut Lowering<'_>) -> Option<RingStep> {
+    let (all, group, to) = (step.get("all"), step.get("group"), step.get("to"));
+    let rings_for = match step.get("for") {
+        Some(value) => lowering.duration(value, services::RINGS_FOR).map(Some),
+        None => Some(None),
+    };
+    step.later(&["play", "when"]);
+    let place = step.place.clone();
+    step.finish(lowering);
+    let whom = match (all, group, to) {
+        (Some(all), None, None) => lowering.list(all)?,
+        (None, None, Some(to)) => vec![lowering.text(to)?],
+        (None, Some(group), None) => {
+            let text = lowering.text(group)?;
+            if !names.known.has(TargetKind::Group, &text.text) {
+                names.known.missing(TargetKind::Group, &text, lowering);
+                return None;
+            }
+            let whom = vec![(Some(TargetKind::Group), Template::parse(&text.text, &[]).ok()?)];
+            return Some(RingStep { whom, rings_for: rings_for? });
+        }
+        _ => {
+            let finding = Finding::error("D0110", &place, "a step of ring has one of \"all\", \"group\" and \"to\"");
+            lowering.push(finding.help("write { all = [\"phone/201\", \"station/105\"], for = \"20s\" }"));
+            return None;
+        }
+    };
+    let mut rung = Vec::new();
+    for text in &whom {
+        let (kind, _) = text.text.split_once('/').unwrap_or((text.text.as_str(), ""));
+        let at = (kind.len() + 1).min(text.text.len());
+        rung.extend(match (kind, kind_of(kind)) {
+            ("extension", _) => match extension(text, at, names, lowering) {
+                Some(Action::Extension(number)) => Some((None, number)),
+                _ => None,
+            },
+            (_, Some(kind)) if kind != TargetKind::Service => {
+                target(kind, text, at, names, lowering).map(|(kind, name)| (Some(kind), name))
+            }
+            _ => {
+                unknown_kind(kind, text, lowering);
+                None
+            }
+        });
+    }
+    (!rung.is_empty() && rung.len() == whom.len()).then_some(RingStep { whom: rung, rings_for: rings_for? })
 }
 
 fn unknown_kind(kind: &str, text: &Text, lowering: &mut Lowering<'_>) {
@@ -301,13 +370,26 @@ fn template(text: &Text, at: usize, names: &Names<'_>, lowering: &mut Lowering<'
 fn check_transit(
     name: &Text,
     place: &Place,
-    from: &[Callers],
-    action: &Action,
+    (from, action): (&[Callers], &Action),
+    known: &Known<'_>,
     lowering: &mut Lowering<'_>,
 ) -> Option<()> {
-    let Action::Targets(targets) = action else { return Some(()) };
-    let way_out =
-        targets.iter().any(|(kind, _)| matches!(kind, TargetKind::Trunk | TargetKind::Line | TargetKind::Isup));
+    let targets: Vec<(TargetKind, &Template)> = match action {
+        Action::Targets(targets) => targets.iter().map(|(kind, name)| (*kind, name)).collect(),
+        Action::Ring(steps) => {
+            let whom = steps.iter().flat_map(|step| &step.whom);
+            whom.filter_map(|(kind, name)| Some(((*kind)?, name))).collect()
+        }
+        Action::Extension(_) | Action::Refuse(_) => return Some(()),
+    };
+    let way_out = targets.into_iter().any(|(kind, name)| match kind {
+        TargetKind::Trunk | TargetKind::Line | TargetKind::Isup => true,
+        TargetKind::Group => {
+            let is_that = |group: &String| name.constant().is_none_or(|name| name == group);
+            known.groups_outside.iter().any(is_that)
+        }
+        TargetKind::Phone | TargetKind::Station | TargetKind::Service => false,
+    });
     if !way_out || !from.iter().any(Callers::include_outside) {
         return Some(());
     }

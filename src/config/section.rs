@@ -92,6 +92,12 @@ impl<'v> Section<'v> {
         value
     }
 
+    /// Whether the list `key` has a text that `is_meant`; what is no list of texts has none.
+    pub(super) fn lists_text(&self, key: &str, is_meant: impl Fn(&str) -> bool) -> bool {
+        let Some(DeValue::Array(items)) = self.table.get(key).map(toml::Spanned::get_ref) else { return false };
+        items.iter().any(|item| matches!(item.get_ref(), DeValue::String(text) if is_meant(text)))
+    }
+
     /// Keys that are promised and not built yet.
     pub(super) fn later(&mut self, keys: &[&'static str]) {
         self.later.extend_from_slice(keys);
@@ -251,6 +257,17 @@ impl Lowering<'_> {
         let label = format!("from {:?} to {:?}", range.start(), range.end());
         self.push(Finding::error("C0014", &text.place, "this time is out of range").label(label));
         None
+    }
+
+    /// The tables in a list, each with this title.
+    pub(super) fn tables<'v>(&mut self, value: Value<'v>, title: &str) -> Option<Vec<Section<'v>>> {
+        let DeValue::Array(items) = value.item.get_ref() else {
+            self.wrong_type(value, "a list of tables");
+            return None;
+        };
+        let tables: Vec<_> =
+            items.iter().map(|item| self.table(Value { item, ..value }, title.to_owned())).collect();
+        tables.into_iter().collect()
     }
 
     /// The table inside a value.

@@ -1,5 +1,6 @@
 //! What a plan answers: targets, refusals, and why.
 
+use crate::time::Duration;
 use std::fmt;
 
 /// What a target is.
@@ -15,18 +16,21 @@ pub enum TargetKind {
     Trunk,
     /// `isup/NAME`: a circuit group.
     Isup,
+    /// `group/NAME`: people who ring together or in turn.
+    Group,
     /// `service/echo`, `service/milliwatt`: the gateway itself.
     Service,
 }
 
 impl TargetKind {
     /// All kinds, in the order of messages.
-    pub const ALL: [TargetKind; 6] = [
+    pub const ALL: [TargetKind; 7] = [
         TargetKind::Phone,
         TargetKind::Station,
         TargetKind::Line,
         TargetKind::Trunk,
         TargetKind::Isup,
+        TargetKind::Group,
         TargetKind::Service,
     ];
 
@@ -38,6 +42,7 @@ impl TargetKind {
             TargetKind::Line => "line",
             TargetKind::Trunk => "trunk",
             TargetKind::Isup => "isup",
+            TargetKind::Group => "group",
             TargetKind::Service => "service",
         }
     }
@@ -160,8 +165,19 @@ pub struct Decision {
 pub enum Verdict {
     /// Targets in the order in which they are tried; not empty.
     Targets(Vec<Target>),
+    /// Steps that ring one after the other; not empty.
+    Ring(Vec<Rung>),
     /// Turned away.
     Refused(Refusal),
+}
+
+/// Those who ring at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// Who; not empty.
+    pub targets: Vec<Target>,
+    /// How long; `None`: as their groups say, or until the call is given up.
+    pub rings_for: Option<Duration>,
 }
 
 /// A rule that was chosen.

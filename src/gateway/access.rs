@@ -8,15 +8,18 @@
 
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
+use crate::call::transfer::Replaces;
 use crate::config::{Config, DigestAlgorithm};
 use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use crate::sip::registration::{Binding, Lifetimes, Registrar};
 use crate::sip::{
-    ConnectionId, Flow, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId, Settings, Uri,
+    ConnectionId, Flow, Header, HeaderName, Host, Method, Request, Response, ServerTransactionId, SessionId, Settings,
+    Uri,
 };
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Iam, Release, interwork};
+use std::collections::BTreeSet;
 use tracing::{info, warn};
 
 /// How long a nonce is good: long enough for a phone to use it for several requests.
@@ -26,10 +29,12 @@ const NONCE_LIFE: Duration = Duration::from_secs(300);
 pub(super) struct Access {
     authenticator: Authenticator,
     registrar: Registrar,
+    /// Phones whose contacts changed since this was looked at.
+    changed: BTreeSet<String>,
 }
 
 /// Who sent a request.
-enum Caller {
+pub(super) enum Caller {
     /// The phone with this index.
     Phone(usize),
     /// The trunk with this index.
@@ -53,7 +58,16 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Options,
             Method::Register,
             Method::Update,
+            Method::Refer,
+            Method::Subscribe,
+            Method::Notify,
+            Method::Publish,
+            Method::Message,
         ],
+        supported: vec!["replaces".to_owned(), "norefersub".to_owned()],
+        realm: config.sip.domain.clone(),
+        asks_first: super::proxying::asks_first(config),
+        asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
         ..Settings::default()
     }
 }
@@ -63,6 +77,7 @@ impl Access {
         Access {
             authenticator: Authenticator::new(&config.sip.domain, NONCE_LIFE, seed),
             registrar: Registrar::new(Lifetimes::default()),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -73,11 +88,17 @@ impl Access {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for phone in self.registrar.handle_timeout(now) {
             info!(phone, "registration expired");
+            self.changed.insert(phone);
         }
     }
 
     pub(super) fn handle_stream_closed(&mut self, connection: ConnectionId) {
-        self.registrar.handle_stream_closed(connection);
+        self.changed.extend(self.registrar.handle_stream_closed(connection));
+    }
+
+    /// Phones whose contacts changed, or that have just registered again.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Contacts of the phone of this name, best first.
@@ -85,7 +106,7 @@ impl Access {
         self.registrar.bindings(now, name)
     }
 
-    fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
+    pub(super) fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
         let user = request.from().and_then(|from| from.uri.user()).unwrap_or_default();
         let account = config.phones.iter().position(|phone| phone.name == user);
         if account.is_none() {
@@ -182,7 +203,15 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let iam = Iam { called, calling, calling_name, hops };
+        let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
+        match Replaces::of(&request.headers) {
+            Ok(None) => {}
+            Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        }
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 
@@ -193,6 +222,9 @@ impl Gateway {
             caller => match request.method {
                 Method::Register => self.register(&caller, request, flow, step.now),
                 Method::Options => self.options(),
+                Method::Subscribe => return self.subscription_wanted(server, &caller, request, flow, step),
+                Method::Publish => self.publish(&caller, request, step),
+                Method::Message => return self.message(server, &caller, request, step),
                 _ => Response::new(501),
             },
         };
@@ -210,6 +242,7 @@ impl Gateway {
         let before = self.access.registrar.bindings(now, &phone.name).len();
         let response = self.access.registrar.register(now, &phone.name, request, flow);
         let after = self.access.registrar.bindings(now, &phone.name).len();
+        self.access.changed.insert(phone.name.clone());
         if before != after {
             info!(phone = %phone.name, peer = %flow.remote, contacts = after, "registration changed");
         }

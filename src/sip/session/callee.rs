@@ -2,10 +2,10 @@
 
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
-use super::super::message::{Header, HeaderName, Response};
+use super::super::message::{Header, HeaderName, Request, Response};
 use super::super::parser::Message;
 use super::super::transaction::{Resend, ServerId, Timers};
-use super::super::{Actions, Body, Ended, Event, Flow, Reason, SessionId, uas};
+use super::super::{Actions, Body, Ended, Event, Flow, Reason, ServerTransactionId, SessionId, uas};
 use super::in_dialog::{Established, Offer};
 use super::{Session, State};
 use crate::time::{Duration, Instant};
@@ -72,6 +72,25 @@ pub(in crate::sip) struct Answered {
 }
 
 impl Endpoint {
+    /// Whether the application decides about this INVITE before it becomes a session.
+    pub(in crate::sip) fn asks_first(&self, request: &Request) -> bool {
+        let settings = &self.settings;
+        let is_named = !settings.asks_first.is_empty()
+            && request.uri.user().is_some_and(|user| settings.asks_first.contains(&user));
+        is_named || request.uri.host().is_some_and(|host| settings.asks_first_at.iter().any(|h| h.equivalent(host)))
+    }
+
+    /// Takes an INVITE of [`Event::Undecided`] as called user agent: [`Event::Incoming`] follows, or it is refused.
+    pub fn be_called(&mut self, now: Instant, server: ServerTransactionId, flow: Flow, out: &mut Actions) {
+        let Some(bytes) = self.table.servers.get(server).map(|server| server.request.to_bytes()) else { return };
+        // What was read once can be read again.
+        let Ok(message) = super::super::parser::parse(&bytes) else { return };
+        match uas::inspect(&message, &self.settings) {
+            Ok(()) => self.invited(now, server, flow, out),
+            Err(response) => self.respond(now, server, *response, out),
+        }
+    }
+
     /// A new INVITE.
     pub(in crate::sip) fn invited(&mut self, now: Instant, server: ServerId, flow: Flow, out: &mut Actions) {
         if self.sessions.len() >= self.settings.sessions_max {
@@ -87,7 +106,9 @@ impl Endpoint {
         let call_id = dialog.call_id.clone();
         let number = dialog.remote_seq.unwrap_or(0);
         let ringing = Ringing { server, number, dialog, trying: Some(now + TRYING_AFTER), again: None };
-        let id = self.sessions.insert(Session::new(State::Gone, local_tag.clone(), call_id));
+        let mut session = Session::new(false, local_tag.clone(), call_id, self.settings.min_se);
+        session.peer.learn(&request.headers);
+        let id = self.sessions.insert(session);
         self.by_tag.insert(local_tag, id);
         if let Some(transaction) = self.table.servers.get_mut(server) {
             transaction.session = Some(id);
@@ -129,8 +150,11 @@ impl Endpoint {
                 let mut response = Response::new(200)
                     .with(HeaderName::Contact, &dialog.contact)
                     .with(HeaderName::Allow, uas::allow(&self.settings));
-                if !self.settings.supported.is_empty() {
-                    response = response.with(HeaderName::Supported, self.settings.supported.join(", "));
+                let request = self.table.servers.get(server).map(|server| server.request.clone());
+                if let Some((entry, request)) = self.sessions.get_mut(session).zip(request) {
+                    response = response.with_headers(entry.extension_headers(&self.settings, false));
+                    response = response.with_headers(entry.refreshed_by_peer(now, &request, &self.settings));
+                    entry.described = body.clone();
                 }
                 self.respond(now, server, response.with_body(body), out);
                 let unacknowledged = Unacknowledged::new(now, server, number, &self.timers);
@@ -222,9 +246,9 @@ impl Endpoint {
                         self.sweep(id);
                     }
                     None => {
-                        let established = Established { dialog, owed: None, offer: Offer::None };
-                        self.put_state(id, State::Established(Box::new(established)));
+                        self.put_state(id, State::Established(Box::new(Established::new(dialog))));
                         out.events.push(Event::Established { session: id, body });
+                        self.send_waiting(now, id, out);
                     }
                 }
             }
@@ -235,6 +259,7 @@ impl Endpoint {
                     out.events.push(Event::Acknowledged { session: id, body });
                 }
                 self.put_state(id, State::Established(established));
+                self.send_waiting(now, id, out);
             }
             state => self.put_state(id, state),
         }
@@ -251,6 +276,9 @@ impl Endpoint {
         let Some(invite) = invite else { return self.respond(now, cancel, Response::new(481), out) };
         let request = self.table.servers.get(cancel).map(|server| server.request.clone());
         self.respond(now, cancel, Response::new(200), out);
+        if let Some(proxy) = self.table.servers.get(invite).and_then(|server| server.proxy) {
+            return self.proxy_cancelled(now, proxy, out);
+        }
         let Some((id, request)) = self.table.servers.get(invite).and_then(|s| s.session).zip(request) else { return };
         match self.take_state(id) {
             State::Ringing(ringing) if ringing.server == invite => {
