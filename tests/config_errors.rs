@@ -278,7 +278,8 @@ fn groups_forwarding_and_redirects() {
     check(outside, &["6:1 D0401"]);
     check(&outside.replace("to = ", "transit = true\nto = "), &[]);
     let ring = |ring: &str| format!("{TWO}{good}[[route]]\nname = \"a\"\nmatch = \"2XX\"\nring = {ring}\n");
-    let steps = "[{ all = [\"phone/201\", \"extension/{number}\"], for = \"5s\" }, { group = \"a\" }, { to = \"phone/202\" }]";
+    let steps =
+        "[{ all = [\"phone/201\", \"extension/{number}\"], for = \"5s\" }, { group = \"a\" }, { to = \"phone/202\" }]";
     check(&ring(steps), &[]);
     check(&ring("[]"), &["11:8 D0110"]);
     check(&ring("[{ for = \"5s\" }]"), &["11:9 D0110"]);
