@@ -56,6 +56,11 @@ enum Command {
         #[command(flatten)]
         control: ControlArgs,
     },
+    /// Let the running gateway read its certificates again
+    Reload {
+        #[command(flatten)]
+        control: ControlArgs,
+    },
     /// Let the running gateway take no new calls
     Drain {
         #[command(flatten)]
@@ -264,6 +269,7 @@ pub fn main() -> ExitCode {
         Command::Calls(args) => gateway::calls(&args),
         Command::Phones(args) => gateway::phones(&args),
         Command::Hangup { call, control } => gateway::hangup(call, &control),
+        Command::Reload { control } => gateway::reload(&control),
         Command::Drain { control } => gateway::drain(&control),
         Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),
         Command::Codec { command } => codec::run(&command).map(|()| String::new()),

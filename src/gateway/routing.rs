@@ -8,10 +8,9 @@ use crate::call::leg::{Leg, SipLeg};
 use crate::dialplan::{Decision, Refusal, Target, TargetKind, Verdict, is_inside};
 use crate::media::Service;
 use crate::sdp::Codec;
-use crate::sip::{Body, Flow, Host, NameAddr, OutgoingInvite, SessionId, Transport, Uri};
+use crate::sip::{Body, Host, NameAddr, NextHop, OutgoingInvite, SessionId, Uri};
 use crate::time::Instant;
 use crate::trunk::{Cause, Iam, Release, TrunkEvent};
-use std::net::SocketAddr;
 use tracing::{debug, info};
 
 /// RFC 3261 8.1.1.6: what a call that begins here starts with.
@@ -20,7 +19,7 @@ const MAX_FORWARDS: u8 = 70;
 /// Where a SIP call goes.
 struct SipTarget {
     uri: Uri,
-    flow: Flow,
+    next_hop: NextHop,
     codecs: Vec<Codec>,
 }
 
@@ -130,17 +129,16 @@ impl Gateway {
 
     fn phone_target(&self, now: Instant, name: &str) -> Result<SipTarget, Release> {
         let contact = self.access.contacts(now, name).into_iter().next().ok_or(Release::here(Cause::ABSENT))?;
-        Ok(SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() })
+        Ok(SipTarget { uri: contact.uri.clone(), next_hop: contact.flow.into(), codecs: CODECS.to_vec() })
     }
 
     fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
         let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
-        let (trunk, (transport, remote)) =
-            trunk.and_then(|trunk| Some((trunk, trunk.to?))).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-        let local = self.listener(transport, remote)?;
+        let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        let first = trunk.to.first().ok_or(Release::here(Cause::OUT_OF_ORDER))?;
         Ok(SipTarget {
-            uri: Uri::at(Some(number), transport, remote),
-            flow: Flow { transport, local, remote, connection: None },
+            uri: first.with_user(number),
+            next_hop: NextHop::Uris(trunk.to.clone()),
             codecs: trunk.codecs.clone(),
         })
     }
@@ -157,7 +155,9 @@ impl Gateway {
         let (calling, calling_name) = (call.iam.calling.clone(), call.iam.calling_name.clone());
         // RFC 3261 16.6 step 3, which a B2BUA follows so that loops through it end.
         let max_forwards = call.iam.hops.map_or(MAX_FORWARDS, |hops| hops.saturating_sub(1));
-        let Prepared { stream, ours } = self.prepare_stream(&codecs).map_err(Release::here)?;
+        let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
+        let prepared = self.prepare_stream(is_ipv4, &codecs);
+        let Prepared { stream, ours } = prepared.map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
         leg.settle(None).map_err(|_| Release::here(Cause::BEARER))?;
@@ -168,7 +168,7 @@ impl Gateway {
         let invite = OutgoingInvite {
             to: NameAddr::new(target.uri.clone()),
             target: target.uri,
-            flow: target.flow,
+            next_hop: target.next_hop,
             from,
             contact_user: user,
             body: leg.sent.clone().map(Body::sdp),
@@ -180,23 +180,6 @@ impl Gateway {
         self.sessions.insert(leg.session, (id, Side::B));
         self.seat(id, Leg::Sip(leg));
         Ok(())
-    }
-
-    /// Our address for talking to `remote`.
-    fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
-        self.config
-            .sip
-            .listen
-            .iter()
-            .find(|l| l.transport == transport && l.address.is_ipv4() == remote.is_ipv4())
-            .map(|l| match l.address.ip().is_unspecified() {
-                // Bound to all addresses: Via and Contact name the one that peers are told for RTP.
-                true if self.config.rtp.address.is_ipv4() == remote.is_ipv4() => {
-                    SocketAddr::new(self.config.rtp.address, l.address.port())
-                }
-                _ => l.address,
-            })
-            .ok_or(Release::here(Cause::OUT_OF_ORDER))
     }
 }
 

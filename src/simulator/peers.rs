@@ -220,7 +220,7 @@ impl SipPhone {
         let request = OutgoingRequest {
             method: Method::Register,
             target: sip_uri(None, &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: address.clone(),
             to: address,
             contact_user: Some(self.settings.user.clone()),
@@ -240,7 +240,7 @@ impl SipPhone {
         let body = describe(audio.local, 1, &self.settings.laws, offered_events());
         let invite = OutgoingInvite {
             target: sip_uri(Some(number), &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: self.address_of(&self.settings.user),
             to: self.address_of(number),
             contact_user: self.settings.user.clone(),

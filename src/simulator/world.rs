@@ -23,7 +23,7 @@ use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits::{STREAMS_PER_WORKER, TICKS_CATCH_UP};
 use crate::media::{MediaCommand, MediaEvent, MediaOut, PacketBatch, StreamId, Worker, WorkerLayout};
 use crate::rng::Seed;
-use crate::sip::{ConnectionId, Flow, Transport};
+use crate::sip::{ConnectionId, Flow, Question, Records, Transport};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +48,8 @@ pub struct WorldSettings {
     pub crystals: BTreeMap<String, i32>,
     /// Whether packets and sound are kept to become files.
     pub records: bool,
+    /// What the resolver knows; anything else has no records.
+    pub zone: BTreeMap<Question, Records>,
 }
 
 impl WorldSettings {
@@ -60,6 +62,7 @@ impl WorldSettings {
             media: Faults::default(),
             crystals: BTreeMap::new(),
             records: false,
+            zone: BTreeMap::new(),
         }
     }
 }
@@ -94,6 +97,7 @@ pub struct World {
     records_all: bool,
     events: u64,
     misdirected: u64,
+    zone: BTreeMap<Question, Records>,
 }
 
 struct CardSeat {
@@ -117,6 +121,7 @@ struct WorkerSeat {
 enum Consequence {
     Media(WorkerId, MediaEvent),
     Refused(ConnectionId),
+    Resolved(Question, Records),
 }
 
 /// Where the next input comes from; earlier ones go first at the same time.
@@ -166,6 +171,7 @@ impl World {
             records_all: settings.records,
             events: 0,
             misdirected: 0,
+            zone: settings.zone,
             gateway: Gateway::new(settings.config, seed.fork("gateway"), now),
         }
     }
@@ -363,6 +369,7 @@ impl World {
                     Input::Media(worker, event)
                 }
                 Consequence::Refused(connection) => Input::StreamClosed { connection },
+                Consequence::Resolved(question, records) => Input::Resolved { question, records },
             };
             self.gateway.handle(self.now, input, &mut self.outbox);
             self.carry_out();
@@ -387,10 +394,25 @@ impl World {
                 Output::OpenStream { connection, .. } => {
                     self.consequences.push_back(Consequence::Refused(connection));
                 }
+                Output::Resolve { question } => {
+                    let records = self.answer(&question);
+                    self.consequences.push_back(Consequence::Resolved(question, records));
+                }
                 Output::StreamBytes { .. } | Output::CloseStream { .. } => {}
             }
         }
         self.outbox = outbox;
+    }
+
+    /// What the resolver says. A gateway on all addresses sends from its own one.
+    fn answer(&self, question: &Question) -> Records {
+        match (self.zone.get(question), question) {
+            (Some(records), _) => records.clone(),
+            (None, Question::Source(_)) => {
+                Records { addresses: vec![self.gateway_address().ip()], ..Records::default() }
+            }
+            (None, _) => Records::default(),
+        }
     }
 
     fn command_line(&mut self, id: PortId, command: LineCommand) {

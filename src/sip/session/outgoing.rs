@@ -7,7 +7,7 @@ use super::super::endpoint::Endpoint;
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::transaction::{ClientId, User};
 use super::super::{
-    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, OutgoingRequest, RequestId, SessionId, uas,
+    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId, uas,
 };
 use super::State;
 use super::in_dialog::{Offer, Owed};
@@ -41,6 +41,8 @@ impl Endpoint {
             None => (self.secrets.token::<24>(), 1),
         };
         let tag = self.secrets.token::<16>();
+        let flow = self.flow_of(&request.next_hop);
+        let secure = request.target.is_secure();
         let mut message = Request::new(request.method.clone(), request.target)
             .with(HeaderName::MaxForwards, 70)
             .with(HeaderName::From, request.from.with_tag(&tag))
@@ -48,7 +50,7 @@ impl Endpoint {
             .with(HeaderName::CallId, call_id)
             .with(HeaderName::CSeq, CSeq { number, method: request.method.clone() });
         if let Some(user) = request.contact_user {
-            message = message.with(HeaderName::Contact, self.contact(Some(&user), &request.flow));
+            message = message.with(HeaderName::Contact, self.contact(Some(&user), &flow, secure));
         }
         message = message.with_headers(request.headers).with_body(request.body);
         let outgoing = Outgoing {
@@ -60,7 +62,7 @@ impl Endpoint {
             ack: None,
         };
         let id = self.outgoing.insert(outgoing);
-        self.send_outgoing(now, id, request.flow, message, out);
+        self.send_outgoing(now, id, request.next_hop, message, out);
         id
     }
 
@@ -99,8 +101,15 @@ impl Endpoint {
         Some(id)
     }
 
-    fn send_outgoing(&mut self, now: Instant, id: RequestId, flow: Flow, request: Request, out: &mut Actions) {
-        match self.start_client(now, flow, request, User::Request(id), out) {
+    fn send_outgoing(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        next_hop: impl Into<NextHop>,
+        request: Request,
+        out: &mut Actions,
+    ) {
+        match self.start_client(now, next_hop, request, User::Request(id), out) {
             Some(client) => {
                 if let Some(outgoing) = self.outgoing.get_mut(id) {
                     outgoing.client = Some(client);
@@ -129,7 +138,7 @@ impl Endpoint {
         if outgoing.over || outgoing.client != Some(client) {
             // The 2xx to a re-INVITE came again.
             if let Some((bytes, flow)) = outgoing.ack.clone() {
-                self.connections.send(now, flow, bytes, out);
+                self.connections.send(now, flow, None, bytes, out);
             }
             return;
         }
@@ -163,7 +172,7 @@ impl Endpoint {
         out: &mut Actions,
     ) -> bool {
         let Some(transaction) = self.table.clients.get(client) else { return false };
-        let (request, flow) = (transaction.request.clone(), transaction.flow);
+        let (request, Some(flow)) = (transaction.request.clone(), transaction.sent) else { return false };
         let Some(field) = self.credentials_for(response, credentials, &request.method, &request.uri) else {
             return false;
         };
