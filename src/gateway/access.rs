@@ -17,6 +17,7 @@ use crate::sip::{
 };
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Iam, Release, interwork};
+use std::collections::BTreeSet;
 use tracing::{info, warn};
 
 /// How long a nonce is good: long enough for a phone to use it for several requests.
@@ -26,10 +27,12 @@ const NONCE_LIFE: Duration = Duration::from_secs(300);
 pub(super) struct Access {
     authenticator: Authenticator,
     registrar: Registrar,
+    /// Phones whose contacts changed since this was looked at.
+    changed: BTreeSet<String>,
 }
 
 /// Who sent a request.
-enum Caller {
+pub(super) enum Caller {
     /// The phone with this index.
     Phone(usize),
     /// The trunk with this index.
@@ -53,6 +56,10 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Options,
             Method::Register,
             Method::Update,
+            Method::Subscribe,
+            Method::Notify,
+            Method::Publish,
+            Method::Message,
         ],
         ..Settings::default()
     }
@@ -63,6 +70,7 @@ impl Access {
         Access {
             authenticator: Authenticator::new(&config.sip.domain, NONCE_LIFE, seed),
             registrar: Registrar::new(Lifetimes::default()),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -73,11 +81,17 @@ impl Access {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for phone in self.registrar.handle_timeout(now) {
             info!(phone, "registration expired");
+            self.changed.insert(phone);
         }
     }
 
     pub(super) fn handle_stream_closed(&mut self, connection: ConnectionId) {
-        self.registrar.handle_stream_closed(connection);
+        self.changed.extend(self.registrar.handle_stream_closed(connection));
+    }
+
+    /// Phones whose contacts changed, or that have just registered again.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Contacts of the phone of this name, best first.
@@ -182,7 +196,7 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let iam = Iam { called, calling, calling_name, hops };
+        let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 
@@ -193,6 +207,9 @@ impl Gateway {
             caller => match request.method {
                 Method::Register => self.register(&caller, request, flow, step.now),
                 Method::Options => self.options(),
+                Method::Subscribe => return self.subscription_wanted(server, &caller, request, flow, step),
+                Method::Publish => self.publish(&caller, request, step),
+                Method::Message => return self.message(server, &caller, request, step),
                 _ => Response::new(501),
             },
         };
@@ -210,6 +227,7 @@ impl Gateway {
         let before = self.access.registrar.bindings(now, &phone.name).len();
         let response = self.access.registrar.register(now, &phone.name, request, flow);
         let after = self.access.registrar.bindings(now, &phone.name).len();
+        self.access.changed.insert(phone.name.clone());
         if before != after {
             info!(phone = %phone.name, peer = %flow.remote, contacts = after, "registration changed");
         }

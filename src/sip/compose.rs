@@ -219,12 +219,18 @@ impl Endpoint {
     }
 }
 
-/// Makes of a request that was challenged the one that answers: next CSeq number, credentials, no Via.
-pub(super) fn with_credentials(mut request: Request, credentials: Header) -> Request {
+/// Makes of a request that was challenged the one that answers.
+pub(super) fn with_credentials(request: Request, credentials: Header) -> Request {
+    let mut request = once_more(request);
+    request.headers.set(credentials);
+    request
+}
+
+/// Makes of a request that was refused the next one (8.1.3.5): next CSeq number, no Via.
+pub(super) fn once_more(mut request: Request) -> Request {
     let number = request.cseq().map_or(1, |cseq| cseq.number.saturating_add(1));
     let cseq = super::CSeq { number, method: request.method.clone() };
     request.headers.set(Header::new(HeaderName::CSeq, cseq));
-    request.headers.set(credentials);
     request.headers.remove(&HeaderName::Via);
     request.headers.remove(&HeaderName::UserAgent);
     request

@@ -625,7 +625,7 @@ mod tests {
         let mut connections = connections();
         let id = ConnectionId(ConnectionId::ACCEPTED);
         connections.opened(Instant::ZERO, id, flow_to(Transport::Tcp, "10.0.0.2:40000"), &mut Actions::default());
-        let mut reached = |connections: &mut Connections, remote: &str| {
+        let reached = |connections: &mut Connections, remote: &str| {
             let flow = flow_to(Transport::Tcp, remote);
             connections.send(Instant::ZERO, flow, None, b"x".to_vec(), &mut Actions::default()).unwrap().connection
         };

@@ -230,6 +230,21 @@ impl Uri {
         }
     }
 
+    /// The same SIP URI with the transport of another one, unless it names one itself.
+    #[must_use]
+    pub fn with_transport_of(&self, other: &Uri) -> Uri {
+        let mut uri = self.clone();
+        if let (Uri::Sip(sip), Uri::Sip(other)) = (&mut uri, other)
+            && !sip.params.has("transport")
+        {
+            sip.secure |= other.secure;
+            if let Some(transport) = other.params.get("transport") {
+                sip.params.set("transport", Some(transport.to_owned()));
+            }
+        }
+        uri
+    }
+
     /// The user part, escapes decoded once; the number of a `tel:` URI without visual separators.
     pub fn user(&self) -> Option<String> {
         match self {

@@ -44,6 +44,7 @@ impl Bench {
             body: Some(Body::sdp(vec![b'x'; body_bytes])),
             headers: Vec::new(),
             max_forwards: 70,
+            reliable: super::super::Reliable::default(),
             credentials: None,
         };
         self.endpoint.invite(self.now, invite, &mut self.out)

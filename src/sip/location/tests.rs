@@ -235,7 +235,7 @@ fn several_uris_are_tried_in_order_and_the_request_uri_follows() {
     let uris: Vec<Uri> = ["sip:10.0.0.2", "sip:10.0.0.3;transport=tcp"].map(|u| u.parse().expect("a URI")).into();
     let mut search = Search::new(uris);
     let reach = listeners(&ALL);
-    let mut next = |search: &mut Search| {
+    let next = |search: &mut Search| {
         search.step(Reach(&reach), &Locator::default(), Instant::ZERO, &mut Seed::from_number(1).rng())
     };
     let (ours, other): (Uri, Uri) = ("sip:5@10.0.0.2".parse().unwrap(), "sip:5@example.com".parse().unwrap());

@@ -22,7 +22,7 @@ pub mod server_non_invite;
 use super::location::Search;
 use super::message::{HeaderName, Method, Request};
 use super::parser::Message;
-use super::{Flow, RequestId, SessionId, Settings, Transport, Uri};
+use super::{Flow, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
 use crate::ids::{Id, Index, Slab};
 use crate::time::{Duration, Instant};
 use client_invite::ClientInvite;
@@ -110,6 +110,8 @@ pub enum User {
     Invite(SessionId),
     /// A request of ours other than that INVITE.
     Request(RequestId),
+    /// The subscription whose NOTIFY it is.
+    Notify(SubscriptionId),
     /// Nobody: BYE and CANCEL of this session, whose outcome changes nothing.
     Nobody(SessionId),
     /// Nobody: the request went on to another server (RFC 3263 4.3), and what still comes from this one
