@@ -5,10 +5,11 @@ use super::{Gateway, Step};
 use crate::call::CallId;
 use crate::call::fork::{Candidate, GoesOn, SipTarget, Step as ForkStep};
 use crate::config::Forward;
-use crate::dialplan::{Decision, Refusal, Target, TargetKind, Verdict, is_inside};
-use crate::sip::NextHop;
+use crate::dialplan::{Decision, Refusal, Rung, Target, TargetKind, Verdict, is_inside};
+use crate::sip::{NextHop, Transport};
 use crate::time::Instant;
 use crate::trunk::{Cause, Release};
+use std::net::SocketAddr;
 use tracing::info;
 
 impl Gateway {
@@ -24,6 +25,8 @@ impl Gateway {
                 let by_sip = |kind| matches!(kind, TargetKind::Phone | TargetKind::Trunk | TargetKind::Group);
                 targets.iter().any(|target| by_sip(target.kind))
             }
+            // Who of them is rung is known only then; a call with no hop left is not begun.
+            Verdict::Ring(_) => true,
             Verdict::Refused(_) => false,
         }
     }
@@ -51,7 +54,34 @@ impl Gateway {
                 let steps = targets.into_iter().flat_map(|target| self.steps_of(target, &decision.number, goes_on));
                 Ok(steps.collect())
             }
+            Verdict::Ring(steps) => {
+                Ok(steps.into_iter().flat_map(|rung| self.steps_of_rung(rung, &decision.number)).collect())
+            }
         }
+    }
+
+    /// One step of a route that rings in steps.
+    fn steps_of_rung(&mut self, rung: Rung, number: &str) -> Vec<ForkStep> {
+        let alone = rung.targets.len() == 1;
+        let mut steps: Vec<ForkStep> = Vec::new();
+        for target in rung.targets {
+            steps.extend(self.steps_of(target, number, GoesOn::Always));
+        }
+        if !alone {
+            // Those who ring together have no forwarding, which would take the call away from the others.
+            let all = steps.into_iter().filter_map(|step| match step {
+                ForkStep::Ring { candidates, .. } => Some(candidates),
+                ForkStep::Forward(_) => None,
+            });
+            let candidates = all.flatten().collect();
+            steps = vec![ForkStep::Ring { candidates, rings_for: rung.rings_for, goes_on: GoesOn::Always }];
+        }
+        for next in &mut steps {
+            if let (ForkStep::Ring { rings_for, .. }, Some(time)) = (next, rung.rings_for) {
+                *rings_for = Some(time);
+            }
+        }
+        steps
     }
 
     /// The steps by which one target of the dial plan is rung.
@@ -81,6 +111,23 @@ impl Gateway {
             }
         }
         levels.into_iter().map(|(_, level)| level).collect()
+    }
+
+    /// Our address for talking to `remote`, for a request that is passed on and not located.
+    pub(super) fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
+        self.config
+            .sip
+            .listen
+            .iter()
+            .find(|l| l.transport == transport && l.address.is_ipv4() == remote.is_ipv4())
+            .map(|l| match l.address.ip().is_unspecified() {
+                // Bound to all addresses: Via and Contact name the one that peers are told for RTP.
+                true if self.config.rtp.address.is_ipv4() == remote.is_ipv4() => {
+                    SocketAddr::new(self.config.rtp.address, l.address.port())
+                }
+                _ => l.address,
+            })
+            .ok_or(Release::here(Cause::OUT_OF_ORDER))
     }
 
     pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {

@@ -91,6 +91,10 @@ impl Endpoint {
         let session = match user {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.outgoing.get(request).and_then(|o| o.session),
+            User::Proxy(proxy) => {
+                self.hold_proxy(proxy);
+                None
+            }
             User::Notify(_) | User::Spent => None,
         };
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
@@ -295,7 +299,7 @@ impl Endpoint {
         match user {
             User::Invite(session) => self.sessions.get(session).is_some_and(|session| session.may_try_next()),
             User::Request(request) => self.outgoing.get(request).is_some(),
-            User::Nobody(_) | User::Notify(_) => true,
+            User::Nobody(_) | User::Notify(_) | User::Proxy(_) => true,
             User::Spent => false,
         }
     }

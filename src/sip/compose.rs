@@ -113,7 +113,7 @@ impl Endpoint {
         }
     }
 
-    fn via(&mut self, flow: &Flow) -> Via {
+    pub(super) fn via(&mut self, flow: &Flow) -> Via {
         let address = self.listener(flow);
         let branch = format!("{}{}", Via::COOKIE, self.secrets.token::<20>());
         let mut params = vec![("branch".to_owned(), Some(branch)), ("rport".to_owned(), None)];

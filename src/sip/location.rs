@@ -29,6 +29,14 @@ pub enum NextHop {
 }
 
 impl NextHop {
+    /// The flow, when it is known without asking anybody.
+    pub fn flow(&self) -> Option<Flow> {
+        match self {
+            NextHop::Flow(flow) => Some(*flow),
+            NextHop::Uris(_) => None,
+        }
+    }
+
     /// Whether the peer has IPv4 or IPv6; `None` when only the resolver knows.
     pub fn is_ipv4(&self) -> Option<bool> {
         match self {

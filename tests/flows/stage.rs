@@ -159,6 +159,19 @@ impl Stage {
         }
     }
 
+    /// Provisional 180 may or may not come before this one.
+    #[track_caller]
+    pub fn expects_after_ringing(&mut self, party: &mut Party, status: u16) -> Response {
+        match self.next(party, SOON) {
+            Some(Came::Response(response)) if response.status == 180 => self.expects(party, status),
+            Some(Came::Response(response)) if response.status == status => {
+                party.took(&response);
+                response
+            }
+            other => panic!("{} expected {status}, got {other:#?}", party.user),
+        }
+    }
+
     /// Nobody gets any message for a time.
     #[track_caller]
     pub fn silence(&mut self, time: Duration) {
@@ -210,6 +223,10 @@ impl Stage {
 impl Party {
     fn own(&self) -> String {
         format!("<sip:{}@127.0.0.1>;tag={}", self.user, self.tag)
+    }
+
+    pub fn call_id(&self) -> &str {
+        &self.call_id
     }
 
     pub fn contact(&self) -> String {
@@ -310,6 +327,12 @@ impl Party {
         self.request("INVITE", &format!("sip:{number}@127.0.0.1"), "", &body)
     }
 
+    /// How Replaces in a URI names the dialog, escaped: the tags as the gateway has them.
+    pub fn replaces(&self) -> String {
+        let remote = self.remote.split(";tag=").nth(1).unwrap_or_default();
+        format!("{}%3Bto-tag%3D{remote}%3Bfrom-tag%3D{}", self.call_id, self.tag)
+    }
+
     /// The next call is another one.
     pub fn again(&mut self) {
         self.call_id.push('x');
@@ -338,7 +361,8 @@ impl Party {
 
     pub fn cancel(&mut self) -> String {
         // To of a CANCEL is that of the INVITE: without tag.
-        let remote = std::mem::replace(&mut self.remote, self.bare_remote());
+        let bare = self.bare_remote();
+        let remote = std::mem::replace(&mut self.remote, bare);
         let text = self.request("CANCEL", &self.request_uri(), "", "");
         self.remote = remote;
         text
