@@ -4,6 +4,7 @@
 use std::time::Duration;
 use tipring::call::record::CallRecord;
 use tipring::config::{Config, NoReader};
+use tipring::simulator::network::Faults;
 use tipring::simulator::peers::{Habits, Noticed};
 use tipring::simulator::player::phone_settings;
 use tipring::simulator::world::{PhoneId, World, WorldSettings};
@@ -15,6 +16,7 @@ const OFFICE: &str = r#"
 [sip]
 listen = ["udp:127.0.0.1:5060"]
 domain = "127.0.0.1"
+t1 = "4s"
 
 [phone.201]
 password = "secret"
@@ -64,7 +66,7 @@ ring = "longest-idle"
 
 [[route]]
 name = "extensions"
-match = ["1XX", "2XX", "3XX"]
+match = ["1XX", "2XX", "3XX", "4XX", "5XX"]
 from = "any"
 to = "extension/{number}"
 [[route]]
@@ -106,8 +108,22 @@ struct Office {
 
 impl Office {
     fn new(seed: u64) -> Office {
-        let config = Config::parse("office.toml", OFFICE, &NoReader).expect("a valid configuration");
+        Office::of(seed, "")
+    }
+
+    /// The same with more tables.
+    fn of(seed: u64, more: &str) -> Office {
+        let text = format!("{OFFICE}{more}");
+        let config = Config::parse("office.toml", &text, &NoReader).unwrap_or_else(|findings| panic!("{findings:?}"));
         Office { world: World::new(WorldSettings::new(config, seed)), phones: Vec::new() }
+    }
+
+    /// The same, with a network on which messages can cross.
+    fn far_away(seed: u64, delay_ms: u64) -> Office {
+        let config = Config::parse("office.toml", OFFICE, &NoReader).expect("a valid configuration");
+        let signalling = Faults { delay: Duration::from_millis(delay_ms), ..Faults::default() };
+        let world = World::new(WorldSettings { signalling, ..WorldSettings::new(config, seed) });
+        Office { world, phones: Vec::new() }
     }
 
     fn add(&mut self, user: &str, network: u8) -> PhoneId {
@@ -281,7 +297,7 @@ fn a_station_of_a_group_wins_against_phones() {
 
 #[test]
 fn two_answers_at_once_leave_one_call_and_one_bye() {
-    let mut office = Office::new(3);
+    let mut office = Office::far_away(3, 5);
     let (one, two, caller) = (office.phone("201"), office.phone("203"), office.outsider("99"));
     office.call(caller, "70");
     office.answer(one);
@@ -296,8 +312,9 @@ fn two_answers_at_once_leave_one_call_and_one_bye() {
 
 #[test]
 fn a_caller_who_cancels_while_somebody_answers_ends_everything() {
-    for delay in 0..6 {
-        let mut office = Office::new(4 + delay);
+    // Messages take 5 ms: the CANCEL meets the answer before it, on its way, at the gateway, and after it.
+    for delay in 0..14 {
+        let mut office = Office::far_away(4, 5);
         let (one, two, caller) = (office.phone("201"), office.phone("203"), office.outsider("99"));
         office.call(caller, "70");
         office.answer(one);
@@ -521,6 +538,86 @@ fn redirects_are_followed_passed_on_or_refused() {
     office.run(2_000);
     assert_eq!(office.releases(caller).len(), 4, "it ends");
     assert_eq!(office.close().len(), 4);
+}
+
+/// A chain of phones that send calls on, `4X1` to `4X7`.
+fn chain(number: u32, last: u32) -> String {
+    let forward = |n: u32| format!("[phone.{n}]\npassword = \"secret\"\nforward = {{ always = \"{}\" }}\n", n + 1);
+    let end = format!("[phone.{last}]\npassword = \"secret\"\n");
+    (number..last).map(forward).collect::<String>() + &end
+}
+
+#[test]
+fn a_call_is_forwarded_five_times_and_not_six() {
+    let mut office = Office::of(31, &chain(401, 407));
+    let (last, caller) = (office.phone("407"), office.outsider("99"));
+    office.call(caller, "402");
+    assert_eq!(office.rings(last), 1);
+    office.hang_up(caller);
+    office.run(500);
+    office.call(caller, "401");
+    office.run(500);
+    assert_eq!((office.rings(last), office.releases(caller).last().map(|(status, _)| *status)), (1, Some(Some(482))));
+    assert_eq!(office.close().len(), 2);
+}
+
+#[test]
+fn a_call_is_redirected_five_times_and_not_six() {
+    let phones: String = (501..508).map(|n| format!("[phone.{n}]\npassword = \"secret\"\n")).collect();
+    let mut office = Office::of(32, &phones);
+    let caller = office.outsider("99");
+    for (number, to) in
+        [("501", "502"), ("502", "503"), ("503", "504"), ("504", "505"), ("505", "506"), ("506", "507")]
+    {
+        let phone = office.phone(number);
+        office.habits(phone, Habits { redirects_to: Some(to), ..Habits::default() });
+    }
+    let last = office.phone("507");
+    office.call(caller, "502");
+    office.run(500);
+    assert_eq!(office.rings(last), 1);
+    office.hang_up(caller);
+    office.run(500);
+    office.call(caller, "501");
+    office.run(1_000);
+    assert_eq!((office.rings(last), office.releases(caller).len()), (1, 2));
+    assert_eq!(office.close().len(), 2);
+}
+
+#[test]
+fn of_a_redirect_with_many_contacts_the_first_eight_are_tried() {
+    let mut office = Office::new(33);
+    let (sender, target, caller) = (office.phone("201"), office.phone("203"), office.outsider("99"));
+    for (numbers, rings) in
+        [("199 199 199 199 199 199 199 199 203", 0), ("199 199 199 199 199 199 199 203 199", 1)]
+    {
+        office.habits(sender, Habits { redirects_to: Some(numbers), ..Habits::default() });
+        office.call(caller, "201");
+        office.run(500);
+        assert_eq!(office.rings(target), rings);
+        office.hang_up(caller);
+        office.run(500);
+    }
+    assert_eq!(office.close().len(), 2);
+}
+
+#[test]
+fn a_call_has_at_most_sixty_four_branches() {
+    let members = vec!["\"trunk/nobody/1\""; 32].join(", ");
+    let more = format!(
+        "[trunk.nobody]\nto = \"sip:127.0.8.1:5060\"\n[group.crowd]\nmembers = [{members}]\nfor = \"1s\"\n\
+         [[route]]\nname = \"crowd\"\nmatch = \"74\"\nfrom = \"any\"\ntransit = true\n\
+         ring = [{{ group = \"crowd\" }}, {{ group = \"crowd\" }}, {{ group = \"crowd\" }}]\n"
+    );
+    let mut office = Office::of(34, &more);
+    let caller = office.outsider("99");
+    office.call(caller, "74");
+    assert_eq!(office.world.misdirected(), 32);
+    office.run(1_000);
+    assert_eq!(office.world.misdirected(), 64);
+    office.run(3_000);
+    assert_eq!(office.world.misdirected(), 64);
+    assert_eq!(office.releases(caller).len(), 1);
 }
 
 #[test]
