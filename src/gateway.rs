@@ -11,7 +11,8 @@
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
-//! offers inside a dialog, `events` who watches whom, `messages` texts, `summaries` what an operator can ask.
+//! offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are
+//! passed on or redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
@@ -23,6 +24,7 @@ mod forking;
 mod forwarding;
 mod lines;
 mod messages;
+mod proxying;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
@@ -328,6 +330,7 @@ impl Gateway {
                 self.responded(request, outcome.as_ref().ok(), step);
                 self.message_answered(request, &outcome, step);
             }
+            sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),

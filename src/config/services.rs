@@ -5,7 +5,7 @@ use super::load::Tables;
 use super::section::{Lowering, Section, Text};
 use super::tables::{Extensions, choice};
 use super::values;
-use super::{Forward, Group, Hunt, Member, Redirects};
+use super::{Carriage, Domain, Forward, Group, Hunt, Member, Redirects};
 use crate::dialplan::{Target, TargetKind};
 use crate::limits::GROUP_MEMBERS;
 use std::ops::RangeInclusive;
@@ -54,6 +54,32 @@ pub(super) fn redirects(section: &mut Section<'_>, lowering: &mut Lowering<'_>) 
     let Some(value) = section.get("redirects") else { return Some(Redirects::Follow) };
     let known = [("follow", Redirects::Follow), ("pass", Redirects::Pass), ("refuse", Redirects::Refuse)];
     lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with redirects", lowering))
+}
+
+/// `calls = "carry"`
+pub(super) fn carriage(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -> Option<Carriage> {
+    let Some(value) = section.get("calls") else { return Some(Carriage::Carry) };
+    let known = [("carry", Carriage::Carry), ("proxy", Carriage::Proxy), ("redirect", Carriage::Redirect)];
+    lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with calls", lowering))
+}
+
+/// `[domain."NAME"]`
+pub(super) fn domain(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Domain> {
+    let place = section.place.clone();
+    let to = section.require("to", lowering).and_then(|value| values::sip_uri(value, lowering));
+    let calls = section.require("calls", lowering).and_then(|value| {
+        let known = [("proxy", Carriage::Proxy), ("redirect", Carriage::Redirect)];
+        lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with calls", lowering))
+    });
+    section.finish(lowering);
+    let is_host = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if !is_host {
+        let finding = Finding::error("C0011", &place, format!("\"{name}\" is no domain"));
+        lowering.push(finding.help("write it like [domain.\"example.org\"]"));
+        return None;
+    }
+    let (transport, address) = to?;
+    Some(Domain { name, to: (transport, address), calls: calls? })
 }
 
 /// `[group.NAME]`

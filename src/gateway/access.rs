@@ -14,7 +14,8 @@ use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use crate::sip::registration::{Binding, Lifetimes, Registrar};
 use crate::sip::{
-    ConnectionId, Flow, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId, Settings, Uri,
+    ConnectionId, Flow, Header, HeaderName, Host, Method, Request, Response, ServerTransactionId, SessionId, Settings,
+    Uri,
 };
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Iam, Release, interwork};
@@ -64,6 +65,9 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Message,
         ],
         supported: vec!["replaces".to_owned(), "norefersub".to_owned()],
+        realm: config.sip.domain.clone(),
+        asks_first: super::proxying::asks_first(config),
+        asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
         ..Settings::default()
     }
 }
@@ -102,7 +106,7 @@ impl Access {
         self.registrar.bindings(now, name)
     }
 
-    fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
+    pub(super) fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
         let user = request.from().and_then(|from| from.uri.user()).unwrap_or_default();
         let account = config.phones.iter().position(|phone| phone.name == user);
         if account.is_none() {

@@ -650,8 +650,8 @@ impl SipPhone {
                 self.note(now, 0, noticed);
             }
             Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } => {}
-            // A telephone of the simulator accepts no subscription.
-            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
+            // A telephone of the simulator accepts no subscription and passes nothing on.
+            Event::Undecided { .. } | Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 
