@@ -5,3 +5,10 @@ mod office;
 mod ringing;
 mod sending_on;
 mod transfer;
+
+#[test]
+fn worked_example_ring_group_and_transfer() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/ring-group-and-transfer.toml");
+    let report = tipring::simulator::run_file(&path, None, None).expect("a scenario without mistakes");
+    assert!(report.passed(), "{report}");
+}
