@@ -11,8 +11,8 @@
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
-//! offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are
-//! passed on or redirected, `summaries` what an operator can ask.
+//! offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are passed
+//! on or redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;

@@ -121,8 +121,7 @@ fn a_call_is_redirected_five_times_and_not_six() {
     let phones: String = (501..508).map(|n| format!("[phone.{n}]\npassword = \"secret\"\n")).collect();
     let mut office = Office::of(32, &phones);
     let caller = office.outsider("99");
-    for (number, to) in
-        [("501", "502"), ("502", "503"), ("503", "504"), ("504", "505"), ("505", "506"), ("506", "507")]
+    for (number, to) in [("501", "502"), ("502", "503"), ("503", "504"), ("504", "505"), ("505", "506"), ("506", "507")]
     {
         let phone = office.phone(number);
         office.habits(phone, Habits { redirects_to: Some(to), ..Habits::default() });
@@ -143,9 +142,7 @@ fn a_call_is_redirected_five_times_and_not_six() {
 fn of_a_redirect_with_many_contacts_the_first_eight_are_tried() {
     let mut office = Office::new(33);
     let (sender, target, caller) = (office.phone("201"), office.phone("203"), office.outsider("99"));
-    for (numbers, rings) in
-        [("199 199 199 199 199 199 199 199 203", 0), ("199 199 199 199 199 199 199 203 199", 1)]
-    {
+    for (numbers, rings) in [("199 199 199 199 199 199 199 199 203", 0), ("199 199 199 199 199 199 199 203 199", 1)] {
         office.habits(sender, Habits { redirects_to: Some(numbers), ..Habits::default() });
         office.call(caller, "201");
         office.run(500);
