@@ -184,16 +184,7 @@ impl Fuzz {
         if self.rng.chance(1, 2) { "v=0\r\n" } else { "" }
     }
 
-    fn text(
-        &mut self,
-        method: &str,
-        to: &str,
-        from: &str,
-        call_id: &str,
-        number: u32,
-        branch: &str,
-        more: &str,
-    ) -> Vec<u8> {
+    fn text(&mut self, method: &str, [to, from, call_id]: [&str; 3], number: u32, branch: &str, more: &str) -> Vec<u8> {
         let (body, via) = (self.body(), if self.transport == Transport::Udp { "UDP" } else { "TCP" });
         format!(
             "{method} sip:101@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/{via} 10.0.0.2;branch={branch}\r\nMax-Forwards: 70\r\n\
@@ -208,7 +199,7 @@ impl Fuzz {
         let (method, n) = (self.method(), self.next());
         let more = if self.rng.chance(1, 8) { "Require: 100rel\r\n" } else { "Supported: 100rel, timer\r\n" };
         let from = format!("<sip:b@10.0.0.2>;tag=f{n}");
-        self.text(method, "<sip:101@10.0.0.1>", &from, &format!("c{n}"), 1, &format!("z9hG4bKn{n}"), more)
+        self.text(method, ["<sip:101@10.0.0.1>", &from, &format!("c{n}")], 1, &format!("z9hG4bKn{n}"), more)
     }
 
     /// A request that refers to a response of the endpoint: ACK, CANCEL, BYE, re-INVITE and all others.
@@ -223,7 +214,7 @@ impl Fuzz {
         let branch = if same { branch } else { format!("z9hG4bKd{}", self.next()) };
         let rseq = response.headers.text(&HeaderName::RSeq).map(|v| v.into_owned());
         let more = rseq.map_or(String::new(), |rseq| format!("RAck: {rseq} {number} INVITE\r\n"));
-        self.text(method, &to, &from, &call_id, number, &branch, &more)
+        self.text(method, [&to, &from, &call_id], number, &branch, &more)
     }
 
     /// A request of the peer in the dialog that a request of the endpoint belongs to.
@@ -235,7 +226,7 @@ impl Fuzz {
         }
         let (method, n) = (self.method(), self.next());
         let number = 1 + self.rng.below(6) as u32;
-        self.text(method, &to, &from, &call_id, number, &format!("z9hG4bKr{n}"), "")
+        self.text(method, [&to, &from, &call_id], number, &format!("z9hG4bKr{n}"), "")
     }
 
     fn response_to(&mut self, request: &Request) -> Option<Vec<u8>> {
