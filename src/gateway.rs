@@ -10,22 +10,26 @@
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
-//! redirects, `renegotiation` offers inside a dialog, `events` who watches whom, `messages` texts,
-//! `summaries` what an operator can ask.
+//! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
+//! offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are passed
+//! on or redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
+mod click_to_dial;
 mod events;
 mod forking;
 mod forwarding;
 mod lines;
 mod messages;
+mod proxying;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
 mod summaries;
+mod transfer;
 
 pub use summaries::{CallSummary, Counts, PhoneSummary};
 
@@ -37,7 +41,9 @@ use crate::ids::Slab;
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
-use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
+use crate::sip::{
+    self, Actions, ConnectionId, Endpoint, Flow, Method, Question, Records, RequestId, SessionId, Transport,
+};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -53,7 +59,7 @@ pub use crate::ids::{CardId, PortId, WorkerId};
 pub enum Input<'a> {
     /// A UDP datagram; `flow.local` is the address it was sent to.
     Datagram { flow: Flow, bytes: &'a [u8] },
-    /// Bytes of a TCP connection, either side opened.
+    /// Bytes of a connection, TCP or TLS, either side opened.
     StreamBytes { flow: Flow, bytes: &'a [u8] },
     /// A connection that we asked for is open.
     StreamOpened { connection: ConnectionId, flow: Flow },
@@ -61,12 +67,16 @@ pub enum Input<'a> {
     StreamClosed { connection: ConnectionId },
     /// A datagram could not be sent (ICMP, no route).
     Unreachable { flow: Flow },
+    /// The resolver answered an [`Output::Resolve`].
+    Resolved { question: Question, records: Records },
     /// Something happened on a line.
     Line(CardId, LineEvent),
     /// A media worker says something.
     Media(WorkerId, MediaEvent),
     /// An operator ends a call.
     Hangup { call: u64 },
+    /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
+    Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
     /// An operator wants no new calls.
     Drain,
     /// The deadline has come.
@@ -80,8 +90,11 @@ pub enum Output {
     Datagram { flow: Flow, bytes: Vec<u8> },
     /// Write to an open connection.
     StreamBytes { connection: ConnectionId, bytes: Vec<u8> },
-    /// Open a TCP connection and call it `connection`.
-    OpenStream { connection: ConnectionId, remote: SocketAddr },
+    /// Open a connection, TCP or TLS, and call it `connection`. With TLS the certificate must be for `domain`,
+    /// or else for the address.
+    OpenStream { connection: ConnectionId, transport: Transport, remote: SocketAddr, domain: Option<String> },
+    /// Ask the resolver; [`Input::Resolved`] is owed, with nothing in it when it does not know.
+    Resolve { question: Question },
     /// Close a connection.
     CloseStream { connection: ConnectionId },
     /// Command a port.
@@ -166,6 +179,8 @@ pub struct Gateway {
     /// Sessions of branches that have not won.
     branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
     hunts: forking::Hunts,
+    /// Offers of ours that wait for an answer.
+    offers: BTreeMap<RequestId, SessionId>,
     ports: BTreeMap<PortId, Port>,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
@@ -188,6 +203,7 @@ impl Gateway {
             calls_begun: 0,
             sessions: BTreeMap::new(),
             branch_sessions: BTreeMap::new(),
+            offers: BTreeMap::new(),
             hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
             streams: Slab::default(),
@@ -224,9 +240,13 @@ impl Gateway {
                 self.endpoint.handle_stream_closed(now, connection, &mut step.sip);
             }
             Input::Unreachable { flow } => self.endpoint.handle_unreachable(now, flow, &mut step.sip),
+            Input::Resolved { question, records } => {
+                self.endpoint.handle_resolved(now, &question, &records, &mut step.sip);
+            }
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
+            Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
             Input::Drain => self.drain(&mut step),
             Input::Tick => self.handle_tick(&mut step),
         }
@@ -294,7 +314,10 @@ impl Gateway {
             step.out.push(match send {
                 sip::Send::Datagram { flow, bytes } => Output::Datagram { flow, bytes },
                 sip::Send::Stream { connection, bytes } => Output::StreamBytes { connection, bytes },
-                sip::Send::OpenStream { connection, remote } => Output::OpenStream { connection, remote },
+                sip::Send::OpenStream { connection, transport, remote, domain } => {
+                    Output::OpenStream { connection, transport, remote, domain }
+                }
+                sip::Send::Resolve { question } => Output::Resolve { question },
                 sip::Send::CloseStream { connection } => Output::CloseStream { connection },
             });
         }
@@ -304,6 +327,9 @@ impl Gateway {
         match event {
             sip::Event::Incoming { session, request, flow } => self.incoming(session, &request, flow, step),
             sip::Event::Request { server, request, flow } => self.request(server, &request, flow, step),
+            sip::Event::InDialog { session, server, request } if request.method == Method::Refer => {
+                self.refer(session, server, &request, step);
+            }
             sip::Event::InDialog { session, server, request } => self.in_dialog(session, server, &request, step),
             sip::Event::Offer { session, server, request } => self.offered(session, server, &request, step),
             sip::Event::Progress { session, status, body, .. } => {
@@ -314,8 +340,10 @@ impl Gateway {
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
             sip::Event::Response { request, outcome, .. } => {
+                self.responded(request, outcome.as_ref().ok(), step);
                 self.message_answered(request, &outcome, step);
             }
+            sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),

@@ -439,7 +439,7 @@ fn one_call(world: &mut World, phone: PhoneId, rng: &mut Rng) {
         gives_up_after: some(rng, 0, 15_000),
         offers_again_after: rng.chance(1, 4).then(|| Duration::from_millis(rng.between(0, 5_000))),
         more_calls: 2,
-        speaks: false,
+        ..Habits::default()
     };
     world.at_phone(phone, |phone, now, sent| {
         phone.set_habits(habits);

@@ -8,12 +8,14 @@
 
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
+use crate::call::transfer::Replaces;
 use crate::config::{Config, DigestAlgorithm};
 use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use crate::sip::registration::{Binding, Lifetimes, Registrar};
 use crate::sip::{
-    ConnectionId, Flow, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId, Settings, Uri,
+    ConnectionId, Flow, Header, HeaderName, Host, Method, Request, Response, ServerTransactionId, SessionId, Settings,
+    Uri,
 };
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Iam, Release, interwork};
@@ -56,11 +58,16 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Options,
             Method::Register,
             Method::Update,
+            Method::Refer,
             Method::Subscribe,
             Method::Notify,
             Method::Publish,
             Method::Message,
         ],
+        supported: vec!["replaces".to_owned(), "norefersub".to_owned()],
+        realm: config.sip.domain.clone(),
+        asks_first: super::proxying::asks_first(config),
+        asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
         ..Settings::default()
     }
 }
@@ -99,7 +106,7 @@ impl Access {
         self.registrar.bindings(now, name)
     }
 
-    fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
+    pub(super) fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
         let user = request.from().and_then(|from| from.uri.user()).unwrap_or_default();
         let account = config.phones.iter().position(|phone| phone.name == user);
         if account.is_none() {
@@ -183,7 +190,7 @@ impl Gateway {
             return refuse(self, step, Cause::CONGESTION);
         }
         let offer = request.typed_body().filter(|body| body.is("application/sdp")).map(|body| body.bytes);
-        let prepared = match self.prepare_stream(&codecs) {
+        let prepared = match self.prepare_stream(flow.remote.is_ipv4(), &codecs) {
             Ok(prepared) => prepared,
             Err(cause) => return refuse(self, step, cause),
         };
@@ -197,6 +204,14 @@ impl Gateway {
             return;
         }
         let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
+        match Replaces::of(&request.headers) {
+            Ok(None) => {}
+            Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        }
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 

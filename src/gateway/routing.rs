@@ -5,8 +5,8 @@ use super::{Gateway, Step};
 use crate::call::CallId;
 use crate::call::fork::{Candidate, GoesOn, SipTarget, Step as ForkStep};
 use crate::config::Forward;
-use crate::dialplan::{Decision, Refusal, Target, TargetKind, Verdict, is_inside};
-use crate::sip::{Flow, Transport, Uri};
+use crate::dialplan::{Decision, Refusal, Rung, Target, TargetKind, Verdict, is_inside};
+use crate::sip::{NextHop, Transport};
 use crate::time::Instant;
 use crate::trunk::{Cause, Release};
 use std::net::SocketAddr;
@@ -25,6 +25,8 @@ impl Gateway {
                 let by_sip = |kind| matches!(kind, TargetKind::Phone | TargetKind::Trunk | TargetKind::Group);
                 targets.iter().any(|target| by_sip(target.kind))
             }
+            // Who of them is rung is known only then; a call with no hop left is not begun.
+            Verdict::Ring(_) => true,
             Verdict::Refused(_) => false,
         }
     }
@@ -52,7 +54,34 @@ impl Gateway {
                 let steps = targets.into_iter().flat_map(|target| self.steps_of(target, &decision.number, goes_on));
                 Ok(steps.collect())
             }
+            Verdict::Ring(steps) => {
+                Ok(steps.into_iter().flat_map(|rung| self.steps_of_rung(rung, &decision.number)).collect())
+            }
         }
+    }
+
+    /// One step of a route that rings in steps.
+    fn steps_of_rung(&mut self, rung: Rung, number: &str) -> Vec<ForkStep> {
+        let alone = rung.targets.len() == 1;
+        let mut steps: Vec<ForkStep> = Vec::new();
+        for target in rung.targets {
+            steps.extend(self.steps_of(target, number, GoesOn::Always));
+        }
+        if !alone {
+            // Those who ring together have no forwarding, which would take the call away from the others.
+            let all = steps.into_iter().filter_map(|step| match step {
+                ForkStep::Ring { candidates, .. } => Some(candidates),
+                ForkStep::Forward(_) => None,
+            });
+            let candidates = all.flatten().collect();
+            steps = vec![ForkStep::Ring { candidates, rings_for: rung.rings_for, goes_on: GoesOn::Always }];
+        }
+        for next in &mut steps {
+            if let (ForkStep::Ring { rings_for, .. }, Some(time)) = (next, rung.rings_for) {
+                *rings_for = Some(time);
+            }
+        }
+        steps
     }
 
     /// The steps by which one target of the dial plan is rung.
@@ -75,7 +104,7 @@ impl Gateway {
     pub(super) fn phone_contacts(&self, now: Instant, name: &str) -> Vec<Vec<SipTarget>> {
         let mut levels: Vec<(u16, Vec<SipTarget>)> = Vec::new();
         for contact in self.access.contacts(now, name) {
-            let target = SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() };
+            let target = SipTarget { uri: contact.uri.clone(), next_hop: contact.flow.into(), codecs: CODECS.to_vec() };
             match levels.last_mut() {
                 Some((q, level)) if *q == contact.q => level.push(target),
                 _ => levels.push((contact.q, vec![target])),
@@ -84,19 +113,7 @@ impl Gateway {
         levels.into_iter().map(|(_, level)| level).collect()
     }
 
-    pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
-        let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
-        let (trunk, (transport, remote)) =
-            trunk.and_then(|trunk| Some((trunk, trunk.to?))).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-        let local = self.listener(transport, remote)?;
-        Ok(SipTarget {
-            uri: Uri::at(Some(number), transport, remote),
-            flow: Flow { transport, local, remote, connection: None },
-            codecs: trunk.codecs.clone(),
-        })
-    }
-
-    /// Our address for talking to `remote`.
+    /// Our address for talking to `remote`, for a request that is passed on and not located.
     pub(super) fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
         self.config
             .sip
@@ -111,6 +128,17 @@ impl Gateway {
                 _ => l.address,
             })
             .ok_or(Release::here(Cause::OUT_OF_ORDER))
+    }
+
+    pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
+        let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
+        let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        let first = trunk.to.first().ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        Ok(SipTarget {
+            uri: first.with_user(number),
+            next_hop: NextHop::Uris(trunk.to.clone()),
+            codecs: trunk.codecs.clone(),
+        })
     }
 }
 

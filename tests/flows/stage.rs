@@ -168,6 +168,19 @@ impl Stage {
         }
     }
 
+    /// Provisional 180 may or may not come before this one.
+    #[track_caller]
+    pub fn expects_after_ringing(&mut self, party: &mut Party, status: u16) -> Response {
+        match self.next(party, SOON) {
+            Some(Came::Response(response)) if response.status == 180 => self.expects(party, status),
+            Some(Came::Response(response)) if response.status == status => {
+                party.took(&response);
+                response
+            }
+            other => panic!("{} expected {status}, got {other:#?}", party.user),
+        }
+    }
+
     /// Nobody gets any message for a time.
     #[track_caller]
     pub fn silence(&mut self, time: Duration) {
@@ -182,18 +195,19 @@ impl Stage {
 
     /// Nothing more comes, nothing is left, nothing was wrong; so many calls have a record.
     #[track_caller]
-    pub fn finish(self, records: usize) {
-        self.finish_but(records, "nothing");
+    pub fn finish(self, records: usize) -> World {
+        self.finish_but(records, "nothing")
     }
 
     /// The same, where a problem with these words is what the test is about.
     #[track_caller]
-    pub fn finish_but(mut self, records: usize, expected: &str) {
+    pub fn finish_but(mut self, records: usize, expected: &str) -> World {
         self.silence(QUIET);
         let mut problems = self.world.checkers().after_quiet(&self.world.gateway().counts());
         problems.retain(|problem| !problem.contains(expected));
         assert!(problems.is_empty(), "{problems:#?}");
         assert_eq!(self.world.records().len(), records, "records of calls");
+        self.world
     }
 
     /// Registers somebody as the account of his name (RFC 3665 2.1).
@@ -225,6 +239,10 @@ impl Stage {
 impl Party {
     fn own(&self) -> String {
         format!("<sip:{}@127.0.0.1>;tag={}", self.user, self.tag)
+    }
+
+    pub fn call_id(&self) -> &str {
+        &self.call_id
     }
 
     pub fn contact(&self) -> String {
@@ -327,6 +345,12 @@ impl Party {
         self.remote = format!("<sip:{number}@127.0.0.1>");
         let body = if offer { sdp(self.address, 49172) } else { String::new() };
         self.request("INVITE", &format!("sip:{number}@127.0.0.1"), "", &body)
+    }
+
+    /// How Replaces in a URI names the dialog, escaped: the tags as the gateway has them.
+    pub fn replaces(&self) -> String {
+        let remote = self.remote.split(";tag=").nth(1).unwrap_or_default();
+        format!("{}%3Bto-tag%3D{remote}%3Bfrom-tag%3D{}", self.call_id, self.tag)
     }
 
     /// The next call is another one.

@@ -12,12 +12,12 @@ use super::lsp::{self, Indices};
 use super::ops::*;
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, LAG_MAX, Lag};
 use super::postfilter::PostFilterBase;
-use super::postfilter_a::PostFilterA;
+use super::postfilter_a::{self, PostFilterA};
 use super::tables::{FREQ_PREV_RESET, INIT_LSP, INIT_LSP_SID};
 use super::{FRAME, FrameInput, Variant};
 use crate::arch::Kernels;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) mod lockstep;
 
 /// The post-filter of a variant.
@@ -62,12 +62,24 @@ struct Noise {
     energy: Energy,
 }
 
-/// What the post-filter is told about a frame.
-struct Synthesis {
-    /// The ten samples before the frame, then the frame.
-    samples: [i16; FRAME + ORDER],
+/// What is known of a frame before its subframes.
+struct Course {
+    /// Parameters of speech, or that they were lost; `None` for noise, whose excitation is there.
+    speech: Option<Option<Parameters>>,
     a: [Predictor; 2],
+    /// Lags of the subframes, put in as they become known.
     lags: [i32; 2],
+}
+
+/// Indices of the spectrum.
+#[inline(always)]
+fn indices_of(p: &Parameters) -> Indices {
+    Indices {
+        mode: usize::from(p.predictor_first >> 7 & 1),
+        first: usize::from(p.predictor_first & 127),
+        lower: usize::from(p.second >> 5 & 31),
+        upper: usize::from(p.second & 31),
+    }
 }
 
 impl Decoder {
@@ -120,63 +132,141 @@ impl Decoder {
         let mut excitation = [0; EXCITATION];
         excitation[..EXCITATION_PAST].copy_from_slice(&self.excitation);
         // An erased frame goes on with what there was: speech or noise.
-        let (speech, synthesis) = match input {
-            FrameInput::Speech(octets) => (
-                true,
-                self.decode_speech::<K>(Some(&bits::unpack(octets)), &mut excitation),
-            ),
-            FrameInput::Erased if self.noise.after_speech => {
-                (true, self.decode_speech::<K>(None, &mut excitation))
+        let speech = match input {
+            FrameInput::Speech(_) => true,
+            FrameInput::Erased => self.noise.after_speech,
+            FrameInput::Sid(_) | FrameInput::Untransmitted => false,
+        };
+        let mut course = match input {
+            FrameInput::Speech(octets) => self.begin_speech::<K>(Some(bits::unpack(octets))),
+            FrameInput::Erased if speech => self.begin_speech::<K>(None),
+            FrameInput::Sid(octets) => {
+                self.decode_noise::<K>(Some(&bits::unpack_sid(octets)), &mut excitation)
             }
-            FrameInput::Sid(octets) => (
-                false,
-                self.decode_noise::<K>(Some(&bits::unpack_sid(octets)), &mut excitation),
-            ),
             FrameInput::Untransmitted | FrameInput::Erased => {
-                (false, self.decode_noise::<K>(None, &mut excitation))
+                self.decode_noise::<K>(None, &mut excitation)
             }
         };
-        self.keep(input != FrameInput::Erased, speech, &excitation);
-        self.voicing = match &mut self.post_filter {
-            PostFilter::A(post_filter) => {
-                for subframe in 0..2 {
-                    let s = window(&synthesis.samples, SUBFRAME * subframe);
-                    let y = post_filter.filter::<K>(
-                        s,
-                        &synthesis.a[subframe],
-                        synthesis.lags[subframe],
-                        speech,
-                    );
-                    output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
-                }
-                0
+        let mut samples = self.history();
+        if let PostFilter::A(_) = self.post_filter {
+            self.finish_a::<K>(&mut course, speech, &mut excitation, &mut samples, output);
+        } else {
+            for subframe in 0..2 {
+                self.excite_if_speech::<K>(&mut course, subframe, &mut excitation);
+                let a = &course.a[subframe];
+                self.synthesise::<K>(a, &mut excitation, subframe, &mut samples);
             }
-            PostFilter::Base(post_filter) => {
-                let mut voicing = 0;
-                for subframe in 0..2 {
-                    let s = window(&synthesis.samples, SUBFRAME * subframe);
-                    let (y, voiced) = post_filter.filter::<K>(
-                        s,
-                        &synthesis.a[subframe],
-                        synthesis.lags[0],
-                        speech,
-                    );
-                    output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
-                    if voiced != 0 {
-                        voicing = voiced;
-                    }
-                }
-                voicing
-            }
+            self.finish_base::<K>(&course, speech, &samples, output);
+        }
+        self.keep::<K>(input != FrameInput::Erased, speech, &excitation);
+    }
+
+    /// Excitation of a subframe; that of noise is there already.
+    #[inline(always)]
+    fn excite_if_speech<K: Kernels>(
+        &mut self,
+        course: &mut Course,
+        subframe: usize,
+        excitation: &mut [i16; EXCITATION],
+    ) {
+        if let Some(parameters) = &course.speech {
+            let parameters = parameters.as_ref();
+            self.predict::<K>(parameters, subframe, &mut course.lags, excitation);
+            let received = parameters.map(|p| &p.subframes[subframe]);
+            let code = self.innovation(received, course.lags[subframe]);
+            let gains = self.decode_gains::<K>(received.map(|p| p.gains), &code);
+            let start = EXCITATION_PAST + SUBFRAME * subframe;
+            mix(filter::window_mut(&mut excitation[..], start), &code, gains);
+        }
+    }
+
+    /// Synthesis and post-filter of Annex A. The post-filter of the first subframe runs beside the
+    /// synthesis of the second, since either waits for its own last output.
+    #[inline(always)]
+    fn finish_a<K: Kernels>(
+        &mut self,
+        course: &mut Course,
+        speech: bool,
+        excitation: &mut [i16; EXCITATION],
+        samples: &mut [i16; FRAME + ORDER],
+        output: &mut [i16; FRAME],
+    ) {
+        let a = course.a;
+        let shapes = postfilter_a::shapes::<K>(&a);
+        self.excite_if_speech::<K>(course, 0, excitation);
+        self.synthesise::<K>(&a[0], excitation, 0, samples);
+        self.excite_if_speech::<K>(course, 1, excitation);
+        let PostFilter::A(post_filter) = &mut self.post_filter else {
+            return;
         };
+        let s = window(samples, 0);
+        let x = post_filter.excite::<K>(s, &shapes[0], course.lags[0], speech);
+        let mut areas = [
+            filter::area_of(&self.synthesis_memory),
+            filter::area_of(post_filter.memory()),
+        ];
+        let second = window(&excitation[..], EXCITATION_PAST + SUBFRAME);
+        let [exact, exact_output] = K::synthesise::<2, { SUBFRAME / 4 }>(
+            [&a[1], &shapes[0].denominator],
+            [second, &x],
+            areas.each_mut(),
+        );
+        if !exact_output {
+            filter::synthesise_limited(&shapes[0].denominator, &x, &mut areas[1]);
+        }
+        let y: &mut [i16; SUBFRAME] = filter::window_mut(output, 0);
+        *y = filter::outputs_of(&areas[1]);
+        let first = post_filter.finish::<K>(s, y);
+        if exact {
+            let y = filter::outputs_of(&areas[0]);
+            self.put_synthesis(&y, 1, samples);
+        } else {
+            self.synthesise::<K>(&a[1], excitation, 1, samples);
+        }
+        let PostFilter::A(post_filter) = &mut self.post_filter else {
+            return;
+        };
+        let s = window(samples, SUBFRAME);
+        let x = post_filter.excite::<K>(s, &shapes[1], course.lags[1], speech);
+        let denominator = &shapes[1].denominator;
+        let y: &mut [i16; SUBFRAME] = filter::window_mut(output, SUBFRAME);
+        *y = filter::synthesise_only::<K>(denominator, &x, post_filter.memory());
+        let second = post_filter.finish::<K>(s, y);
+        post_filter.level([first, second], &mut self.post_process, output);
+        self.voicing = 0;
+    }
+
+    /// Post-filter of the base codec.
+    #[inline(always)]
+    fn finish_base<K: Kernels>(
+        &mut self,
+        course: &Course,
+        speech: bool,
+        samples: &[i16; FRAME + ORDER],
+        output: &mut [i16; FRAME],
+    ) {
+        let PostFilter::Base(post_filter) = &mut self.post_filter else {
+            return;
+        };
+        self.voicing = 0;
+        for subframe in 0..2 {
+            let s = window(samples, SUBFRAME * subframe);
+            let a = &course.a[subframe];
+            let (y, voiced) = post_filter.filter::<K>(s, a, course.lags[0], speech);
+            output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
+            if voiced != 0 {
+                self.voicing = voiced;
+            }
+        }
         self.post_process.post_process(output);
     }
 
     /// Remembers the excitation of a frame, and its energy if anything was received.
     #[inline(always)]
-    fn keep(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
+    fn keep<K: Kernels>(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
         if received {
-            let sum = energy(0, &excitation[EXCITATION_PAST..]);
+            let part = |at: usize| K::energy(window(excitation, EXCITATION_PAST + at));
+            let sum = clamp_32(2 * (part(0) + part(SUBFRAME)));
             let norm = norm_l(sum);
             self.noise.energy = Energy {
                 value: round(l_shl(sum, norm)),
@@ -192,12 +282,7 @@ impl Decoder {
     fn spectrum(&mut self, parameters: Option<&Parameters>) -> Lsp {
         match parameters {
             Some(p) => {
-                let indices = Indices {
-                    mode: usize::from(p.predictor_first >> 7 & 1),
-                    first: usize::from(p.predictor_first & 127),
-                    lower: usize::from(p.second >> 5 & 31),
-                    upper: usize::from(p.second & 31),
-                };
+                let indices = indices_of(p);
                 self.lsf_previous = lsp::reconstruct(&indices, &mut self.lsf_memory);
                 self.mode_previous = indices.mode;
             }
@@ -206,34 +291,37 @@ impl Decoder {
         lsp::lsf_to_lsp(&self.lsf_previous)
     }
 
+    /// The same with the elementary vector of a received frame, which is spread already.
+    #[cfg(any(test, target_arch = "x86_64"))]
     #[inline(always)]
-    fn decode_speech<K: Kernels>(
-        &mut self,
-        parameters: Option<&Parameters>,
-        excitation: &mut [i16; EXCITATION],
-    ) -> Synthesis {
-        let lsp = self.begin_speech(parameters);
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
-        self.lsp_old = lsp;
-        let mut samples = self.history();
-        let mut lags = [0; 2];
-        for (subframe, a) in a.iter().enumerate() {
-            self.excite::<K>(parameters, subframe, &mut lags, excitation);
-            self.synthesise::<K>(a, excitation, subframe, &mut samples);
+    fn spectrum_of_vector(&mut self, mode: Option<usize>, u: &Lsp) -> Lsp {
+        match mode {
+            Some(mode) => {
+                self.lsf_previous = lsp::place(u, mode, &mut self.lsf_memory);
+                self.mode_previous = mode;
+            }
+            None => lsp::repeat(&self.lsf_previous, self.mode_previous, &mut self.lsf_memory),
         }
-        Synthesis { samples, a, lags }
+        lsp::lsf_to_lsp(&self.lsf_previous)
     }
 
-    /// What comes before the subframes of speech; returns its LSP.
+    /// What comes before the subframes of speech.
     #[inline(always)]
-    fn begin_speech(&mut self, parameters: Option<&Parameters>) -> Lsp {
+    fn begin_speech<K: Kernels>(&mut self, parameters: Option<Parameters>) -> Course {
         self.noise.seed = cng::SEED;
-        self.spectrum(parameters)
+        let lsp = self.spectrum(parameters.as_ref());
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
+        self.lsp_old = lsp;
+        Course {
+            speech: Some(parameters),
+            a,
+            lags: [0; 2],
+        }
     }
 
-    /// Excitation of a subframe of speech.
+    /// Adaptive vector of a subframe of speech, in place.
     #[inline(always)]
-    fn excite<K: Kernels>(
+    fn predict<K: Kernels>(
         &mut self,
         parameters: Option<&Parameters>,
         subframe: usize,
@@ -262,9 +350,6 @@ impl Decoder {
         lags[subframe] = lag.whole;
         let start = EXCITATION_PAST + SUBFRAME * subframe;
         pitch::predict::<K>(excitation, start, lag);
-        let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
-        let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
-        mix(&mut excitation[start..start + SUBFRAME], &code, gains);
     }
 
     /// Code vector of a subframe, received or drawn.
@@ -284,10 +369,10 @@ impl Decoder {
 
     /// Gains for the excitation of a subframe; a lost one repeats them, attenuated.
     #[inline(always)]
-    fn decode_gains(&mut self, index: Option<u16>, code: &[i16; SUBFRAME]) -> Gains {
+    fn decode_gains<K: Kernels>(&mut self, index: Option<u16>, code: &[i16; SUBFRAME]) -> Gains {
         let used = match index {
             Some(index) => {
-                self.gains = gains::decode(index, code, &mut self.gain_predictor);
+                self.gains = gains::decode::<K>(index, code, &mut self.gain_predictor);
                 self.gains
             }
             None => {
@@ -341,9 +426,20 @@ impl Decoder {
                 &self.synthesis_memory,
             );
         }
+        self.put_synthesis(&y, subframe, samples);
+    }
+
+    /// Puts a subframe behind the samples that there are.
+    #[inline(always)]
+    fn put_synthesis(
+        &mut self,
+        y: &[i16; SUBFRAME],
+        subframe: usize,
+        samples: &mut [i16; FRAME + ORDER],
+    ) {
         self.synthesis_memory
             .copy_from_slice(&y[SUBFRAME - ORDER..]);
-        samples[ORDER + SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
+        samples[ORDER + SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(y);
     }
 
     #[inline(always)]
@@ -351,7 +447,7 @@ impl Decoder {
         &mut self,
         sid: Option<&SidParameters>,
         excitation: &mut [i16; EXCITATION],
-    ) -> Synthesis {
+    ) -> Course {
         let noise = &mut self.noise;
         match sid {
             Some(sid) => {
@@ -367,15 +463,11 @@ impl Decoder {
         noise.gain = cng::smooth(noise.gain, noise.sid_gain, noise.after_speech);
         cng::excite(excitation, noise.gain, &mut noise.seed, None);
         let lsp = noise.lsp;
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
-        let mut samples = self.history();
-        for (subframe, a) in a.iter().enumerate() {
-            self.synthesise::<K>(a, excitation, subframe, &mut samples);
-        }
         self.sharpening = SHARPENING_MIN;
-        Synthesis {
-            samples,
+        Course {
+            speech: None,
             a,
             lags: [self.lag_previous; 2],
         }
