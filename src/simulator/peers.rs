@@ -255,7 +255,7 @@ impl SipPhone {
         let request = OutgoingRequest {
             method: Method::Register,
             target: sip_uri(None, &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: address.clone(),
             to: address,
             contact_user: q.is_none().then(|| self.settings.user.clone()),
@@ -285,7 +285,7 @@ impl SipPhone {
         let body = describe(audio.local, 1, &self.settings.laws, offered_events());
         let invite = OutgoingInvite {
             target: sip_uri(Some(number), &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: self.address_of(&self.settings.user),
             to: self.address_of(number),
             contact_user: self.settings.user.clone(),
@@ -573,10 +573,12 @@ impl SipPhone {
                         let (from, to) = (flow.local, flow.remote);
                         sent.push(Packet { traffic: Traffic::Signalling, form: Form::Datagram, from, to, bytes });
                     }
-                    crate::sip::Send::OpenStream { connection, remote } => {
+                    crate::sip::Send::OpenStream { connection, remote, .. } => {
                         sent.push(self.links.open(connection, remote));
                     }
                     crate::sip::Send::Stream { connection, bytes } => sent.extend(self.links.write(connection, bytes)),
+                    // A phone knows its gateway by address.
+                    crate::sip::Send::Resolve { .. } => {}
                     crate::sip::Send::CloseStream { connection } => sent.extend(self.links.close(connection)),
                 }
             }

@@ -71,6 +71,7 @@ impl Player {
             media: scenario.media,
             crystals: scenario.crystals.clone(),
             records,
+            zone: BTreeMap::new(),
         });
         let mut users = BTreeMap::new();
         for (actor, settings) in accounts {
@@ -413,7 +414,7 @@ fn user(config: &Config, actor: &Actor, index: usize) -> Result<Option<PhoneSett
         }
         Actor::Peer(name) => {
             let trunk = config.trunks.iter().find(|trunk| trunk.name == *name);
-            let address = trunk.and_then(|trunk| trunk.to).map(|(_, address)| address);
+            let address = trunk.and_then(|trunk| trunk.to.first()).and_then(|uri| uri.address());
             (name, address.unwrap_or(SocketAddr::new(ip(2), 5_060)), None)
         }
     };
