@@ -338,6 +338,10 @@ impl Gateway {
     ) -> Result<(), Release> {
         let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
         if let Some(fork) = call.fork.as_deref_mut() {
+            // Before anything is sent; the branch itself is made when there is a session.
+            if fork.branches.made() >= limits::BRANCHES_PER_CALL {
+                return Err(Release::here(Cause::CONGESTION));
+            }
             fork.tried.push(target.uri.clone());
         }
         // What the caller likes best first, so that nothing has to be transcoded.

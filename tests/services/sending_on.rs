@@ -134,7 +134,8 @@ fn a_call_is_redirected_five_times_and_not_six() {
     office.run(500);
     office.call(caller, "501");
     office.run(1_000);
-    assert_eq!((office.rings(last), office.releases(caller).len()), (1, 2));
+    let refused = office.releases(caller).last().and_then(|(status, _)| *status);
+    assert!(office.rings(last) == 1 && refused.is_some_and(|status| status >= 400), "{refused:?}");
     assert_eq!(office.close().len(), 2);
 }
 
