@@ -60,7 +60,7 @@ pub struct Habits {
     pub answers_after: Option<Duration>,
     /// Refuses every call with this status.
     pub rejects_with: Option<u16>,
-    /// Sends every call on to this number of the gateway (302).
+    /// Sends every call on to these numbers of the gateway, with spaces between them (302).
     pub redirects_to: Option<&'static str>,
     /// Has media for the caller while it rings (183).
     pub announces: bool,
@@ -673,9 +673,10 @@ impl SipPhone {
             self.endpoint.reject(now, session, status, Vec::new(), actions);
             return;
         }
-        if let Some(number) = habits.redirects_to {
-            let contact = format!("<{}>", sip_uri(Some(number), &self.settings.domain));
-            let headers = vec![Header::new(HeaderName::Contact, contact)];
+        if let Some(numbers) = habits.redirects_to {
+            let contact = |number| format!("<{}>", sip_uri(Some(number), &self.settings.domain));
+            let headers = numbers.split(' ').map(|number| Header::new(HeaderName::Contact, contact(number)));
+            let headers = headers.collect();
             self.endpoint.reject(now, session, 302, headers, actions);
             return;
         }
