@@ -99,7 +99,10 @@ fn addresses_and_ports() {
     check("[rtp]\naddress = \"0.0.0.0\"\n", &["3:11 C0011"]);
     check("[trunk.a]\nto = \"sip:127.0.0.3:70000\"\n", &["3:21 C0012"]);
     check("[trunk.a]\nto = \"sip:carrier.example.com\"\n", &[]);
-    check("[trunk.a]\nto = [\"sip:a.example\", \"sips:[2001:db8::1]:5071\", \"sip:b.example;transport=tls\"]\n", &[]);
+    check("[trunk.a]\nto = [\"sip:a.example\", \"sip:10.0.0.1\", \"sip:b.example:5070\"]\n", &[]);
+    check("[trunk.a]\nto = \"sip:a.example;transport=tcp\"\n", &["3:6 C0107"]);
+    check("[trunk.a]\nto = [\"sip:a.example\", \"sips:b.example\"]\n", &["3:24 C0107"]);
+    check("[trunk.a]\nto = \"sip:[2001:db8::1]:5071\"\n", &["3:6 C0107"]);
     check("[trunk.a]\nto = \"sip:carrier_.example.9\"\n", &["3:11 C0011"]);
     check("[trunk.a]\nto = [\"sip:a.example\", \"sip:0.0.0.0\"]\n", &["3:24 C0011"]);
     check("[trunk.a]\nto = \"sip:a.example;transport=sctp\"\n", &["3:21 C0011"]);

@@ -37,7 +37,8 @@ fn without_plan(
     let dns = tls::dns(all.single("dns"), lowering);
     let rtp = rtp(all.single("rtp"), sip.as_ref(), whole, lowering);
     let phones = each(all, "phone", lowering, |name, section, l| phone(name, section, extensions, l));
-    let trunks = each(all, "trunk", lowering, trunk);
+    let listen = sip.as_ref().map(|sip| sip.listen.clone());
+    let trunks = each(all, "trunk", lowering, |name, section, l| trunk(name, section, listen.as_deref(), l));
     let cards = each(all, "card", lowering, card);
     let mut ports = Ports::new();
     let card_names: Vec<String> = all.named("card").into_iter().map(|(name, _)| name).collect();
@@ -355,10 +356,15 @@ pub(super) fn choice<T: Copy>(
     None
 }
 
-fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Trunk> {
+fn trunk(
+    name: String,
+    mut section: Section<'_>,
+    listen: Option<&[Listener]>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Trunk> {
     let to = section.get("to").map(|value| {
         let texts = lowering.texts(value)?;
-        let uris: Vec<_> = texts.iter().map(|text| values::sip_uri(text, lowering)).collect();
+        let uris: Vec<_> = texts.iter().map(|text| tls::reachable(text, listen, lowering)).collect();
         uris.into_iter().collect::<Option<Vec<_>>>()
     });
     let from = section.get("from").map(|value| {

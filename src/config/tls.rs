@@ -1,9 +1,9 @@
 //! Certificates of `[sip]`, and the tables `[tls]` and `[dns]`.
 
 use super::findings::Finding;
-use super::section::{Lowering, Section, Value};
+use super::section::{Lowering, Section, Text, Value};
 use super::{ClientCertificate, Dns, Listener, Password, Tls, tables, values};
-use crate::sip::Transport;
+use crate::sip::{Host, Transport, Uri};
 
 /// Who we are and whom we believe. `sip` is asked for `certificate` and `key`.
 pub(super) fn tls(
@@ -46,6 +46,33 @@ pub(super) fn tls(
         None => None,
     };
     Some(Tls { identity, authorities, client_certificate: client_certificate? })
+}
+
+/// A SIP address of a peer that some listener can reach: answers and requests of the peer come back to the
+/// listener of the same transport and family.
+pub(super) fn reachable(text: &Text, listen: Option<&[Listener]>, lowering: &mut Lowering<'_>) -> Option<Uri> {
+    let uri = values::sip_uri(text, lowering)?;
+    let transport = uri.transport().or_else(|| {
+        // RFC 3263 4.1: UDP is meant unless DNS may choose.
+        let sip = uri.as_sip()?;
+        (sip.port.is_some() || matches!(sip.host, Host::Ip(_))).then_some(Transport::Udp)
+    });
+    let family = uri.address().map(|address| address.is_ipv4());
+    let fits = |l: &Listener| {
+        transport.is_none_or(|t| t == l.transport) && family.is_none_or(|is_ipv4| is_ipv4 == l.address.is_ipv4())
+    };
+    if listen.is_some_and(|all| !all.iter().any(fits)) {
+        let word = transport.unwrap_or(Transport::Udp).word();
+        let version = match family {
+            Some(true) => " with IPv4",
+            Some(false) => " with IPv6",
+            None => "",
+        };
+        let finding = Finding::error("C0107", &text.place, format!("no listener of [sip] is {word}{version}"));
+        lowering.push(finding.help(format!("add \"{word}:ADDR:PORT\" to listen, or write another transport")));
+        return None;
+    }
+    Some(uri)
 }
 
 /// The text of a PEM file with a section of this kind in it.

@@ -203,7 +203,6 @@ impl Endpoint {
             request.uri = original.unwrap_or_else(|| client.addressed.clone());
             self.follow_contact(&mut request, &attempt.flow);
         }
-        let bare = request.clone();
         self.finish_request(&mut request, &attempt.flow);
         let mut bytes = request.to_bytes();
         let mut attempt = attempt;
@@ -211,7 +210,7 @@ impl Endpoint {
             && let Some(larger) = self.enlarged(now, id, &attempt)
         {
             attempt = larger;
-            request = bare;
+            take_off(&mut request);
             self.finish_request(&mut request, &attempt.flow);
             bytes = request.to_bytes();
         }

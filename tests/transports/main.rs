@@ -198,7 +198,10 @@ struct Peer(UdpSocket);
 
 impl Peer {
     fn new() -> Peer {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        Peer::on(UdpSocket::bind("127.0.0.1:0").expect("a port"))
+    }
+
+    fn on(socket: UdpSocket) -> Peer {
         socket.set_read_timeout(Some(PATIENCE)).expect("a time");
         Peer(socket)
     }
@@ -215,16 +218,19 @@ impl Peer {
 
     /// Calls `number` at a gateway; the first final response.
     fn call(&self, number: &str, gateway: u16) -> String {
-        let port = self.port();
-        let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9000 RTP/AVP 0\r\n";
+        let own = self.0.local_addr().expect("bound");
+        let (ip, version) = (own.ip(), if own.is_ipv4() { "IP4" } else { "IP6" });
+        let sdp = format!(
+            "v=0\r\no=- 1 1 IN {version} {ip}\r\ns=-\r\nc=IN {version} {ip}\r\nt=0 0\r\nm=audio 9000 RTP/AVP 0\r\n"
+        );
         let text = format!(
-            "INVITE sip:{number}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKcall{number}\r\n\
+            "INVITE sip:{number}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKcall{number}\r\n\
              From: <sip:caller@h>;tag=1\r\nTo: <sip:{number}@h>\r\nCall-ID: call{number}\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:caller@127.0.0.1:{port}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
+             Contact: <sip:caller@{own}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{sdp}",
             sdp.len()
         );
-        self.0.send_to(text.as_bytes(), ("127.0.0.1", gateway)).expect("sent");
+        self.0.send_to(text.as_bytes(), (ip, gateway)).expect("sent");
         loop {
             let (response, _) = self.receive();
             if !response.starts_with("SIP/2.0 1") {
@@ -305,4 +311,27 @@ fn a_call_goes_by_tls_to_a_server_that_proves_its_domain_and_to_no_other() {
         let response = Peer::new().call("600", udp);
         assert!(response.starts_with(status), "{domain}: {response}");
     }
+}
+
+#[test]
+fn a_caller_with_ipv6_gets_ipv6_in_contact_and_sdp_and_one_with_ipv4_gets_ipv4() {
+    let Ok(socket) = UdpSocket::bind("[::1]:0") else {
+        println!("this machine has no IPv6: nothing is tested");
+        return;
+    };
+    let udp = free_port();
+    let config = format!(
+        "[sip]\nlisten = [\"udp:0.0.0.0:{udp}\", \"udp:[::]:{udp}\"]\n[rtp]\naddress = [\"127.0.0.1\", \"::1\"]\n\
+         ports = \"21000-21999\"\n[trunk.loopback]\nfrom = [\"127.0.0.0/8\", \"::1\"]\n[[route]]\nname = \"echo\"\n\
+         match = \"60X\"\nfrom = \"trunk/loopback\"\nto = \"service/echo\"\n"
+    );
+    let _gateway = Gateway::start(tempfile::tempdir().expect("a directory"), &config);
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let check = |response: &str, contact: &str, media: &str| {
+        assert!(response.starts_with("SIP/2.0 200 "), "{response}");
+        assert!(response.contains(&format!("@{contact}:{udp}>")), "{response}");
+        assert!(response.contains(media), "{response}");
+    };
+    check(&Peer::on(socket).call("600", udp), "[::1]", "c=IN IP6 ::1\r\n");
+    check(&Peer::new().call("601", udp), "127.0.0.1", "c=IN IP4 127.0.0.1\r\n");
 }
