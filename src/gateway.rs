@@ -41,7 +41,9 @@ use crate::ids::Slab;
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
-use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, Method, RequestId, SessionId};
+use crate::sip::{
+    self, Actions, ConnectionId, Endpoint, Flow, Method, Question, Records, RequestId, SessionId, Transport,
+};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -57,7 +59,7 @@ pub use crate::ids::{CardId, PortId, WorkerId};
 pub enum Input<'a> {
     /// A UDP datagram; `flow.local` is the address it was sent to.
     Datagram { flow: Flow, bytes: &'a [u8] },
-    /// Bytes of a TCP connection, either side opened.
+    /// Bytes of a connection, TCP or TLS, either side opened.
     StreamBytes { flow: Flow, bytes: &'a [u8] },
     /// A connection that we asked for is open.
     StreamOpened { connection: ConnectionId, flow: Flow },
@@ -65,6 +67,8 @@ pub enum Input<'a> {
     StreamClosed { connection: ConnectionId },
     /// A datagram could not be sent (ICMP, no route).
     Unreachable { flow: Flow },
+    /// The resolver answered an [`Output::Resolve`].
+    Resolved { question: Question, records: Records },
     /// Something happened on a line.
     Line(CardId, LineEvent),
     /// A media worker says something.
@@ -86,8 +90,11 @@ pub enum Output {
     Datagram { flow: Flow, bytes: Vec<u8> },
     /// Write to an open connection.
     StreamBytes { connection: ConnectionId, bytes: Vec<u8> },
-    /// Open a TCP connection and call it `connection`.
-    OpenStream { connection: ConnectionId, remote: SocketAddr },
+    /// Open a connection, TCP or TLS, and call it `connection`. With TLS the certificate must be for `domain`,
+    /// or else for the address.
+    OpenStream { connection: ConnectionId, transport: Transport, remote: SocketAddr, domain: Option<String> },
+    /// Ask the resolver; [`Input::Resolved`] is owed, with nothing in it when it does not know.
+    Resolve { question: Question },
     /// Close a connection.
     CloseStream { connection: ConnectionId },
     /// Command a port.
@@ -233,6 +240,9 @@ impl Gateway {
                 self.endpoint.handle_stream_closed(now, connection, &mut step.sip);
             }
             Input::Unreachable { flow } => self.endpoint.handle_unreachable(now, flow, &mut step.sip),
+            Input::Resolved { question, records } => {
+                self.endpoint.handle_resolved(now, &question, &records, &mut step.sip);
+            }
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
@@ -304,7 +314,10 @@ impl Gateway {
             step.out.push(match send {
                 sip::Send::Datagram { flow, bytes } => Output::Datagram { flow, bytes },
                 sip::Send::Stream { connection, bytes } => Output::StreamBytes { connection, bytes },
-                sip::Send::OpenStream { connection, remote } => Output::OpenStream { connection, remote },
+                sip::Send::OpenStream { connection, transport, remote, domain } => {
+                    Output::OpenStream { connection, transport, remote, domain }
+                }
+                sip::Send::Resolve { question } => Output::Resolve { question },
                 sip::Send::CloseStream { connection } => Output::CloseStream { connection },
             });
         }

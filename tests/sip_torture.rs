@@ -468,7 +468,7 @@ fn feed(count: usize, seed: u64, transport: Transport) -> usize {
         let mut out = Actions::default();
         match transport {
             Transport::Udp => endpoint.handle_datagram(now, flow(transport), &bytes, &mut out),
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let id = ConnectionId(ConnectionId::ACCEPTED + number as u64 / 7);
                 let connection = Some(id);
                 let piece = 1 + rng.below(700) as usize;

@@ -68,6 +68,11 @@ enum Command {
         #[command(flatten)]
         control: ControlArgs,
     },
+    /// Let the running gateway read its certificates again
+    Reload {
+        #[command(flatten)]
+        control: ControlArgs,
+    },
     /// Let the running gateway take no new calls
     Drain {
         #[command(flatten)]
@@ -277,6 +282,7 @@ pub fn main() -> ExitCode {
         Command::Phones(args) => gateway::phones(&args),
         Command::Call { from, to, json, control } => gateway::call(&from, &to, json, &control),
         Command::Hangup { call, control } => gateway::hangup(call, &control),
+        Command::Reload { control } => gateway::reload(&control),
         Command::Drain { control } => gateway::drain(&control),
         Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),
         Command::Codec { command } => codec::run(&command).map(|()| String::new()),

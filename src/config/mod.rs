@@ -7,6 +7,7 @@ mod routes;
 mod section;
 mod services;
 mod tables;
+mod tls;
 mod values;
 
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
@@ -22,6 +23,10 @@ use tipring_hal::PortIndex;
 pub struct Config {
     /// `[sip]`
     pub sip: Sip,
+    /// `[sip]` certificate and key, and `[tls]`.
+    pub tls: Tls,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[rtp]`
     pub rtp: Rtp,
     /// `[phone.NAME]`, in the order of names.
@@ -123,7 +128,7 @@ impl Default for Dialling {
 /// Transport of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// UDP or TCP.
+    /// UDP, TCP or TLS.
     pub transport: crate::sip::Transport,
     /// Where to listen.
     pub address: SocketAddr,
@@ -144,17 +149,58 @@ pub struct Sip {
     pub t4: Duration,
 }
 
+/// TLS: who we are, and whom we believe. Texts in PEM; nothing here has been verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// `certificate` and `key` of `[sip]`: our certificate with its chain, and its private key.
+    pub identity: Option<(String, Password)>,
+    /// `authorities` of `[tls]`: who signs the certificates of peers; `None`: those that the system trusts.
+    pub authorities: Option<String>,
+    /// `client-certificate` of `[tls]`
+    pub client_certificate: ClientCertificate,
+}
+
+/// What is asked of a peer that connects by TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A certificate, if it has one; a wrong one is refused.
+    Optional,
+    /// A certificate.
+    Required,
+}
+
+/// `[dns]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// `servers`: whom to ask; empty: whom the system asks.
+    pub servers: Vec<SocketAddr>,
+}
+
 /// `[rtp]`
 #[derive(Clone, Debug)]
 pub struct Rtp {
     /// Our address in SDP.
     pub address: IpAddr,
+    /// Our address of the other family, for peers that have only that one.
+    pub other: Option<IpAddr>,
     /// First port, even.
     pub first_port: u16,
     /// Last port, included.
     pub last_port: u16,
     /// `jitter-min`, `jitter-max`.
     pub jitter: (Duration, Duration),
+}
+
+impl Rtp {
+    /// Our address in SDP for a peer with IPv4 or IPv6.
+    pub fn address_for(&self, is_ipv4: bool) -> IpAddr {
+        self.other
+            .filter(|other| self.address.is_ipv4() != is_ipv4 && other.is_ipv4() == is_ipv4)
+            .unwrap_or(self.address)
+    }
 }
 
 /// A digest algorithm (RFC 8760).
@@ -290,8 +336,9 @@ pub enum Hunt {
 pub struct Trunk {
     /// NAME
     pub name: String,
-    /// `to = "sip:host:port"`: where calls to it go; `None` when it only sends calls.
-    pub to: Option<(crate::sip::Transport, SocketAddr)>,
+    /// `to = "sip:host:port"`: where calls to it go, located by RFC 3263 and tried in order; empty when it
+    /// only sends calls.
+    pub to: Vec<crate::sip::Uri>,
     /// `from`: addresses that are trusted as this peer, without challenge.
     pub from: Vec<Prefix>,
     /// `codecs`: what is offered to and accepted from it, best first; not empty.

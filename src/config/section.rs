@@ -265,8 +265,7 @@ impl Lowering<'_> {
             self.wrong_type(value, "a list of tables");
             return None;
         };
-        let tables: Vec<_> =
-            items.iter().map(|item| self.table(Value { item, ..value }, title.to_owned())).collect();
+        let tables: Vec<_> = items.iter().map(|item| self.table(Value { item, ..value }, title.to_owned())).collect();
         tables.into_iter().collect()
     }
 

@@ -5,10 +5,10 @@ use super::findings::{Finding, Place};
 use super::load::Tables;
 use super::section::{Lowering, Section, Text, Value};
 use super::services;
-use super::values;
 use super::{
-    Card, Config, Dialling, DigestAlgorithm, Driver, Listener, Log, LogFormat, Password, Phone, Rtp, Sip, Trunk,
+    Card, Config, Dialling, DigestAlgorithm, Driver, Listener, Log, LogFormat, Password, Phone, Rtp, Sip, Tls, Trunk,
 };
+use super::{tls, values};
 use crate::dialplan::{Plan, Target, TargetKind};
 use crate::limits::CALLS_MAX;
 use crate::sdp::Codec;
@@ -33,7 +33,8 @@ fn without_plan(
     lowering: &mut Lowering<'_>,
 ) -> Option<Config> {
     // Each table is read before the first `?`, so that all findings are there.
-    let sip = sip(all.single("sip"), whole, lowering);
+    let (sip, tls) = sip(all.single("sip"), all.single("tls"), whole, lowering).unzip();
+    let dns = tls::dns(all.single("dns"), lowering);
     let rtp = rtp(all.single("rtp"), sip.as_ref(), whole, lowering);
     let phones = each(all, "phone", lowering, |name, section, l| phone(name, section, extensions, l));
     let trunks = each(all, "trunk", lowering, trunk);
@@ -59,6 +60,8 @@ fn without_plan(
     }
     Some(Config {
         sip: sip?,
+        tls: tls?,
+        dns: dns?,
         rtp: rtp?,
         phones: phones?,
         trunks: trunks?,
@@ -88,7 +91,12 @@ fn each<T>(
     lowered.into_iter().collect()
 }
 
-fn sip(section: Option<Section<'_>>, whole: &Place, lowering: &mut Lowering<'_>) -> Option<Sip> {
+fn sip(
+    section: Option<Section<'_>>,
+    tls: Option<Section<'_>>,
+    whole: &Place,
+    lowering: &mut Lowering<'_>,
+) -> Option<(Sip, Tls)> {
     let Some(mut section) = section else {
         let finding = Finding::error("C0005", whole, "there is no table [sip]");
         lowering.push(finding.help("write [sip] with listen = [\"udp:192.0.2.1:5060\"], your own address"));
@@ -104,14 +112,14 @@ fn sip(section: Option<Section<'_>>, whole: &Place, lowering: &mut Lowering<'_>)
     let t1 = timer("t1", Duration::from_millis(500), lowering);
     let t2 = timer("t2", Duration::from_secs(4), lowering);
     let t4 = timer("t4", Duration::from_secs(5), lowering);
-    section.later(&["certificate", "key"]);
+    let tls = tls::tls(&mut section, tls, listen.as_deref(), lowering);
     section.finish(lowering);
-    let listen = listen?;
+    let (listen, tls) = (listen?, tls?);
     let domain = match domain {
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
-    Some(Sip { listen, domain, t1: t1?, t2: t2?, t4: t4? })
+    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4? }, tls))
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -136,10 +144,12 @@ fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listen
 fn rtp(section: Option<Section<'_>>, sip: Option<&Sip>, whole: &Place, lowering: &mut Lowering<'_>) -> Option<Rtp> {
     let empty = toml::de::DeTable::new();
     let mut section = section.unwrap_or_else(|| Section::new("[rtp]".to_owned(), whole.clone(), &empty));
-    let listening = sip.and_then(|sip| sip.listen.first()).map(|l| l.address.ip()).filter(|ip| !ip.is_unspecified());
-    let address = match (section.get("address"), listening) {
-        (Some(value), _) => values::unicast(value, lowering),
-        (None, Some(listening)) => Some(listening),
+    let mut listening = sip.into_iter().flat_map(|sip| &sip.listen).map(|l| l.address.ip());
+    let address = match (section.get("address"), listening.next().filter(|ip| !ip.is_unspecified())) {
+        (Some(value), _) => values::unicasts(value, lowering),
+        (None, Some(first)) => {
+            Some((first, listening.find(|ip| ip.is_ipv4() != first.is_ipv4() && !ip.is_unspecified())))
+        }
         (None, None) if sip.is_none() => None,
         (None, None) => {
             let message = "peers must be told an address for RTP, and [sip] listens on all";
@@ -165,7 +175,8 @@ fn rtp(section: Option<Section<'_>>, sip: Option<&Sip>, whole: &Place, lowering:
         lowering.push(Finding::error("C0014", &place, "jitter-min is greater than jitter-max"));
     }
     let (first_port, last_port) = ports?;
-    Some(Rtp { address: address?, first_port, last_port, jitter: (jitter_min, jitter_max) })
+    let (address, other) = address?;
+    Some(Rtp { address, other, first_port, last_port, jitter: (jitter_min, jitter_max) })
 }
 
 fn phone(
@@ -345,7 +356,11 @@ pub(super) fn choice<T: Copy>(
 }
 
 fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Trunk> {
-    let to = section.get("to").map(|value| values::sip_uri(value, lowering));
+    let to = section.get("to").map(|value| {
+        let texts = lowering.texts(value)?;
+        let uris: Vec<_> = texts.iter().map(|text| values::sip_uri(text, lowering)).collect();
+        uris.into_iter().collect::<Option<Vec<_>>>()
+    });
     let from = section.get("from").map(|value| {
         let texts = lowering.texts(value)?;
         let prefixes: Vec<_> = texts.iter().map(|text| values::prefix(text, lowering)).collect();
@@ -367,8 +382,8 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
     }
     section.finish(lowering);
     let to = match to {
-        Some(to) => Some(to?),
-        None => None,
+        Some(to) => to?,
+        None => Vec::new(),
     };
     let from = match from {
         Some(from) => from?,

@@ -190,7 +190,7 @@ impl Gateway {
             return refuse(self, step, Cause::CONGESTION);
         }
         let offer = request.typed_body().filter(|body| body.is("application/sdp")).map(|body| body.bytes);
-        let prepared = match self.prepare_stream(&codecs) {
+        let prepared = match self.prepare_stream(flow.remote.is_ipv4(), &codecs) {
             Ok(prepared) => prepared,
             Err(cause) => return refuse(self, step, cause),
         };

@@ -353,7 +353,8 @@ impl Gateway {
         let mut headers = super::forwarding::history_headers(call, &self.config.sip.domain, &target.uri);
         // RFC 3892 2.1: the one who is called learns who sent the call there.
         headers.extend(call.referred_by.as_ref().map(|by| Header::new(HeaderName::ReferredBy, by)));
-        let Prepared { stream, ours } = self.prepare_stream(&codecs).map_err(Release::here)?;
+        let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
+        let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
         if leg.settle(None).is_err() {
@@ -367,7 +368,7 @@ impl Gateway {
         let invite = OutgoingInvite {
             to: NameAddr::new(target.uri.clone()),
             target: target.uri,
-            flow: target.flow,
+            next_hop: target.next_hop,
             from,
             contact_user: user,
             body: leg.sent.clone().map(Body::sdp),

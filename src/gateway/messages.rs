@@ -179,7 +179,7 @@ impl Gateway {
             let request = OutgoingRequest {
                 method: Method::Message,
                 target,
-                flow,
+                next_hop: flow.into(),
                 from: message.from.clone(),
                 to: message.to.clone(),
                 contact_user: None,

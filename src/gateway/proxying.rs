@@ -6,6 +6,7 @@
 
 use super::access::{Caller, number_of};
 use super::{Gateway, Step};
+use crate::call::fork::SipTarget;
 use crate::config::{Carriage, Config, Domain};
 use crate::dialplan::{TargetKind, Verdict};
 use crate::sip::proxy::ProxyTarget;
@@ -90,7 +91,10 @@ impl Gateway {
             Carriage::Proxy => Way::Proxy(
                 levels
                     .into_iter()
-                    .map(|level| level.into_iter().map(|t| ProxyTarget { uri: t.uri, flow: t.flow }).collect())
+                    .map(|level| {
+                        let target = |t: SipTarget| Some(ProxyTarget { flow: t.next_hop.flow()?, uri: t.uri });
+                        level.into_iter().filter_map(target).collect()
+                    })
                     .collect(),
             ),
             _ => {

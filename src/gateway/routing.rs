@@ -6,7 +6,7 @@ use crate::call::CallId;
 use crate::call::fork::{Candidate, GoesOn, SipTarget, Step as ForkStep};
 use crate::config::Forward;
 use crate::dialplan::{Decision, Refusal, Rung, Target, TargetKind, Verdict, is_inside};
-use crate::sip::{Flow, Transport, Uri};
+use crate::sip::{NextHop, Transport};
 use crate::time::Instant;
 use crate::trunk::{Cause, Release};
 use std::net::SocketAddr;
@@ -104,7 +104,7 @@ impl Gateway {
     pub(super) fn phone_contacts(&self, now: Instant, name: &str) -> Vec<Vec<SipTarget>> {
         let mut levels: Vec<(u16, Vec<SipTarget>)> = Vec::new();
         for contact in self.access.contacts(now, name) {
-            let target = SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() };
+            let target = SipTarget { uri: contact.uri.clone(), next_hop: contact.flow.into(), codecs: CODECS.to_vec() };
             match levels.last_mut() {
                 Some((q, level)) if *q == contact.q => level.push(target),
                 _ => levels.push((contact.q, vec![target])),
@@ -113,19 +113,7 @@ impl Gateway {
         levels.into_iter().map(|(_, level)| level).collect()
     }
 
-    pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
-        let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
-        let (trunk, (transport, remote)) =
-            trunk.and_then(|trunk| Some((trunk, trunk.to?))).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-        let local = self.listener(transport, remote)?;
-        Ok(SipTarget {
-            uri: Uri::at(Some(number), transport, remote),
-            flow: Flow { transport, local, remote, connection: None },
-            codecs: trunk.codecs.clone(),
-        })
-    }
-
-    /// Our address for talking to `remote`.
+    /// Our address for talking to `remote`, for a request that is passed on and not located.
     pub(super) fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
         self.config
             .sip
@@ -140,6 +128,17 @@ impl Gateway {
                 _ => l.address,
             })
             .ok_or(Release::here(Cause::OUT_OF_ORDER))
+    }
+
+    pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
+        let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
+        let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        let first = trunk.to.first().ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        Ok(SipTarget {
+            uri: first.with_user(number),
+            next_hop: NextHop::Uris(trunk.to.clone()),
+            codecs: trunk.codecs.clone(),
+        })
     }
 }
 

@@ -13,13 +13,15 @@
 use super::cards::{CardLines, Hands};
 use super::control_protocol::{CallRow, PhoneRow, Request, Response};
 use super::control_socket::Asked;
+use super::dns::{Resolved, Resolver};
 use super::media_thread::{MediaCounters, MediaThread};
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
-use super::{Clock, ShellError, rtp_io};
+use super::tls::Tls;
+use super::{Clock, Reload, ShellError, rtp_io};
 use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
-use crate::sip::{ConnectionId, Flow};
+use crate::sip::{ConnectionId, Flow, Question, Records};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -43,6 +45,8 @@ const TICKS_PER_CYCLE: usize = 16;
 const DRAIN_TIME: Duration = Duration::from_secs(4);
 /// How soon to look again while the gateway goes down, and while media commands wait.
 const RETRY: Duration = Duration::from_millis(20);
+/// How long it holds from which address packets to a peer leave: networks change.
+const SOURCE_TTL: Duration = Duration::from_secs(60);
 
 /// Why the loop woke up.
 enum WakeUp {
@@ -60,6 +64,8 @@ enum WakeUp {
     Time,
     /// The process is to end.
     Signal,
+    Resolved(Resolved),
+    Reload,
 }
 
 /// What an output leads to beside itself.
@@ -67,6 +73,7 @@ enum FollowUp {
     Media(WorkerId, MediaEvent),
     Closed(ConnectionId),
     Unreachable(Flow),
+    Resolved(Question, Records),
 }
 
 /// What the loop owns.
@@ -75,6 +82,9 @@ pub(super) struct Parts {
     pub(super) gateway: Gateway,
     pub(super) sockets: SipSockets,
     pub(super) streams: mpsc::Receiver<StreamEvent>,
+    pub(super) resolver: Resolver,
+    pub(super) resolved: mpsc::Receiver<Resolved>,
+    pub(super) reload: Reload,
     pub(super) cards: Vec<CardLines>,
     pub(super) hands: Hands,
     /// By the number of the worker; `None` for a card without sound.
@@ -91,6 +101,7 @@ pub(super) struct Control {
     buffer: Vec<u8>,
     interrupt: Signal,
     terminate: Signal,
+    reload: Signal,
     /// When the process ends at the latest, once it was told to.
     ends_at: Option<Instant>,
     /// A card that failed is reported once.
@@ -114,6 +125,7 @@ impl Control {
             buffer: vec![0; limits::SIP_MESSAGE_BYTES + 1],
             interrupt: signals(SignalKind::interrupt())?,
             terminate: signals(SignalKind::terminate())?,
+            reload: signals(SignalKind::hangup())?,
             ends_at: None,
             reported_over,
             reported_priority: false,
@@ -131,6 +143,10 @@ impl Control {
                 WakeUp::Asked(asked) => self.take_request(now, asked),
                 WakeUp::Signal if self.ends_at.is_some() => return, // told twice: at once
                 WakeUp::Signal => self.begin_to_end(now),
+                WakeUp::Resolved((question, records)) => self.feed(now, Input::Resolved { question, records }),
+                WakeUp::Reload => {
+                    let _ = self.reload(); // told in the log
+                }
                 WakeUp::Lines | WakeUp::Media | WakeUp::Time => {}
             }
             self.look_at_lines(now);
@@ -177,6 +193,8 @@ impl Control {
             () = time => WakeUp::Time,
             _ = self.interrupt.recv() => WakeUp::Signal,
             _ = self.terminate.recv() => WakeUp::Signal,
+            _ = self.reload.recv() => WakeUp::Reload,
+            Some(resolved) = parts.resolved.recv() => WakeUp::Resolved(resolved),
         }
     }
 
@@ -198,6 +216,7 @@ impl Control {
                 Some(FollowUp::Media(worker, event)) => Input::Media(worker, event),
                 Some(FollowUp::Closed(connection)) => Input::StreamClosed { connection },
                 Some(FollowUp::Unreachable(flow)) => Input::Unreachable { flow },
+                Some(FollowUp::Resolved(question, records)) => Input::Resolved { question, records },
                 None => return,
             };
             self.parts.gateway.handle(now, input, &mut self.outbox);
@@ -219,7 +238,15 @@ impl Control {
                         self.follow_ups.push_back(FollowUp::Closed(connection));
                     }
                 }
-                Output::OpenStream { connection, remote } => self.parts.sockets.connect(connection, remote),
+                Output::OpenStream { connection, transport, remote, domain } => {
+                    self.parts.sockets.connect(connection, transport, remote, domain);
+                }
+                Output::Resolve { question: Question::Source(remote) } => {
+                    let addresses = self.parts.sockets.source(remote).into_iter().collect();
+                    let records = Records { addresses, ttl: SOURCE_TTL, ..Records::default() };
+                    self.follow_ups.push_back(FollowUp::Resolved(Question::Source(remote), records));
+                }
+                Output::Resolve { question } => self.parts.resolver.ask(question),
                 Output::CloseStream { connection } => self.parts.sockets.close(connection),
                 Output::Line(port, command) => self.command_line(now, port, command),
                 Output::Media(worker, command) => self.command_media(worker, command),
@@ -286,8 +313,8 @@ impl Control {
 
     fn take_stream_event(&mut self, now: Instant, event: StreamEvent) {
         match event {
-            StreamEvent::Accepted { stream, local, remote } => {
-                if self.parts.sockets.adopt(stream, local, remote).is_none() {
+            StreamEvent::Accepted { transport, stream, local, remote } => {
+                if self.parts.sockets.adopt(transport, stream, local, remote).is_none() {
                     tracing::warn!(%remote, "too many connections; one is refused");
                 }
             }
@@ -346,12 +373,34 @@ impl Control {
                 self.feed(now, Input::Drain);
                 Response::Done
             }
+            Request::Reload => match self.reload() {
+                Ok(()) => Response::Done,
+                Err(error) => Response::Failed(error),
+            },
             Request::Handset { station, action } => {
                 self.parts.hands.act(now, &station, action, answer);
                 return;
             }
         };
         let _ = answer.send(response); // the client may have gone
+    }
+
+    /// Reads the configuration again and takes over the certificates; calls go on, over what they were made
+    /// with.
+    fn reload(&mut self) -> Result<(), String> {
+        let loaded =
+            (self.parts.reload.0)().and_then(|config| Tls::new(&config.tls).map_err(|error| format!("TLS: {error}")));
+        match loaded {
+            Ok(tls) => {
+                self.parts.sockets.exchange_certificates(tls);
+                tracing::info!("certificates reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "nothing is reloaded");
+                Err(error)
+            }
+        }
     }
 
     fn look_at_lines(&mut self, now: Instant) {

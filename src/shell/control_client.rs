@@ -134,6 +134,17 @@ pub fn drain(socket: &Path) -> Result<String, ClientError> {
     }
 }
 
+/// `tipring reload`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn reload(socket: &Path) -> Result<String, ClientError> {
+    match request(socket, &Request::Reload)? {
+        Response::Done => Ok("certificates reloaded; anything else needs a restart".into()),
+        other => Err(unexpected(other)),
+    }
+}
+
 /// `tipring handset STATION ...`; `station` with or without `station/` before it. `listen` returns
 /// when the recording is complete, and says its level and strongest frequency.
 ///

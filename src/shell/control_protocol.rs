@@ -32,6 +32,8 @@ pub enum Request {
     },
     /// No new calls from now on.
     Drain,
+    /// Reads the configuration again and takes over the certificates.
+    Reload,
     /// Moves a simulated telephone.
     Handset {
         /// NAME of `station/NAME`.

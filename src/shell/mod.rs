@@ -5,15 +5,18 @@
 
 pub mod bench;
 mod cards;
+mod certificate;
 mod control;
 pub mod control_client;
 pub mod control_protocol;
 mod control_socket;
+mod dns;
 mod logging;
 mod media_thread;
 mod rtp_io;
 mod sip_sockets;
 mod sound;
+mod tls;
 mod welcome;
 
 pub use logging::start_logging;
@@ -42,10 +45,22 @@ pub struct RunOptions {
     pub config: Config,
     /// Where the configuration comes from, for the start-up text.
     pub source: ConfigSource,
+    /// Reads the configuration again, for SIGHUP and `tipring reload`.
+    pub reload: Reload,
     /// `--sip ADDR:PORT`: listen there (UDP and TCP) instead of where the configuration says.
     pub sip: Option<SocketAddr>,
     /// `--control PATH` or `TIPRING_CONTROL`: the control socket instead of the configured one.
     pub control: Option<PathBuf>,
+}
+
+/// How the configuration is read again; the error is ready to be shown.
+#[derive(Clone)]
+pub struct Reload(pub Arc<dyn Fn() -> Result<Config, String>>);
+
+impl std::fmt::Debug for Reload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reload")
+    }
 }
 
 /// Where a configuration comes from.
@@ -70,6 +85,9 @@ pub enum ShellError {
         /// What to do, or nothing.
         hint: &'static str,
     },
+    /// A certificate or key cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// Another gateway answers on the control socket.
     #[error("{0} is in use by another tipring; use --control PATH for a second one")]
     ControlInUse(PathBuf),
@@ -114,13 +132,15 @@ pub fn run(options: RunOptions) -> Result<(), ShellError> {
 }
 
 async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
-    let RunOptions { mut config, source, sip, control } = options;
+    let RunOptions { mut config, source, reload, sip, control } = options;
     if let Some(address) = sip {
         config.sip.listen = [Transport::Udp, Transport::Tcp].map(|transport| Listener { transport, address }).into();
     }
     let clock = Clock::start();
     let seed = kernel_seed()?;
-    let (sockets, streams) = sip_sockets::SipSockets::open(&config.sip.listen)?;
+    let tls = tls::Tls::new(&config.tls).map_err(|error| ShellError::Tls(error.to_string()))?;
+    let (sockets, streams) = sip_sockets::SipSockets::open(&config.sip.listen, tls)?;
+    let (resolver, resolved) = dns::Resolver::new(&config.dns);
     config.sip.listen = sockets.listening().to_vec();
     let path = control_socket::path(control.as_deref(), config.control_socket.as_deref());
     let (control_socket, requests) = control_socket::ControlSocket::open(path)?;
@@ -136,6 +156,9 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
         gateway,
         sockets,
         streams,
+        resolver,
+        resolved,
+        reload,
         cards: opened.lines,
         hands: opened.hands,
         media,

@@ -60,7 +60,7 @@ pub struct Habits {
     pub answers_after: Option<Duration>,
     /// Refuses every call with this status.
     pub rejects_with: Option<u16>,
-    /// Sends every call on to this number of the gateway (302).
+    /// Sends every call on to these numbers of the gateway, with spaces between them (302).
     pub redirects_to: Option<&'static str>,
     /// Has media for the caller while it rings (183).
     pub announces: bool,
@@ -255,7 +255,7 @@ impl SipPhone {
         let request = OutgoingRequest {
             method: Method::Register,
             target: sip_uri(None, &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: address.clone(),
             to: address,
             contact_user: q.is_none().then(|| self.settings.user.clone()),
@@ -285,7 +285,7 @@ impl SipPhone {
         let body = describe(audio.local, 1, &self.settings.laws, offered_events());
         let invite = OutgoingInvite {
             target: sip_uri(Some(number), &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: self.address_of(&self.settings.user),
             to: self.address_of(number),
             contact_user: self.settings.user.clone(),
@@ -573,10 +573,12 @@ impl SipPhone {
                         let (from, to) = (flow.local, flow.remote);
                         sent.push(Packet { traffic: Traffic::Signalling, form: Form::Datagram, from, to, bytes });
                     }
-                    crate::sip::Send::OpenStream { connection, remote } => {
+                    crate::sip::Send::OpenStream { connection, remote, .. } => {
                         sent.push(self.links.open(connection, remote));
                     }
                     crate::sip::Send::Stream { connection, bytes } => sent.extend(self.links.write(connection, bytes)),
+                    // A phone knows its gateway by address.
+                    crate::sip::Send::Resolve { .. } => {}
                     crate::sip::Send::CloseStream { connection } => sent.extend(self.links.close(connection)),
                 }
             }
@@ -671,9 +673,10 @@ impl SipPhone {
             self.endpoint.reject(now, session, status, Vec::new(), actions);
             return;
         }
-        if let Some(number) = habits.redirects_to {
-            let contact = format!("<{}>", sip_uri(Some(number), &self.settings.domain));
-            let headers = vec![Header::new(HeaderName::Contact, contact)];
+        if let Some(numbers) = habits.redirects_to {
+            let contact = |number| format!("<{}>", sip_uri(Some(number), &self.settings.domain));
+            let headers = numbers.split(' ').map(|number| Header::new(HeaderName::Contact, contact(number)));
+            let headers = headers.collect();
             self.endpoint.reject(now, session, 302, headers, actions);
             return;
         }

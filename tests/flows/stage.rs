@@ -195,18 +195,19 @@ impl Stage {
 
     /// Nothing more comes, nothing is left, nothing was wrong; so many calls have a record.
     #[track_caller]
-    pub fn finish(self, records: usize) {
-        self.finish_but(records, "nothing");
+    pub fn finish(self, records: usize) -> World {
+        self.finish_but(records, "nothing")
     }
 
     /// The same, where a problem with these words is what the test is about.
     #[track_caller]
-    pub fn finish_but(mut self, records: usize, expected: &str) {
+    pub fn finish_but(mut self, records: usize, expected: &str) -> World {
         self.silence(QUIET);
         let mut problems = self.world.checkers().after_quiet(&self.world.gateway().counts());
         problems.retain(|problem| !problem.contains(expected));
         assert!(problems.is_empty(), "{problems:#?}");
         assert_eq!(self.world.records().len(), records, "records of calls");
+        self.world
     }
 
     /// Registers somebody as the account of his name (RFC 3665 2.1).

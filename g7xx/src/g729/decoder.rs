@@ -71,6 +71,17 @@ struct Course {
     lags: [i32; 2],
 }
 
+/// Indices of the spectrum.
+#[inline(always)]
+fn indices_of(p: &Parameters) -> Indices {
+    Indices {
+        mode: usize::from(p.predictor_first >> 7 & 1),
+        first: usize::from(p.predictor_first & 127),
+        lower: usize::from(p.second >> 5 & 31),
+        upper: usize::from(p.second & 31),
+    }
+}
+
 impl Decoder {
     pub fn new(variant: Variant) -> Self {
         Self {
@@ -148,7 +159,6 @@ impl Decoder {
             self.finish_base::<K>(&course, speech, &samples, output);
         }
         self.keep::<K>(input != FrameInput::Erased, speech, &excitation);
-        self.post_process.post_process(output);
     }
 
     /// Excitation of a subframe; that of noise is there already.
@@ -160,8 +170,13 @@ impl Decoder {
         excitation: &mut [i16; EXCITATION],
     ) {
         if let Some(parameters) = &course.speech {
-            let lags = &mut course.lags;
-            self.excite::<K>(parameters.as_ref(), subframe, lags, excitation);
+            let parameters = parameters.as_ref();
+            self.predict::<K>(parameters, subframe, &mut course.lags, excitation);
+            let received = parameters.map(|p| &p.subframes[subframe]);
+            let code = self.innovation(received, course.lags[subframe]);
+            let gains = self.decode_gains::<K>(received.map(|p| p.gains), &code);
+            let start = EXCITATION_PAST + SUBFRAME * subframe;
+            mix(filter::window_mut(&mut excitation[..], start), &code, gains);
         }
     }
 
@@ -201,7 +216,7 @@ impl Decoder {
         }
         let y: &mut [i16; SUBFRAME] = filter::window_mut(output, 0);
         *y = filter::outputs_of(&areas[1]);
-        post_filter.finish::<K>(s, y);
+        let first = post_filter.finish::<K>(s, y);
         if exact {
             let y = filter::outputs_of(&areas[0]);
             self.put_synthesis(&y, 1, samples);
@@ -216,7 +231,8 @@ impl Decoder {
         let denominator = &shapes[1].denominator;
         let y: &mut [i16; SUBFRAME] = filter::window_mut(output, SUBFRAME);
         *y = filter::synthesise_only::<K>(denominator, &x, post_filter.memory());
-        post_filter.finish::<K>(s, y);
+        let second = post_filter.finish::<K>(s, y);
+        post_filter.level([first, second], &mut self.post_process, output);
         self.voicing = 0;
     }
 
@@ -242,6 +258,7 @@ impl Decoder {
                 self.voicing = voiced;
             }
         }
+        self.post_process.post_process(output);
     }
 
     /// Remembers the excitation of a frame, and its energy if anything was received.
@@ -265,14 +282,23 @@ impl Decoder {
     fn spectrum(&mut self, parameters: Option<&Parameters>) -> Lsp {
         match parameters {
             Some(p) => {
-                let indices = Indices {
-                    mode: usize::from(p.predictor_first >> 7 & 1),
-                    first: usize::from(p.predictor_first & 127),
-                    lower: usize::from(p.second >> 5 & 31),
-                    upper: usize::from(p.second & 31),
-                };
+                let indices = indices_of(p);
                 self.lsf_previous = lsp::reconstruct(&indices, &mut self.lsf_memory);
                 self.mode_previous = indices.mode;
+            }
+            None => lsp::repeat(&self.lsf_previous, self.mode_previous, &mut self.lsf_memory),
+        }
+        lsp::lsf_to_lsp(&self.lsf_previous)
+    }
+
+    /// The same with the elementary vector of a received frame, which is spread already.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    #[inline(always)]
+    fn spectrum_of_vector(&mut self, mode: Option<usize>, u: &Lsp) -> Lsp {
+        match mode {
+            Some(mode) => {
+                self.lsf_previous = lsp::place(u, mode, &mut self.lsf_memory);
+                self.mode_previous = mode;
             }
             None => lsp::repeat(&self.lsf_previous, self.mode_previous, &mut self.lsf_memory),
         }
@@ -282,7 +308,8 @@ impl Decoder {
     /// What comes before the subframes of speech.
     #[inline(always)]
     fn begin_speech<K: Kernels>(&mut self, parameters: Option<Parameters>) -> Course {
-        let lsp = self.spectrum_of_speech(parameters.as_ref());
+        self.noise.seed = cng::SEED;
+        let lsp = self.spectrum(parameters.as_ref());
         let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
         Course {
@@ -292,16 +319,9 @@ impl Decoder {
         }
     }
 
-    /// LSP of a frame of speech.
+    /// Adaptive vector of a subframe of speech, in place.
     #[inline(always)]
-    fn spectrum_of_speech(&mut self, parameters: Option<&Parameters>) -> Lsp {
-        self.noise.seed = cng::SEED;
-        self.spectrum(parameters)
-    }
-
-    /// Excitation of a subframe of speech.
-    #[inline(always)]
-    fn excite<K: Kernels>(
+    fn predict<K: Kernels>(
         &mut self,
         parameters: Option<&Parameters>,
         subframe: usize,
@@ -330,9 +350,6 @@ impl Decoder {
         lags[subframe] = lag.whole;
         let start = EXCITATION_PAST + SUBFRAME * subframe;
         pitch::predict::<K>(excitation, start, lag);
-        let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
-        let gains = self.decode_gains::<K>(parameters.map(|p| p.subframes[subframe].gains), &code);
-        mix(filter::window_mut(&mut excitation[..], start), &code, gains);
     }
 
     /// Code vector of a subframe, received or drawn.

@@ -35,6 +35,66 @@ const POST: Coefficients = Coefficients {
     harmless: 9800,
 };
 
+/// The recursive half of a filter without limits. Outputs are sums shifted up, so what counts of them
+/// is found in the sums: the truncated product of half an output (see `mpy_wide`) is that of a sum
+/// and a shifted factor. Only what a limit left behind has other bits.
+struct Recursion {
+    a: [i64; 2],
+    shift: i32,
+    last: i64,
+    /// What of the next sum does not wait for the last one.
+    ready: i64,
+    /// Bits of all sums beyond their sign.
+    spread: i64,
+    /// Whether the past can be taken for sums.
+    begun: bool,
+}
+
+impl Recursion {
+    #[inline(always)]
+    fn new(past: [i32; 2], forward: i32, c: &Coefficients) -> Self {
+        let [last, before] = past.map(|y| i64::from(y >> (c.shift + 1)));
+        let a = c.a.map(|a| i64::from(a) << c.shift);
+        Self {
+            a,
+            shift: c.shift,
+            last,
+            ready: i64::from(forward) + ((before * a[1]) >> 15),
+            spread: 0,
+            begun: past.iter().all(|y| y >> 1 & ((1 << c.shift) - 1) == 0),
+        }
+    }
+
+    /// The next output; `forward` is the sum over the inputs of the one after it.
+    #[inline(always)]
+    fn step(&mut self, forward: i32) -> i32 {
+        let sum = self.ready + ((self.last * self.a[0]) >> 15);
+        self.ready = i64::from(forward) + ((self.last * self.a[1]) >> 15);
+        self.spread |= sum ^ (sum >> 63);
+        self.last = sum;
+        (sum << (self.shift + 1)) as i32
+    }
+
+    /// Whether every output, twice a sum and shifted, fitted 32 bits.
+    #[inline(always)]
+    fn fits(&self) -> bool {
+        self.begun && self.spread >> (30 - self.shift) == 0
+    }
+}
+
+/// Gain of the decoder's level control (Q12) after one sample more; it stays between 0 and 32767: nine
+/// tenths of it and at most a tenth of the range.
+#[inline(always)]
+pub fn approach(gain: i32, target: i16) -> i32 {
+    ((gain * 29491) >> 15) + i32::from(target)
+}
+
+/// A sample times the gain of the level control.
+#[inline(always)]
+pub fn levelled(sample: i16, gain: i32) -> i16 {
+    clamp_16((i32::from(sample) * gain) >> 12)
+}
+
 impl HighPass {
     /// With silence as the past.
     pub const fn new() -> Self {
@@ -70,27 +130,12 @@ impl HighPass {
                 + i32::from(x[n]) * i32::from(c.b[2]);
             forward[n] = sum;
         }
-        // Outputs are sums shifted up, so what counts of them is found in the sums: the truncated
-        // product of half an output (see `mpy_wide`) is that of a sum and a shifted factor. Only what
-        // a limit left behind has other bits.
-        if past.iter().any(|y| y >> 1 & ((1 << c.shift) - 1) != 0) {
-            return None;
-        }
-        let [mut u1, u2] = past.map(|y| i64::from(y >> (c.shift + 1)));
-        let [a1, a2] = c.a.map(|a| i64::from(a) << c.shift);
-        let mut spread = 0;
+        let mut recursion = Recursion::new(past, forward[0], c);
         let mut y = [0; FRAME];
-        // What does not wait for the last output comes one step ahead.
-        let mut ready = i64::from(forward[0]) + ((u2 * a2) >> 15);
         for n in 0..FRAME {
-            let u = ready + ((u1 * a1) >> 15);
-            ready = i64::from(forward[n + 1]) + ((u1 * a2) >> 15);
-            // Whether twice the sum, shifted, fits 32 bits.
-            spread |= u ^ (u >> 63);
-            u1 = u;
-            y[n] = (u << (c.shift + 1)) as i32;
+            y[n] = recursion.step(forward[n + 1]);
         }
-        (max_magnitude(x) <= c.harmless && spread >> (30 - c.shift) == 0).then_some(y)
+        (max_magnitude(x) <= c.harmless && recursion.fits()).then_some(y)
     }
 
     /// With every limit, in order.
@@ -113,6 +158,41 @@ impl HighPass {
         let y = self.run(input, &PRE);
         for (output, y) in output.iter_mut().zip(&y) {
             *output = round(*y);
+        }
+    }
+
+    /// The level control of both subframes with their targets, and [`HighPass::post_process`]: the two
+    /// recursions wait for themselves, not for each other.
+    #[inline(always)]
+    pub fn post_process_levelled(
+        &mut self,
+        samples: &mut [i16; FRAME],
+        gain: &mut i16,
+        targets: [i16; 2],
+    ) {
+        let mut x = [0; FRAME + 2];
+        [x[1], x[0]] = self.x;
+        let mut now = i32::from(*gain);
+        let mut level = |n: usize, x: &mut [i16; FRAME + 2]| {
+            now = approach(now, targets[usize::from(n >= FRAME / 2)]);
+            x[n + 2] = levelled(samples[n], now);
+            let ends = i32::from(x[n + 2]) + i32::from(x[n]);
+            ends * i32::from(POST.b[0]) + i32::from(x[n + 1]) * i32::from(POST.b[1])
+        };
+        let mut recursion = Recursion::new(self.y, level(0, &mut x), &POST);
+        let mut y = [0; FRAME];
+        for n in 0..FRAME - 1 {
+            y[n] = recursion.step(level(n + 1, &mut x));
+        }
+        y[FRAME - 1] = recursion.step(0);
+        *gain = now as i16;
+        if max_magnitude(&x) > POST.harmless || !recursion.fits() {
+            y = Self::run_limited(&x, self.y, &POST);
+        }
+        self.x = [x[FRAME + 1], x[FRAME]];
+        self.y = [y[FRAME - 1], y[FRAME - 2]];
+        for (sample, y) in samples.iter_mut().zip(&y) {
+            *sample = round(l_double(*y));
         }
     }
 
@@ -203,6 +283,26 @@ pub mod lockstep {
 mod tests {
     use super::super::tests::Noise;
     use super::*;
+
+    #[test]
+    fn level_control_inside_the_filter_is_the_one_before_it() {
+        let mut noise = Noise::new();
+        let (mut one, mut two) = (HighPass::new(), HighPass::new());
+        let (mut gain_one, mut gain_two) = (4096i16, 4096i16);
+        for round_of in 0..4000 {
+            let mut samples: [i16; FRAME] = noise.values(round_of % 12);
+            let mut expected = samples;
+            let targets = [0; 2].map(|_: i16| (noise.next() % 3277) as i16);
+            for (n, sample) in expected.iter_mut().enumerate() {
+                gain_two = approach(i32::from(gain_two), targets[n / 40]) as i16;
+                *sample = levelled(*sample, i32::from(gain_two));
+            }
+            one.post_process_levelled(&mut samples, &mut gain_one, targets);
+            two.post_process(&mut expected);
+            assert_eq!((samples, gain_one), (expected, gain_two));
+            assert_eq!((one.x, one.y), (two.x, two.y));
+        }
+    }
 
     #[test]
     fn filter_without_limits_is_the_one_with_limits() {

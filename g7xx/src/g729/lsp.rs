@@ -197,18 +197,57 @@ pub fn stabilise(lsf: &mut Lsp) {
     lsf[9] = lsf[9].min(25681);
 }
 
+/// Elementary vector of a set of indices, its elements not yet spread.
+#[inline(always)]
+pub fn entries(indices: &Indices) -> Lsp {
+    let first = &LSP_CB1[indices.first];
+    let (lower, upper) = (&LSP_CB2[indices.lower], &LSP_CB2[indices.upper]);
+    core::array::from_fn(|j| add(first[j], if j < 5 { lower[j] } else { upper[j] }))
+}
+
+/// [`spread`] of all elements by both gaps for several vectors at once, each step for all of them.
+#[inline(always)]
+pub fn spread_together<const N: usize>(vectors: &mut [Lsp; N]) {
+    let mut u = [[0i16; N]; ORDER];
+    for (k, vector) in vectors.iter().enumerate() {
+        for (u, element) in u.iter_mut().zip(vector) {
+            u[k] = *element;
+        }
+    }
+    for gap in [10, 5] {
+        for j in 1..ORDER {
+            let (before, here) = (u[j - 1], u[j]);
+            for k in 0..N {
+                // What is far enough apart already is moved by nothing.
+                let t = (add(sub(before[k], here[k]), gap) >> 1).max(0);
+                u[j - 1][k] = sub(before[k], t);
+                u[j][k] = add(here[k], t);
+            }
+        }
+    }
+    for (k, vector) in vectors.iter_mut().enumerate() {
+        for (u, element) in u.iter().zip(vector) {
+            *element = u[k];
+        }
+    }
+}
+
+/// Frequencies of a spread elementary vector; moves the memory on.
+#[inline(always)]
+pub fn place(u: &Lsp, mode: usize, memory: &mut Memory) -> Lsp {
+    let mut lsf = compose(u, memory, &FG[mode], &FG_SUM[mode]);
+    remember(memory, u);
+    stabilise(&mut lsf);
+    lsf
+}
+
 /// Rebuilds the frequencies of a set of indices and moves the memory on.
 #[inline(always)]
 pub fn reconstruct(indices: &Indices, memory: &mut Memory) -> Lsp {
-    let first = &LSP_CB1[indices.first];
-    let (lower, upper) = (&LSP_CB2[indices.lower], &LSP_CB2[indices.upper]);
-    let mut u = core::array::from_fn(|j| add(first[j], if j < 5 { lower[j] } else { upper[j] }));
+    let mut u = entries(indices);
     spread(&mut u, 1, 9, 10);
     spread(&mut u, 1, 9, 5);
-    let mut lsf = compose(&u, memory, &FG[indices.mode], &FG_SUM[indices.mode]);
-    remember(memory, &u);
-    stabilise(&mut lsf);
-    lsf
+    place(&u, indices.mode, memory)
 }
 
 /// Rebuilds the memory when nothing was received and `lsf` is used again.
@@ -411,6 +450,21 @@ mod tests {
                 });
                 assert_eq!(compose(&lsf, &memory, &FG[mode], &FG_SUM[mode]), expected);
             }
+        }
+    }
+
+    #[test]
+    fn vectors_spread_together_are_those_spread_alone() {
+        let mut noise = Noise::new();
+        for round_of in 0..2000 {
+            let mut vectors = [0; 8].map(|_| noise.values::<ORDER>(round_of % 12));
+            let alone = vectors.map(|mut u| {
+                spread(&mut u, 1, 9, 10);
+                spread(&mut u, 1, 9, 5);
+                u
+            });
+            spread_together(&mut vectors);
+            assert_eq!(vectors, alone);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Post-filter of Annex A (G.729 A.4.2).
 
+use super::FRAME;
 use super::filter::{self, Memory, SUBFRAME, window};
+use super::highpass::{self, HighPass};
 use super::lpc::{self, ORDER, Predictor};
 use super::ops::*;
 use crate::arch::Kernels;
@@ -82,31 +84,46 @@ impl PostFilterA {
         &self.memory
     }
 
-    /// Takes what the synthesis made of a subframe and brings its level back to that of `s`.
+    /// Takes what the synthesis made of a subframe, and returns what the gain of the level control goes
+    /// towards to bring its level back to that of `s`, slowly.
     #[inline(always)]
-    pub fn finish<K: Kernels>(&mut self, s: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+    pub fn finish<K: Kernels>(
+        &mut self,
+        s: &[i16; SUBFRAME + ORDER],
+        y: &[i16; SUBFRAME],
+    ) -> Option<i16> {
         self.memory.copy_from_slice(&y[SUBFRAME - ORDER..]);
-        self.control_gain::<K>(window(s, ORDER), y);
+        let quarter = |x: &[i16; SUBFRAME]| clamp_32(2 * K::energy(&x.map(|x| x >> 2)));
+        level(quarter(y), quarter(window(s, ORDER)))
     }
 
-    /// Brings the level back to that of the input, slowly.
+    /// Level control of a frame with the targets of [`PostFilterA::finish`], and the last high-pass.
     #[inline(always)]
-    fn control_gain<K: Kernels>(&mut self, input: &[i16; SUBFRAME], y: &mut [i16; SUBFRAME]) {
-        let quarter = |x: &[i16; SUBFRAME]| clamp_32(2 * K::energy(&x.map(|x| x >> 2)));
-        let Some(target) = level(quarter(y), quarter(input)) else {
-            self.gain = 0;
+    pub fn level(
+        &mut self,
+        targets: [Option<i16>; 2],
+        high_pass: &mut HighPass,
+        output: &mut [i16; FRAME],
+    ) {
+        if let [Some(first), Some(second)] = targets {
+            high_pass.post_process_levelled(output, &mut self.gain, [first, second]);
             return;
-        };
-        // The gain stays between 0 and 32767: nine tenths of it and at most a tenth of the range.
-        let mut gain = i32::from(self.gain);
-        let gains: [i32; SUBFRAME] = core::array::from_fn(|_| {
-            gain = ((gain * 29491) >> 15) + i32::from(target);
-            gain
-        });
-        self.gain = gain as i16;
-        for (y, gain) in y.iter_mut().zip(&gains) {
-            *y = clamp_16((i32::from(*y) * gain) >> 12);
         }
+        for (target, y) in targets
+            .into_iter()
+            .zip(output.as_chunks_mut::<SUBFRAME>().0)
+        {
+            match target {
+                Some(target) => {
+                    for y in y {
+                        self.gain = highpass::approach(i32::from(self.gain), target) as i16;
+                        *y = highpass::levelled(*y, i32::from(self.gain));
+                    }
+                }
+                None => self.gain = 0,
+            }
+        }
+        high_pass.post_process(output);
     }
 }
 
@@ -225,7 +242,7 @@ pub fn shapes<K: Kernels>(a: &[Predictor; 2]) -> [Shape; 2] {
 }
 
 /// Factor of the tilt filter from the filter itself.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 #[inline(always)]
 fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
     tilt_of_response::<K>(&filter::impulse_response::<K, RESPONSE, FOURS>(

@@ -6,7 +6,7 @@ use super::super::endpoint::Endpoint;
 use super::super::headers::NameAddr;
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::parser::Message;
-use super::super::transaction::{ClientId, User};
+use super::super::transaction::{ClientId, ClientMachine, User};
 use super::super::{Actions, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
 use super::in_dialog::{Established, Offer, Owed};
 use super::{Ack, FORKS_MAX, Session, State, reason_header};
@@ -30,6 +30,23 @@ pub(in crate::sip) struct Calling {
     intervals: u8,
 }
 
+impl Session {
+    /// Whether the INVITE may go on to another server (RFC 3263 4.3): nobody has cancelled it, and no telephone
+    /// has rung for it.
+    pub(in crate::sip) fn may_try_next(&self) -> bool {
+        match &self.state {
+            State::Calling(calling) => calling.cancel == Cancel::No && calling.early.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The INVITE goes to another server, of which nothing has been heard yet.
+    pub(in crate::sip) fn starts_over(&mut self) {
+        if let State::Calling(calling) = &mut self.state {
+            calling.provisional = false;
+        }
+    }
+}
 /// Each proxy on the way may insist on a longer interval than the one before (RFC 4028 7.3).
 const INTERVALS_MAX: u8 = 3;
 
@@ -54,7 +71,8 @@ impl Endpoint {
     pub fn invite(&mut self, now: Instant, invite: OutgoingInvite, out: &mut Actions) -> SessionId {
         let local_tag = self.secrets.token::<16>();
         let call_id = self.secrets.token::<24>();
-        let contact = self.contact(Some(&invite.contact_user), &invite.flow);
+        let flow = self.flow_of(&invite.next_hop);
+        let contact = self.contact(Some(&invite.contact_user), &flow, invite.target.is_secure());
         let calling = Calling {
             client: None,
             contact: contact.clone(),
@@ -85,7 +103,7 @@ impl Endpoint {
             .with_headers(timer)
             .with_headers(invite.headers)
             .with_body(invite.body);
-        match self.start_client(now, invite.flow, request, User::Invite(id), out) {
+        match self.start_client(now, invite.next_hop, request, User::Invite(id), out) {
             Some(client) => {
                 self.put_state(id, State::Calling(Box::new(Calling { client: Some(client), ..calling })));
             }
@@ -145,12 +163,9 @@ impl Endpoint {
             && calling.early.len() < FORKS_MAX
             && let Some(client) = self.table.clients.get(answer.client)
         {
-            calling.early.extend(Dialog::of_client(
-                &client.request,
-                &answer.response,
-                calling.contact.clone(),
-                client.flow,
-            ));
+            let contact = client.request.contact().unwrap_or_else(|| calling.contact.clone());
+            let dialog = client.sent.map(|flow| Dialog::of_client(&client.request, &answer.response, contact, flow));
+            calling.early.extend(dialog.flatten());
         }
         match std::mem::replace(&mut calling.cancel, Cancel::No) {
             Cancel::No => {
@@ -206,7 +221,7 @@ impl Endpoint {
         let tag = answer.tag.as_deref();
         if let Some(ack) = session.acks.iter().find(|ack| ack.tag.as_deref() == tag) {
             let (bytes, flow) = (ack.bytes.clone(), ack.flow);
-            self.connections.send(now, flow, bytes, out);
+            self.connections.send(now, flow, None, bytes, out);
             return;
         }
         if session.dialog(tag).is_some() || session.acks.len() >= FORKS_MAX {
@@ -226,8 +241,9 @@ impl Endpoint {
         if let Some(credentials) = credentials.filter(|_| !calling.tried && calling.cancel == Cancel::No)
             && let Some(client) = self.table.clients.get(answer.client)
         {
-            let (request, flow) = (client.request.clone(), client.flow);
-            if let Some(field) = self.credentials_for(&answer.response, &credentials, &Method::Invite, &request.uri)
+            let (request, sent) = (client.request.clone(), client.sent);
+            if let Some(flow) = sent
+                && let Some(field) = self.credentials_for(&answer.response, &credentials, &Method::Invite, &request.uri)
                 && let Some(client) =
                     self.start_client(now, flow, with_credentials(request, field), User::Invite(id), out)
             {
@@ -243,9 +259,11 @@ impl Endpoint {
             && session.longer_interval(&answer.response)
             && let Some(client) = self.table.clients.get(answer.client)
         {
-            let (request, flow) = (super::super::compose::once_more(client.request.clone()), client.flow);
+            let (request, sent) = (super::super::compose::once_more(client.request.clone()), client.sent);
             let request = with_timer(request, session.timer_headers(&self.settings));
-            if let Some(client) = self.start_client(now, flow, request, User::Invite(id), out) {
+            if let Some(flow) = sent
+                && let Some(client) = self.start_client(now, flow, request, User::Invite(id), out)
+            {
                 let intervals = calling.intervals + 1;
                 *calling = Calling { client: Some(client), intervals, provisional: false, ..*calling };
                 calling.early.clear();
@@ -258,7 +276,9 @@ impl Endpoint {
 
     fn dialog_of(&self, answer: &Answer, contact: NameAddr) -> Option<(Dialog, bool)> {
         let client = self.table.clients.get(answer.client)?;
-        let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.flow)?;
+        // The one that was sent: it names the address that the server was reached from.
+        let contact = client.request.contact().unwrap_or(contact);
+        let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.sent?)?;
         Some((dialog, !client.request.body.is_empty()))
     }
 
@@ -308,6 +328,11 @@ impl Endpoint {
     ) {
         match calling.cancel {
             Cancel::No if calling.provisional => self.send_cancel(now, id, &mut calling, reason.as_ref(), out),
+            // Nothing has been sent: there is nothing to be cancelled.
+            Cancel::No if self.is_being_located(&calling) => {
+                self.tell_end(id, Ended::Local, out);
+                return self.give_up_calling(&calling);
+            }
             Cancel::No => calling.cancel = Cancel::Wanted(reason),
             Cancel::Wanted(_) | Cancel::Sent => {}
         }
@@ -325,7 +350,7 @@ impl Endpoint {
         calling.cancel = Cancel::Sent;
         calling.end = now + self.timers.t1_64();
         let Some(client) = calling.client.and_then(|client| self.table.clients.get(client)) else { return };
-        let flow = client.flow;
+        let Some(flow) = client.sent else { return };
         let cancel = cancel_of(&client.request).with_headers(reason_header(reason));
         self.start_finished_client(now, flow, cancel, User::Nobody(id), out);
     }
@@ -349,6 +374,11 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    fn is_being_located(&self, calling: &Calling) -> bool {
+        let client = calling.client.and_then(|client| self.table.clients.get(client));
+        client.is_some_and(|client| matches!(client.machine, ClientMachine::Locating(_)))
     }
 
     /// A BYE came before our INVITE has its final response: the peer has answered, but none of its

@@ -248,7 +248,7 @@ impl Endpoint {
         let Some(transaction) = self.table.clients.get(client).filter(|c| c.request.method == Method::Bye) else {
             return;
         };
-        let (request, flow) = (transaction.request.clone(), transaction.flow);
+        let (request, Some(flow)) = (transaction.request.clone(), transaction.sent) else { return };
         let Some(credentials) =
             self.sessions.get_mut(id).and_then(|s| s.credentials.take_if(|_| response.status > 400))
         else {

@@ -7,7 +7,7 @@ use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::transaction::{ClientId, User};
 use super::super::{
-    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, OutgoingRequest, RequestId, SessionId, uas,
+    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId, uas,
 };
 use super::State;
 use super::in_dialog::{Offer, Owed};
@@ -50,6 +50,8 @@ impl Endpoint {
             None => (self.secrets.token::<24>(), 1),
         };
         let tag = self.secrets.token::<16>();
+        let flow = self.flow_of(&request.next_hop);
+        let secure = request.target.is_secure();
         let mut message = Request::new(request.method.clone(), request.target)
             .with(HeaderName::MaxForwards, 70)
             .with(HeaderName::From, request.from.with_tag(&tag))
@@ -57,11 +59,11 @@ impl Endpoint {
             .with(HeaderName::CallId, call_id)
             .with(HeaderName::CSeq, CSeq { number, method: request.method.clone() });
         if let Some(user) = request.contact_user {
-            message = message.with(HeaderName::Contact, self.contact(Some(&user), &request.flow));
+            message = message.with(HeaderName::Contact, self.contact(Some(&user), &flow, secure));
         }
         message = message.with_headers(request.headers).with_body(request.body);
         let id = self.outgoing.insert(Outgoing::new(request.method, None, request.credentials));
-        self.send_outgoing(now, id, request.flow, message, out);
+        self.send_outgoing(now, id, request.next_hop, message, out);
         id
     }
 
@@ -123,11 +125,11 @@ impl Endpoint {
         &mut self,
         now: Instant,
         id: RequestId,
-        flow: Flow,
+        next_hop: impl Into<NextHop>,
         request: Request,
         out: &mut Actions,
     ) {
-        match self.start_client(now, flow, request, User::Request(id), out) {
+        match self.start_client(now, next_hop, request, User::Request(id), out) {
             Some(client) => {
                 if let Some(outgoing) = self.outgoing.get_mut(id) {
                     outgoing.client = Some(client);
@@ -156,7 +158,7 @@ impl Endpoint {
         if outgoing.over || outgoing.client != Some(client) {
             // The 2xx to a re-INVITE came again.
             if let Some((bytes, flow)) = outgoing.ack.clone() {
-                self.connections.send(now, flow, bytes, out);
+                self.connections.send(now, flow, None, bytes, out);
             }
             return;
         }
@@ -204,7 +206,7 @@ impl Endpoint {
         out: &mut Actions,
     ) -> bool {
         let Some(transaction) = self.table.clients.get(client) else { return false };
-        let (request, flow) = (transaction.request.clone(), transaction.flow);
+        let (request, Some(flow)) = (transaction.request.clone(), transaction.sent) else { return false };
         let Some(field) = self.credentials_for(response, credentials, &request.method, &request.uri) else {
             return false;
         };
@@ -228,7 +230,7 @@ impl Endpoint {
         }
         let timer = session.timer_headers(&self.settings);
         let Some(transaction) = self.table.clients.get(client) else { return false };
-        let (request, flow) = (once_more(transaction.request.clone()), transaction.flow);
+        let (request, Some(flow)) = (once_more(transaction.request.clone()), transaction.sent) else { return false };
         self.send_anew(now, id, flow, super::caller::with_timer(request, timer), out);
         true
     }

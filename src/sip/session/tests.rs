@@ -55,7 +55,7 @@ fn the_callee_hangs_up() {
             pair.log,
             ["1 BYE sip:alice@10.0.0.1:5060 SIP/2.0", "0 SIP/2.0 200 OK"].map(|line| match transport {
                 Transport::Udp => line.to_owned(),
-                Transport::Tcp => line.replace(":5060", ":5060;transport=tcp"),
+                stream => line.replace(":5060", &format!(":5060;transport={}", stream.word())),
             })
         );
     }
@@ -399,7 +399,7 @@ fn requests_outside_of_dialogs_get_their_response() {
         let request = OutgoingRequest {
             method: Method::Options,
             target: invite.target,
-            flow: invite.flow,
+            next_hop: invite.next_hop,
             from: invite.from,
             to: invite.to,
             contact_user: None,

@@ -46,22 +46,30 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
         FrameInput::Speech(octets) => Some(bits::unpack(octets)),
         _ => None,
     });
+    let mut vectors = [[0; ORDER]; N];
+    let mut modes = [None; N];
+    for (lane, parameters) in parameters.iter().enumerate() {
+        if let Some(parameters) = parameters {
+            let indices = indices_of(parameters);
+            vectors[lane] = lsp::entries(&indices);
+            modes[lane] = Some(indices.mode);
+        }
+    }
+    lsp::spread_together(&mut vectors);
     let mut excitation = [[0; EXCITATION]; N];
     let (mut old, mut new) = ([[0; ORDER]; N], [[0; ORDER]; N]);
     let mut s = [[0; N]; FRAME + ORDER];
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         excitation[lane][..EXCITATION_PAST].copy_from_slice(&decoder.excitation);
-        new[lane] = decoder.spectrum_of_speech(parameters[lane].as_ref());
+        decoder.noise.seed = cng::SEED;
+        new[lane] = decoder.spectrum_of_vector(modes[lane], &vectors[lane]);
         old[lane] = core::mem::replace(&mut decoder.lsp_old, new[lane]);
         put_column(&mut s, lane, &decoder.synthesis_memory);
     }
     let a = interpolate::<L, N>(&old, &new);
     let mut lags = [[0; 2]; N];
     for (subframe, a) in a.iter().enumerate() {
-        for (lane, decoder) in decoders.iter_mut().enumerate() {
-            let parameters = parameters[lane].as_ref();
-            decoder.excite::<K>(parameters, subframe, &mut lags[lane], &mut excitation[lane]);
-        }
+        excite::<K, N>(decoders, &parameters, subframe, &mut lags, &mut excitation);
         synthesise::<K, L, N>(decoders, a, &mut excitation, subframe, &mut s);
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
@@ -74,6 +82,36 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     post_filter::filter::<K, L, N>(&mut filters, &s, &a, &lags, &mut y);
     let mut high_passes = decoders.each_mut().map(|decoder| &mut decoder.post_process);
     highpass::lockstep::post_process::<L, N>(&mut high_passes, &mut y, outputs);
+}
+
+/// Excitation of a subframe, one step for all channels before the next: what a step of one channel
+/// waits for is filled with the same step of another.
+#[inline(always)]
+fn excite<K: Kernels, const N: usize>(
+    decoders: &mut [&mut Decoder; N],
+    parameters: &[Option<Parameters>; N],
+    subframe: usize,
+    lags: &mut [[i32; 2]; N],
+    excitation: &mut [[i16; EXCITATION]; N],
+) {
+    let mut codes = [[0; SUBFRAME]; N];
+    for (lane, decoder) in decoders.iter_mut().enumerate() {
+        let parameters = parameters[lane].as_ref();
+        decoder.predict::<K>(parameters, subframe, &mut lags[lane], &mut excitation[lane]);
+        let received = parameters.map(|p| &p.subframes[subframe]);
+        codes[lane] = decoder.innovation(received, lags[lane][subframe]);
+    }
+    let mut gains = [Gains { pitch: 0, code: 0 }; N];
+    for (lane, decoder) in decoders.iter_mut().enumerate() {
+        let index = parameters[lane]
+            .as_ref()
+            .map(|p| p.subframes[subframe].gains);
+        gains[lane] = decoder.decode_gains::<K>(index, &codes[lane]);
+    }
+    for (lane, excitation) in excitation.iter_mut().enumerate() {
+        let start = EXCITATION_PAST + SUBFRAME * subframe;
+        mix(window_mut(excitation, start), &codes[lane], gains[lane]);
+    }
 }
 
 /// Synthesis of a subframe. A channel that may overflow goes by itself, since its excitation may

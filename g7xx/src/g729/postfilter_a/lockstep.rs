@@ -4,7 +4,6 @@
 use super::*;
 use crate::arch::lanes::{Lockstep, Row, column, mend, predictor, put_column};
 use crate::arch::vector::Mask;
-use crate::g729::FRAME;
 
 /// Predictors of some channels.
 type Predictors<const N: usize> = [Row<N>; ORDER + 1];
