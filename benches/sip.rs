@@ -69,7 +69,12 @@ fn settle(ends: &mut [Endpoint; 2], now: Instant, mut out: [Actions; 2]) -> Vec<
 fn call(ends: &mut [Endpoint; 2], now: Instant) {
     let invite = OutgoingInvite {
         target: Uri::at(Some("bob"), Transport::Udp, address(1)),
-        flow: Flow { transport: Transport::Udp, local: address(0), remote: address(1), connection: None },
+        next_hop: NextHop::Flow(Flow {
+            transport: Transport::Udp,
+            local: address(0),
+            remote: address(1),
+            connection: None,
+        }),
         from: NameAddr::new(Uri::at(Some("alice"), Transport::Udp, address(0))),
         to: NameAddr::new(Uri::at(Some("bob"), Transport::Udp, address(1))),
         contact_user: "alice".to_owned(),

@@ -208,7 +208,7 @@ impl Endpoint {
             self.settle_request(request, Err(Failure::SessionEnded), out);
             // One that was never sent has no transaction that would take it along.
             if waits {
-                self.outgoing.remove(request);
+                self.forget_request(request);
             }
         }
         out.events.push(Event::Ended { session: id, how });

@@ -20,6 +20,8 @@ pub struct Outgoing {
     method: Method,
     pub(in crate::sip) session: Option<SessionId>,
     pub(super) client: Option<ClientId>,
+    /// Transactions of it that are not gone yet, earlier ones included.
+    transactions: usize,
     /// Not tried yet.
     credentials: Option<Credentials>,
     /// The application has been told.
@@ -34,7 +36,17 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(method: Method, session: Option<SessionId>, credentials: Option<Credentials>) -> Outgoing {
-        Outgoing { method, session, client: None, credentials, over: false, ack: None, offer: None, silent: false }
+        Outgoing {
+            method,
+            session,
+            client: None,
+            transactions: 0,
+            credentials,
+            over: false,
+            ack: None,
+            offer: None,
+            silent: false,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -133,11 +145,12 @@ impl Endpoint {
             Some(client) => {
                 if let Some(outgoing) = self.outgoing.get_mut(id) {
                     outgoing.client = Some(client);
+                    outgoing.transactions += 1;
                 }
             }
             None => {
                 self.settle_request(id, Err(Failure::Transport), out);
-                self.outgoing.remove(id);
+                self.forget_request(id);
             }
         }
     }
@@ -348,12 +361,21 @@ impl Endpoint {
 
     /// The transaction of a request is gone; returns the session that counted it.
     pub(in crate::sip) fn release_request(&mut self, id: RequestId, client: ClientId) -> Option<SessionId> {
-        let outgoing = self.outgoing.get(id)?;
+        let outgoing = self.outgoing.get_mut(id)?;
         let session = outgoing.session;
-        // A challenged request lives on in its second transaction.
-        if outgoing.client == Some(client) {
-            self.outgoing.remove(id);
+        outgoing.transactions = outgoing.transactions.saturating_sub(1);
+        // A challenged request lives on in its second transaction, a refused offer until it is sent again.
+        if outgoing.over || outgoing.client == Some(client) {
+            self.forget_request(id);
         }
         session
+    }
+
+    /// Removes a request that is over, unless transactions of it still absorb what comes again: they look
+    /// here for the session that counts them.
+    pub(super) fn forget_request(&mut self, id: RequestId) {
+        if self.outgoing.get(id).is_some_and(|outgoing| outgoing.transactions == 0) {
+            self.outgoing.remove(id);
+        }
     }
 }
