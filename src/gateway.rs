@@ -31,6 +31,7 @@ use crate::ids::Slab;
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
+use crate::sip::registration::{Binding, Change};
 use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
@@ -63,6 +64,8 @@ pub enum Input<'a> {
     Hangup { call: u64 },
     /// An operator wants no new calls.
     Drain,
+    /// Registrations that were kept over a restart, each with its account.
+    Restore(Vec<(String, Binding)>),
     /// The deadline has come.
     Tick,
 }
@@ -84,12 +87,15 @@ pub enum Output {
     Media(WorkerId, MediaCommand),
     /// A call ended.
     Record(crate::call::record::CallRecord),
+    /// A registration came or went; for whoever keeps them over a restart.
+    Binding(Change),
 }
 
 /// Outputs of one input, in order. Empty when `handle` starts.
 #[derive(Debug, Default)]
 pub struct Outbox {
     outputs: Vec<Output>,
+    spare: Vec<Vec<u8>>,
 }
 
 impl Outbox {
@@ -100,6 +106,12 @@ impl Outbox {
     /// Takes all outputs out, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
         self.outputs.drain(..)
+    }
+    /// Gives back the buffer of a datagram that has been sent, to be used for a later one.
+    pub fn reuse(&mut self, buffer: Vec<u8>) {
+        if self.spare.len() < limits::SPARE_BUFFERS {
+            self.spare.push(buffer);
+        }
     }
     /// Number of outputs.
     pub fn len(&self) -> usize {
@@ -138,6 +150,8 @@ pub struct Gateway {
     config: Config,
     endpoint: Endpoint,
     access: access::Access,
+    /// Kept from input to input for its room alone: what is refused allocates nothing.
+    actions: Actions,
     secrets: Secrets,
     calls: Slab<Call>,
     calls_begun: u64,
@@ -156,7 +170,8 @@ impl Gateway {
     pub fn new(config: Config, seed: Seed, _now: Instant) -> Self {
         let mut gateway = Gateway {
             endpoint: Endpoint::new(access::settings(&config), &seed.fork("sip")),
-            access: access::Access::new(&config, &seed.fork("access")),
+            access: access::Access::new(&config),
+            actions: Actions::default(),
             secrets: seed.fork("media").secrets(),
             calls: Slab::default(),
             calls_begun: 0,
@@ -170,6 +185,7 @@ impl Gateway {
             survives: false,
             config,
         };
+        gateway.endpoint.set_guard(access::guard(&gateway.config, &seed.fork("access")));
         for id in gateway.ports.keys().copied().collect::<Vec<_>>() {
             gateway.reschedule_port(id);
         }
@@ -180,7 +196,10 @@ impl Gateway {
     /// last input caused has to be carried out before the next one.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) {
         debug_assert!(out.is_empty(), "the outbox is drained after each input");
-        let mut step = Step { now, out, sip: Actions::default(), queue: VecDeque::new() };
+        self.endpoint.set_full(!self.has_room());
+        let mut sip = std::mem::take(&mut self.actions);
+        sip.spare.append(&mut out.spare);
+        let mut step = Step { now, out, sip, queue: VecDeque::new() };
         match input {
             Input::Datagram { flow, bytes } => self.endpoint.handle_datagram(now, flow, bytes, &mut step.sip),
             Input::StreamBytes { flow, bytes } => {
@@ -198,9 +217,15 @@ impl Gateway {
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
             Input::Drain => self.drain(&mut step),
+            Input::Restore(bindings) => self.restore(now, bindings),
             Input::Tick => self.handle_tick(&mut step),
         }
         self.work_off(&mut step);
+        for change in self.access.changes() {
+            step.out.push(Output::Binding(change));
+        }
+        self.actions = step.sip;
+        self.actions.spare.truncate(limits::SPARE_BUFFERS);
         debug_assert!(out.len() <= limits::OUTPUTS_PER_INPUT, "one input caused too much");
     }
 
@@ -263,6 +288,7 @@ impl Gateway {
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
             // The gateway sends no requests of its own inside or outside dialogs yet.
             sip::Event::Response { .. } => {}
+            sip::Event::AuthFailed(failure) => access::log_failure(&failure),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
     }

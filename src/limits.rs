@@ -33,6 +33,18 @@ pub const CONTACTS_PER_ACCOUNT: usize = 10;
 pub const TRANSACTIONS_MAX: usize = 50_000;
 /// TCP connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Buffers of datagrams that are kept for the next ones.
+pub const SPARE_BUFFERS: usize = 4;
+/// Digest nonces in use that are remembered; when there are more, the oldest count as stale.
+pub const NONCES_MAX: usize = 16_384;
+/// Counts of one nonce below the highest seen that may still come, out of order.
+pub const NONCE_COUNT_WINDOW: u32 = 64;
+/// Peers whose last challenge is remembered, to log in at them ahead of the next one.
+pub const LOGINS_MAX: usize = 1_024;
+/// Source addresses whose failures and refusals are counted at once.
+pub const SOURCES_MAX: usize = 4_096;
+/// Path elements of one registered contact (RFC 3327).
+pub const PATHS_PER_CONTACT: usize = 8;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 
@@ -40,3 +52,4 @@ const _: () = assert!(PACKETS_PER_BATCH * RTP_PACKET_BYTES <= 1 << 20, "a batch 
 const _: () = assert!(PACKET_SAMPLES_MAX + 12 <= RTP_PACKET_BYTES, "a packet that we make fits its slot");
 const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");
+const _: () = assert!(NONCE_COUNT_WINDOW <= u64::BITS, "the window of a nonce is one word");

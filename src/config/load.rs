@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 const INCLUDES_MAX: usize = 100;
 
 /// Tables that stand alone: `[sip]`.
-const SINGLE: [&str; 6] = ["sip", "rtp", "control", "log", "limits", "dialling"];
+const SINGLE: [&str; 9] = ["sip", "rtp", "control", "log", "limits", "dialling", "ban", "registrar", "store"];
 /// Tables that have names: `[phone.NAME]`.
 const NAMED: [&str; 6] = ["phone", "trunk", "card", "station", "line", "isup"];
 /// Tables that are promised and not built yet.

@@ -92,6 +92,11 @@ impl<'v> Section<'v> {
         value
     }
 
+    /// Whether a key is there; it is to be asked for elsewhere.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// Keys that are promised and not built yet.
     pub(super) fn later(&mut self, keys: &[&'static str]) {
         self.later.extend_from_slice(keys);

@@ -8,7 +8,7 @@ use crate::call::leg::{Leg, SipLeg};
 use crate::dialplan::{Decision, Refusal, Target, TargetKind, Verdict, is_inside};
 use crate::media::Service;
 use crate::sdp::Codec;
-use crate::sip::{Body, Flow, Host, NameAddr, OutgoingInvite, SessionId, Transport, Uri};
+use crate::sip::{Body, Credentials, Flow, Header, Host, NameAddr, OutgoingInvite, SessionId, Transport, Uri};
 use crate::time::Instant;
 use crate::trunk::{Cause, Iam, Release, TrunkEvent};
 use std::net::SocketAddr;
@@ -22,6 +22,9 @@ struct SipTarget {
     uri: Uri,
     flow: Flow,
     codecs: Vec<Codec>,
+    /// Route, for a contact that registered through proxies or a trunk behind one.
+    headers: Vec<Header>,
+    credentials: Option<Credentials>,
 }
 
 impl Gateway {
@@ -130,18 +133,25 @@ impl Gateway {
 
     fn phone_target(&self, now: Instant, name: &str) -> Result<SipTarget, Release> {
         let contact = self.access.contacts(now, name).into_iter().next().ok_or(Release::here(Cause::ABSENT))?;
-        Ok(SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() })
+        Ok(SipTarget {
+            uri: contact.uri.clone(),
+            flow: contact.flow,
+            codecs: CODECS.to_vec(),
+            headers: contact.route(),
+            credentials: None,
+        })
     }
 
     fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
         let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
-        let (trunk, (transport, remote)) =
-            trunk.and_then(|trunk| Some((trunk, trunk.to?))).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-        let local = self.listener(transport, remote)?;
+        let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        let way = self.way_to(trunk).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
         Ok(SipTarget {
-            uri: Uri::at(Some(number), transport, remote),
-            flow: Flow { transport, local, remote, connection: None },
+            uri: super::carriers::uri_at(trunk, Some(number)).ok_or(Release::here(Cause::OUT_OF_ORDER))?,
+            flow: way.flow,
             codecs: trunk.codecs.clone(),
+            headers: way.route,
+            credentials: super::carriers::credentials(trunk),
         })
     }
 
@@ -172,9 +182,9 @@ impl Gateway {
             from,
             contact_user: user,
             body: leg.sent.clone().map(Body::sdp),
-            headers: Vec::new(),
+            headers: target.headers,
             max_forwards,
-            credentials: None,
+            credentials: target.credentials,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);
         self.sessions.insert(leg.session, (id, Side::B));
@@ -183,7 +193,7 @@ impl Gateway {
     }
 
     /// Our address for talking to `remote`.
-    fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
+    pub(super) fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
         self.config
             .sip
             .listen

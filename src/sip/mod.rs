@@ -19,6 +19,7 @@ pub mod dialog;
 pub mod digest;
 pub mod endpoint;
 mod grammar;
+pub mod guard;
 pub mod headers;
 pub mod message;
 pub mod parser;
@@ -31,6 +32,7 @@ pub mod uas;
 pub mod uri;
 
 pub use endpoint::Endpoint;
+pub use guard::{Guard, Prefix};
 pub use headers::{CSeq, Malformed, NameAddr, Reason, Via};
 pub use message::{Body, Header, HeaderName, Headers, Method, Request, Response, reason_phrase};
 pub use uri::{Host, Params, SipUri, Uri};
@@ -135,6 +137,10 @@ pub struct Credentials {
     pub username: String,
     /// Password; never printed.
     pub password: String,
+    /// The only realm whose challenges are answered; `None`: the first that this peer showed.
+    pub realm: Option<String>,
+    /// Who is logged in at: challenges of one peer say nothing about another.
+    pub peer: String,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -337,6 +343,8 @@ pub enum Event {
         /// The request.
         request: Request,
     },
+    /// The guard did not let somebody in.
+    AuthFailed(Box<guard::AuthFailure>),
     /// A request outside of dialogs: OPTIONS, REGISTER, MESSAGE...; [`Endpoint::reply`] is owed.
     Request {
         /// To be replied to.
@@ -365,6 +373,8 @@ pub struct Actions {
     pub sends: Vec<Send>,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// Buffers whose room may be used for the next sends.
+    pub spare: Vec<Vec<u8>>,
 }
 
 /// How much an endpoint holds; all but `connections` reach 0 after quiet, and that one when peers close.

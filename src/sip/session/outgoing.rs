@@ -1,7 +1,7 @@
 //! Requests of ours other than the INVITE that makes a session: OPTIONS and REGISTER outside of
 //! dialogs, re-INVITE, UPDATE and INFO in them (RFC 3261 8.1, 12.2.1, 14.1).
 
-use super::super::compose::with_credentials;
+use super::super::compose::{wants_another_nonce, with_credentials};
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
 use super::super::message::{Header, HeaderName, Method, Request, Response};
@@ -19,8 +19,9 @@ pub struct Outgoing {
     method: Method,
     pub(in crate::sip) session: Option<SessionId>,
     client: Option<ClientId>,
-    /// Not tried yet.
     credentials: Option<Credentials>,
+    /// How often they have been tried.
+    tries: u8,
     /// The application has been told.
     over: bool,
     /// ACK to the 2xx of a re-INVITE, for when it comes again.
@@ -55,11 +56,13 @@ impl Endpoint {
             method: request.method,
             session: None,
             client: None,
-            credentials: request.credentials,
+            credentials: request.credentials.clone(),
+            tries: 0,
             over: false,
             ack: None,
         };
         let id = self.outgoing.insert(outgoing);
+        let message = self.log_in_ahead(request.credentials.as_ref(), message);
         self.send_outgoing(now, id, request.flow, message, out);
         id
     }
@@ -90,7 +93,7 @@ impl Endpoint {
                 .with(HeaderName::Contact, &established.dialog.contact)
                 .with(HeaderName::Allow, uas::allow(&self.settings));
         }
-        let outgoing = Outgoing { method, session: Some(session), client: None, credentials, over: false, ack: None };
+        let outgoing = Outgoing { method, session: Some(session), client: None, credentials, tries: 0, over: false, ack: None };
         let id = self.outgoing.insert(outgoing);
         if is_offer {
             established.offer = Offer::Outgoing(id);
@@ -134,7 +137,10 @@ impl Endpoint {
             return;
         }
         let (session, is_2xx) = (outgoing.session, (200..=299).contains(&response.status));
-        if let Some(credentials) = outgoing.credentials.take()
+        // Once, and once more when only the nonce was wrong.
+        let may_try = outgoing.tries == 0 || (outgoing.tries == 1 && wants_another_nonce(&response));
+        outgoing.tries = outgoing.tries.saturating_add(1);
+        if let Some(credentials) = outgoing.credentials.clone().filter(|_| may_try)
             && self.answer_challenge(now, id, client, &response, &credentials, out)
         {
             return;
@@ -164,7 +170,7 @@ impl Endpoint {
     ) -> bool {
         let Some(transaction) = self.table.clients.get(client) else { return false };
         let (request, flow) = (transaction.request.clone(), transaction.flow);
-        let Some(field) = self.credentials_for(response, credentials, &request.method, &request.uri) else {
+        let Some(field) = self.credentials_for(response, credentials, &request) else {
             return false;
         };
         let mut request = with_credentials(request, field);
