@@ -162,6 +162,13 @@ header_names! {
     InfoPackage "Info-Package" None,
     RecvInfo "Recv-Info" None,
     Timestamp "Timestamp" None,
+    AllowEvents "Allow-Events" Some(b'u'),
+    SubscriptionState "Subscription-State" None,
+    SipETag "SIP-ETag" None,
+    SipIfMatch "SIP-If-Match" None,
+    Path "Path" None,
+    HistoryInfo "History-Info" None,
+    ReferSub "Refer-Sub" None,
 }
 
 impl HeaderName {
