@@ -16,13 +16,14 @@ mod access;
 mod audio;
 mod blast;
 mod calls;
+mod carriers;
 mod lines;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
 mod summaries;
 
-pub use summaries::{CallSummary, Counts, PhoneSummary};
+pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
 
 use crate::call::b2bua::Side;
 use crate::call::{Call, CallId};
@@ -150,6 +151,7 @@ pub struct Gateway {
     config: Config,
     endpoint: Endpoint,
     access: access::Access,
+    carriers: carriers::Carriers,
     /// Kept from input to input for its room alone: what is refused allocates nothing.
     actions: Actions,
     secrets: Secrets,
@@ -167,10 +169,11 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway at rest: no call, no registration. `seed` decides every tag, branch and SSRC.
-    pub fn new(config: Config, seed: Seed, _now: Instant) -> Self {
+    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut gateway = Gateway {
             endpoint: Endpoint::new(access::settings(&config), &seed.fork("sip")),
             access: access::Access::new(&config),
+            carriers: carriers::Carriers::new(now, &config, &seed.fork("carriers")),
             actions: Actions::default(),
             secrets: seed.fork("media").secrets(),
             calls: Slab::default(),
@@ -210,6 +213,7 @@ impl Gateway {
             }
             Input::StreamClosed { connection } => {
                 self.access.handle_stream_closed(connection);
+                self.carriers.handle_stream_closed(now, connection);
                 self.endpoint.handle_stream_closed(now, connection, &mut step.sip);
             }
             Input::Unreachable { flow } => self.endpoint.handle_unreachable(now, flow, &mut step.sip),
@@ -231,13 +235,14 @@ impl Gateway {
 
     /// When [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        let times = [self.endpoint.deadline(), self.access.deadline(), self.deadlines.next()];
+        let times = [self.endpoint.deadline(), self.access.deadline(), self.carriers.deadline(), self.deadlines.next()];
         times.into_iter().flatten().min()
     }
 
     fn handle_tick(&mut self, step: &mut Step<'_>) {
         self.endpoint.handle_timeout(step.now, &mut step.sip);
         self.access.handle_timeout(step.now);
+        self.time_carriers(step);
         while let Some((_, owner)) = self.deadlines.take_due(step.now) {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
@@ -286,8 +291,9 @@ impl Gateway {
             sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
-            // The gateway sends no requests of its own inside or outside dialogs yet.
-            sip::Event::Response { .. } => {}
+            sip::Event::Response { request, outcome, .. } => {
+                self.carrier_answered(request, &outcome, step);
+            }
             sip::Event::AuthFailed(failure) => access::log_failure(&failure),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
@@ -304,6 +310,7 @@ impl Gateway {
     /// No new calls; running ones are released. A later tick takes up what is left over.
     fn drain(&mut self, step: &mut Step<'_>) {
         self.draining = true;
+        self.leave_carriers(step);
         /// Calls released by one input; the rest at the next tick.
         const CALLS_PER_STEP: usize = 200;
         let up: Vec<CallId> = self.calls.iter().filter(|(_, c)| c.is_up()).map(|(id, _)| id).collect();
@@ -313,6 +320,16 @@ impl Gateway {
         for id in up.iter().skip(CALLS_PER_STEP) {
             self.deadlines.schedule(step.now, Owner::Call(*id));
         }
+    }
+
+    /// Whether new calls are refused for good.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether nothing is left after a drain: no call, and no registration at a carrier.
+    pub fn is_at_rest(&self) -> bool {
+        self.calls.is_empty() && self.carriers.have_left()
     }
 
     /// Time that a call may ring or be set up before cause 19 (T9 of Q.764: 90 to 180 s).

@@ -33,6 +33,8 @@ pub const CONTACTS_PER_ACCOUNT: usize = 10;
 pub const TRANSACTIONS_MAX: usize = 50_000;
 /// TCP connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Changes of registrations that wait to be written.
+pub const STORE_QUEUE: usize = 8_192;
 /// Buffers of datagrams that are kept for the next ones.
 pub const SPARE_BUFFERS: usize = 4;
 /// Digest nonces in use that are remembered; when there are more, the oldest count as stale.

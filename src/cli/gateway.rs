@@ -49,6 +49,16 @@ pub(super) fn phones(args: &ListArgs) -> Answer {
     shown(control_client::phones(&socket(&args.control)?, args.json))
 }
 
+/// `tipring trunks`
+pub(super) fn trunks(args: &ListArgs) -> Answer {
+    shown(control_client::trunks(&socket(&args.control)?, args.json))
+}
+
+/// `tipring status`
+pub(super) fn status(args: &ListArgs) -> Answer {
+    shown(control_client::status(&socket(&args.control)?, args.json))
+}
+
 /// `tipring hangup`
 pub(super) fn hangup(call: u64, control: &ControlArgs) -> Answer {
     shown(control_client::hangup(&socket(control)?, call))

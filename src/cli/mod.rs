@@ -49,6 +49,10 @@ enum Command {
     Calls(ListArgs),
     /// Show the telephones of the running gateway
     Phones(ListArgs),
+    /// Show the SIP trunks of the running gateway and their registrations
+    Trunks(ListArgs),
+    /// How the running gateway is: calls, telephones, trunks, who is shut out
+    Status(ListArgs),
     /// End a call of the running gateway
     Hangup {
         /// Number of the call, as `tipring calls` shows it
@@ -263,6 +267,8 @@ pub fn main() -> ExitCode {
         Command::Sim(args) => return gateway::sim(&args),
         Command::Calls(args) => gateway::calls(&args),
         Command::Phones(args) => gateway::phones(&args),
+        Command::Trunks(args) => gateway::trunks(&args),
+        Command::Status(args) => gateway::status(&args),
         Command::Hangup { call, control } => gateway::hangup(call, &control),
         Command::Drain { control } => gateway::drain(&control),
         Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),

@@ -195,7 +195,7 @@ impl Gateway {
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
-        let Some(called) = number_of(&request.uri) else {
+        let Some(called) = self.called_number(request) else {
             return refuse(self, step, Cause::UNALLOCATED);
         };
         let hops = request.max_forwards();

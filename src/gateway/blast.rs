@@ -42,7 +42,9 @@ impl Gateway {
             | sip::Event::Ended { session, .. }
             | sip::Event::Offer { session, .. }
             | sip::Event::InDialog { session, .. } => *session,
-            sip::Event::Request { .. } | sip::Event::Response { .. } => return Guarded::Nobody,
+            sip::Event::Request { .. } | sip::Event::Response { .. } | sip::Event::AuthFailed(_) => {
+                return Guarded::Nobody;
+            }
         };
         match self.sessions.get(&session) {
             Some((call, _)) => Guarded::Call(*call),

@@ -370,7 +370,7 @@ impl SipPhone {
 
     fn credentials(&self) -> Option<Credentials> {
         let password = self.settings.password.clone()?;
-        Some(Credentials { username: self.settings.user.clone(), password })
+        Some(Credentials { username: self.settings.user.clone(), password, realm: None, peer: "gateway".to_owned() })
     }
 
     fn address_of(&self, user: &str) -> NameAddr {
@@ -515,7 +515,7 @@ impl SipPhone {
                 };
                 self.note(now, 0, noticed);
             }
-            Event::Response { .. } | Event::Acknowledged { .. } => {}
+            Event::Response { .. } | Event::Acknowledged { .. } | Event::AuthFailed(_) => {}
         }
     }
 

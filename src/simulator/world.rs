@@ -387,7 +387,7 @@ impl World {
                 Output::OpenStream { connection, .. } => {
                     self.consequences.push_back(Consequence::Refused(connection));
                 }
-                Output::StreamBytes { .. } | Output::CloseStream { .. } => {}
+                Output::StreamBytes { .. } | Output::CloseStream { .. } | Output::Binding(_) => {}
             }
         }
         self.outbox = outbox;

@@ -78,6 +78,16 @@ impl Endpoint {
         response
     }
 
+    /// The connection to a peer that is open, if one is.
+    pub fn connection_to(&self, remote: SocketAddr) -> Option<super::ConnectionId> {
+        self.connections.to_peer(remote)
+    }
+
+    /// Keeps an idle connection open, and what stands on its way awake.
+    pub fn keep_alive(&mut self, now: Instant, connection: super::ConnectionId, out: &mut Actions) {
+        self.connections.keep_alive(now, connection, out);
+    }
+
     /// Our Contact towards the peer of a flow: the listener of that transport on that address.
     pub(super) fn contact(&self, user: Option<&str>, flow: &Flow) -> NameAddr {
         NameAddr::new(Uri::at(user, flow.transport, self.listener(flow)))

@@ -195,12 +195,12 @@ pub enum Screened {
 }
 
 /// A request that is refused.
-struct Seen<'a> {
-    flow: &'a Flow,
-    lines: &'a Lines<'a>,
+struct Seen<'s, 'b> {
+    flow: &'s Flow,
+    lines: &'s Lines<'b>,
     /// Bytes that came.
     length: usize,
-    name: Option<&'a Name>,
+    name: Option<&'s Name>,
     account: Option<usize>,
 }
 
@@ -346,7 +346,7 @@ impl Guard {
     }
 
     /// Writes a 401 that is small enough, with as many of the challenges as fit.
-    fn write_challenge(&mut self, now: Instant, seen: &Seen<'_>, stale: bool, reply: &mut Vec<u8>) -> Screened {
+    fn write_challenge(&mut self, now: Instant, seen: &Seen<'_, '_>, stale: bool, reply: &mut Vec<u8>) -> Screened {
         let flow = seen.flow;
         let Some(to_flow) = reply::begin(reply, seen.lines, flow, self.key) else { return Screened::Pass };
         let head = reply.len();

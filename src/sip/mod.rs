@@ -24,6 +24,7 @@ pub mod headers;
 pub mod message;
 pub mod parser;
 pub mod printer;
+pub mod registering;
 pub mod registration;
 pub mod session;
 pub mod transaction;

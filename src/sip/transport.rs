@@ -191,6 +191,19 @@ impl Connections {
         Some(flow)
     }
 
+    /// The connection to a peer that the next message to it takes.
+    pub fn to_peer(&self, remote: SocketAddr) -> Option<ConnectionId> {
+        self.by_remote.get(&remote).copied()
+    }
+
+    /// Sends two empty lines, which the peer answers by one (RFC 5626 4.4.1).
+    pub fn keep_alive(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) {
+        if let Some(connection) = self.by_id.get_mut(&id).filter(|connection| connection.flow.is_some()) {
+            connection.used = now;
+            out.sends.push(Send::Stream { connection: id, bytes: b"\r\n\r\n".to_vec() });
+        }
+    }
+
     fn open(&mut self, now: Instant, remote: SocketAddr, out: &mut Actions) -> Option<ConnectionId> {
         if self.by_id.len() >= limits::CONNECTIONS_MAX {
             return None;

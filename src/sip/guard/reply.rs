@@ -49,6 +49,7 @@ pub(super) fn user_of(address: &[u8]) -> Option<Name> {
     while let [first, behind @ ..] = rest {
         let (byte, left) = match (first, behind) {
             (b'%', [high, low, left @ ..]) => (hex_digit(*high)? << 4 | hex_digit(*low)?, left),
+            (b'%', _) => return None,
             _ => (*first, behind),
         };
         *name.bytes.get_mut(name.length)? = byte;
