@@ -211,9 +211,7 @@ pub(super) fn store(section: Option<Section<'_>>, lowering: &mut Lowering<'_>) -
 /// `refusals-per-second` and `calls-per-second` of `[limits]`
 pub(super) fn rates(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -> Option<(u32, Option<u32>)> {
     let mut rate = |key, lowering: &mut Lowering<'_>| match section.get(key) {
-        Some(value) => {
-            lowering.integer(value, 1..=RATE_MAX, "C0012").and_then(|n| u32::try_from(n).ok()).map(Some)
-        }
+        Some(value) => lowering.integer(value, 1..=RATE_MAX, "C0012").and_then(|n| u32::try_from(n).ok()).map(Some),
         None => Some(None),
     };
     let refusals = rate("refusals-per-second", lowering);

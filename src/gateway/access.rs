@@ -156,9 +156,8 @@ impl Gateway {
     /// Our address of this kind: the one of the flow when we still listen there.
     fn listener_like(&self, flow: &Flow) -> Option<std::net::SocketAddr> {
         let listeners = || self.config.sip.listen.iter().filter(|l| l.transport == flow.transport).map(|l| l.address);
-        let same = |a: &std::net::SocketAddr| {
-            *a == flow.local || (a.ip().is_unspecified() && a.port() == flow.local.port())
-        };
+        let same =
+            |a: &std::net::SocketAddr| *a == flow.local || (a.ip().is_unspecified() && a.port() == flow.local.port());
         if listeners().any(|address| same(&address)) {
             return Some(flow.local);
         }

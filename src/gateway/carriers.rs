@@ -171,7 +171,11 @@ impl Gateway {
             to: NameAddr::new(ours),
             contact_user: Some(carrier.contact_user.clone()),
             sequence: Some(attempt.sequence),
-            headers: way.route.into_iter().chain([Header::new(HeaderName::Expires, attempt.expires.as_secs())]).collect(),
+            headers: way
+                .route
+                .into_iter()
+                .chain([Header::new(HeaderName::Expires, attempt.expires.as_secs())])
+                .collect(),
             body: None,
             credentials: credentials(trunk),
         };
@@ -237,3 +241,6 @@ impl Gateway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

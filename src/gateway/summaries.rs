@@ -133,7 +133,10 @@ impl Gateway {
         trunks
             .map(|(index, trunk)| TrunkSummary {
                 name: format!("trunk/{}", trunk.name),
-                to: trunk.to.map(|(transport, address)| format!("{transport:?}:{address}").to_lowercase()).unwrap_or_default(),
+                to: trunk
+                    .to
+                    .map(|(transport, address)| format!("{transport:?}:{address}").to_lowercase())
+                    .unwrap_or_default(),
                 state: self.carriers.in_words(now, index).unwrap_or_else(|| "no registration".to_owned()),
             })
             .collect()

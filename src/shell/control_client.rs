@@ -2,7 +2,9 @@
 //!
 //! Every function talks to the running gateway, blocks, and returns the text to print.
 
-use super::control_protocol::{CallRow, HandsetAction, LINE_BYTES_MAX, PhoneRow, Request, Response, SAMPLES_MAX, StatusRow, TrunkRow};
+use super::control_protocol::{
+    CallRow, HandsetAction, LINE_BYTES_MAX, PhoneRow, Request, Response, SAMPLES_MAX, StatusRow, TrunkRow,
+};
 use super::sound;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -69,15 +69,16 @@ impl Store {
         let (file, kept) = file::File::open(path, now, wall)?;
         let (queue, rows) = mpsc::sync_channel(STORE_QUEUE);
         let writer = std::thread::Builder::new().name("store".to_owned()).spawn(move || write(file, &rows));
-        let writer =
-            writer.map_err(|error| StoreError::System { path: path.to_owned(), why: error.to_string() })?;
+        let writer = writer.map_err(|error| StoreError::System { path: path.to_owned(), why: error.to_string() })?;
         Ok((Store { queue: Some(queue), writer: Some(writer), lost: 0 }, kept))
     }
 
     /// Notes a change that happened at `now`, which is `wall` since 1970. Never waits.
     pub(super) fn note(&mut self, now: Instant, wall: Duration, change: Change) {
         let row = match change {
-            Change::Bound { account, binding } => Row::Put { account, ends: wall + binding.expires.since(now), binding },
+            Change::Bound { account, binding } => {
+                Row::Put { account, ends: wall + binding.expires.since(now), binding }
+            }
             Change::Unbound { account, uri } => Row::Delete { account, uri: uri.to_string() },
         };
         if self.queue.as_ref().is_some_and(|queue| queue.try_send(row).is_err()) {
@@ -283,8 +284,7 @@ mod file {
         wall: Duration,
     ) -> rusqlite::Result<Option<(String, Binding)>> {
         let text = |column: usize| row.get::<_, String>(column);
-        let (Ok(uri), Ok(local), Ok(remote)) =
-            (Uri::parse(text(1)?.as_bytes()), text(2)?.parse(), text(3)?.parse())
+        let (Ok(uri), Ok(local), Ok(remote)) = (Uri::parse(text(1)?.as_bytes()), text(2)?.parse(), text(3)?.parse())
         else {
             return Ok(None);
         };

@@ -360,7 +360,8 @@ mod tests {
     fn waits_double_up_to_half_an_hour_and_are_spread() {
         let (mut it, mut now) = (registering(), T0);
         for longest in [30, 60, 120, 240, 480, 960, 1800, 1800] {
-            let News::Failed(Trouble::Timeout, next) = it.answered(now, Err(Failure::Timeout), "me", u64::MAX / 3) else {
+            let News::Failed(Trouble::Timeout, next) = it.answered(now, Err(Failure::Timeout), "me", u64::MAX / 3)
+            else {
                 panic!()
             };
             let wait = next.since(now);

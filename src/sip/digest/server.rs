@@ -149,7 +149,8 @@ impl Authenticator {
         for algorithm in algorithms {
             let name = algorithm.as_str();
             // Writing to a vector cannot fail. A realm is a host name or an address: nothing to escape.
-            let _ = write!(out, "WWW-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={name}", self.realm);
+            let _ =
+                write!(out, "WWW-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={name}", self.realm);
             if !form.without_qop {
                 let _ = write!(out, ", qop=\"auth\"");
             }
@@ -165,7 +166,8 @@ impl Authenticator {
         let mut bytes = Vec::new();
         self.write_challenge(now, peer, algorithms, form, &mut bytes);
         let text = String::from_utf8(bytes).unwrap_or_default();
-        let value = |line: &str| line.split_once(": ").map(|(_, value)| Header::new(HeaderName::WwwAuthenticate, value));
+        let value =
+            |line: &str| line.split_once(": ").map(|(_, value)| Header::new(HeaderName::WwwAuthenticate, value));
         text.lines().filter_map(value).collect()
     }
 

@@ -119,8 +119,6 @@ fn challenges_stand_in_the_order_of_the_account_and_the_topmost_known_is_answere
     assert!(String::from_utf8_lossy(&field).contains("algorithm=MD5"));
 }
 
-
-
 #[test]
 fn wrong_passwords_unknown_users_and_other_realms_are_not_let_in() {
     let mut server = authenticator();
@@ -164,7 +162,8 @@ fn a_nonce_is_good_only_for_the_server_that_made_it_and_the_address_that_got_it(
 #[test]
 fn a_made_up_nonce_tells_nothing_about_the_password() {
     let mut server = authenticator();
-    let made_up = "Digest realm=\"example.com\", nonce=\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\", algorithm=MD5, qop=\"auth\"";
+    let made_up =
+        "Digest realm=\"example.com\", nonce=\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\", algorithm=MD5, qop=\"auth\"";
     let challenge = [Header::new(HeaderName::WwwAuthenticate, made_up)];
     for password in ["se\"cret", "wrong"] {
         let field = login(&challenge, "alice", password);

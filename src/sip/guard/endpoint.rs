@@ -82,6 +82,8 @@ impl Endpoint {
         }
         let spread = RETRY_AFTER_S.end() - RETRY_AFTER_S.start() + 1;
         let retry = RETRY_AFTER_S.start() + self.secrets.next_u32() % spread;
-        Some(Response::new(503).with(HeaderName::RetryAfter, retry))
+        // Switching equipment congestion, for those who look for a cause (RFC 6432).
+        let reason = super::super::Reason::q850(42);
+        Some(Response::new(503).with(HeaderName::RetryAfter, retry).with(HeaderName::Reason, reason))
     }
 }

@@ -75,13 +75,14 @@ pub(super) fn has_tag(value: &[u8]) -> bool {
 /// Parts of a value between semicolons outside of quotes, trimmed.
 fn pieces(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
-    value.split(move |b| {
-        if *b == b'"' {
-            quoted = !quoted;
-        }
-        *b == b';' && !quoted
-    })
-    .map(trim)
+    value
+        .split(move |b| {
+            if *b == b'"' {
+                quoted = !quoted;
+            }
+            *b == b';' && !quoted
+        })
+        .map(trim)
 }
 
 fn name_and_value(piece: &[u8]) -> (&[u8], &[u8]) {

@@ -136,8 +136,13 @@ impl Sources {
 
     pub(super) fn banned(&self, now: Instant) -> Vec<IpAddr> {
         let banned = |source: &&Source| source.banned_until.is_some_and(|until| until > now);
-        let mut addresses: Vec<IpAddr> =
-            self.places.iter().flatten().filter(banned).map(|source| IpAddr::V6(source.address).to_canonical()).collect();
+        let mut addresses: Vec<IpAddr> = self
+            .places
+            .iter()
+            .flatten()
+            .filter(banned)
+            .map(|source| IpAddr::V6(source.address).to_canonical())
+            .collect();
         addresses.sort();
         addresses
     }

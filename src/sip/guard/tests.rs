@@ -84,12 +84,10 @@ fn request(number: u32, method: &str, user: &str, tag: &str, more: &str) -> Stri
 
 /// Authorization that answers the challenges of a 401.
 fn authorization(reply: &str, method: &str, user: &str, password: &str) -> String {
-    let challenges: Vec<&[u8]> = reply
-        .lines()
-        .filter_map(|line| line.strip_prefix("WWW-Authenticate: "))
-        .map(str::as_bytes)
-        .collect();
-    let me = Credentials { username: user.to_owned(), password: password.to_owned(), realm: None, peer: "x".to_owned() };
+    let challenges: Vec<&[u8]> =
+        reply.lines().filter_map(|line| line.strip_prefix("WWW-Authenticate: ")).map(str::as_bytes).collect();
+    let me =
+        Credentials { username: user.to_owned(), password: password.to_owned(), realm: None, peer: "x".to_owned() };
     let covered = Covered { method: method.as_bytes(), body: b"" };
     let asking = Asking { covered, uri: "sip:600@example.com", cnonce: "c" };
     let field = Logins::default().answer(challenges.into_iter(), false, &me, asking).expect("a challenge");
@@ -189,7 +187,8 @@ fn a_stranger_gets_one_small_answer_and_leaves_nothing_behind() {
 #[test]
 fn an_answer_that_would_be_too_large_has_fewer_challenges_or_is_none() {
     let mut bench = Bench::new(settings());
-    let mut small = String::from("OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1\r\nf:<sip:201@h>;tag=1\r\n");
+    let mut small =
+        String::from("OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1\r\nf:<sip:201@h>;tag=1\r\n");
     small.push_str("t:<sip:h>\r\ni:1\r\nCSeq:1 OPTIONS\r\n\r\n");
     let reply = bench.receive(T0, STRANGER, &small);
     if let Some(reply) = &reply {
@@ -222,7 +221,8 @@ fn silence_is_told_once() {
     let mut told = 0;
     for _ in 0..50 {
         bench.ask(T0, STRANGER, "REGISTER", "201", "");
-        told += bench.out.events.iter().filter(|e| matches!(e, Event::AuthFailed(f) if f.reason == Reason::Flood)).count();
+        told +=
+            bench.out.events.iter().filter(|e| matches!(e, Event::AuthFailed(f) if f.reason == Reason::Flood)).count();
     }
     assert_eq!(told, 1);
 }

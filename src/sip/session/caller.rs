@@ -218,7 +218,12 @@ impl Endpoint {
                 && let Some(client) =
                     self.start_client(now, flow, with_credentials(request, field), User::Invite(id), out)
             {
-                *calling = Calling { client: Some(client), tries: calling.tries.saturating_add(1), provisional: false, ..*calling };
+                *calling = Calling {
+                    client: Some(client),
+                    tries: calling.tries.saturating_add(1),
+                    provisional: false,
+                    ..*calling
+                };
                 calling.early.clear();
                 return self.put_state(id, State::Calling(calling));
             }

@@ -93,7 +93,8 @@ impl Endpoint {
                 .with(HeaderName::Contact, &established.dialog.contact)
                 .with(HeaderName::Allow, uas::allow(&self.settings));
         }
-        let outgoing = Outgoing { method, session: Some(session), client: None, credentials, tries: 0, over: false, ack: None };
+        let outgoing =
+            Outgoing { method, session: Some(session), client: None, credentials, tries: 0, over: false, ack: None };
         let id = self.outgoing.insert(outgoing);
         if is_offer {
             established.offer = Offer::Outgoing(id);
