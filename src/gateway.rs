@@ -9,15 +9,20 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
-//! `routing` from number to leg, `renegotiation` offers inside a dialog, `summaries` what an
-//! operator can ask.
+//! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
+//! redirects, `renegotiation` offers inside a dialog, `events` who watches whom, `messages` texts,
+//! `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
 mod carriers;
+mod events;
+mod forking;
+mod forwarding;
 mod lines;
+mod messages;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
@@ -26,6 +31,7 @@ mod summaries;
 pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
 
 use crate::call::b2bua::Side;
+use crate::call::branches::BranchId;
 use crate::call::{Call, CallId};
 use crate::config::Config;
 use crate::ids::Slab;
@@ -129,6 +135,8 @@ impl Outbox {
 enum Owner {
     Port(PortId),
     Call(CallId),
+    Events,
+    Messages,
 }
 
 /// What one part has to say to another, inside one input.
@@ -136,6 +144,19 @@ enum Owner {
 enum Work {
     Sip(sip::Event),
     Trunk(CallId, Side, TrunkEvent),
+    /// A branch speaks; `status` is the SIP status of a REL that was one.
+    Branch {
+        call: CallId,
+        branch: BranchId,
+        event: TrunkEvent,
+        status: Option<u16>,
+    },
+}
+
+impl Work {
+    fn branch(call: CallId, branch: BranchId, event: TrunkEvent) -> Work {
+        Work::Branch { call, branch, event, status: None }
+    }
 }
 
 /// What a step of the gateway carries along.
@@ -158,10 +179,15 @@ pub struct Gateway {
     calls: Slab<Call>,
     calls_begun: u64,
     sessions: BTreeMap<SessionId, (CallId, Side)>,
+    /// Sessions of branches that have not won.
+    branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
+    hunts: forking::Hunts,
     ports: BTreeMap<PortId, Port>,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
+    events: events::Events,
+    messages: messages::Messages,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -179,10 +205,14 @@ impl Gateway {
             calls: Slab::default(),
             calls_begun: 0,
             sessions: BTreeMap::new(),
+            branch_sessions: BTreeMap::new(),
+            hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
+            events: events::Events::default(),
+            messages: messages::Messages::default(),
             draining: false,
             faults: 0,
             survives: false,
@@ -247,6 +277,8 @@ impl Gateway {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
                 Owner::Call(id) => self.handle_call_timeout(id, step),
+                Owner::Events => self.handle_events_timeout(step.now),
+                Owner::Messages => self.handle_messages_timeout(step),
             }
             self.work_off(step);
         }
@@ -258,7 +290,21 @@ impl Gateway {
             for event in step.sip.events.drain(..) {
                 step.queue.push_back(Work::Sip(event));
             }
-            let Some(work) = step.queue.pop_front() else { break };
+            let Some(work) = step.queue.pop_front() else {
+                for phone in self.access.take_changed() {
+                    self.touch(&format!("phone/{phone}"));
+                    self.deliver_kept(&phone, step);
+                }
+                if !step.sip.events.is_empty() {
+                    continue;
+                }
+                // Watchers are told when everything else has settled.
+                if !self.events.has_news() {
+                    break;
+                }
+                self.tell_watchers(step);
+                continue;
+            };
             match work {
                 Work::Sip(event) => {
                     let whom = self.guarded_by(&event);
@@ -267,6 +313,11 @@ impl Gateway {
                 Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
                     gateway.handle_trunk(call, side, event, step);
                 }),
+                Work::Branch { call, branch, event, status } => {
+                    self.guarded(Guarded::Call(call), step, |gateway, step| {
+                        gateway.handle_branch(call, branch, &event, status, step);
+                    });
+                }
             }
         }
         for send in step.sip.sends.drain(..) {
@@ -289,12 +340,17 @@ impl Gateway {
                 self.progressed(session, status, body.as_ref(), step);
             }
             sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
+            sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
             sip::Event::Response { request, outcome, .. } => {
-                self.carrier_answered(request, &outcome, step);
+                if !self.carrier_answered(request, &outcome, step) {
+                    self.message_answered(request, &outcome, step);
+                }
             }
             sip::Event::AuthFailed(failure) => access::log_failure(&failure),
+            sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
+            sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
     }

@@ -88,7 +88,7 @@ impl World {
     }
 
     fn call(&mut self) {
-        self.trunk(TrunkEvent::Iam(Iam { called: "101".into(), calling: None, calling_name: None, hops: None }));
+        self.trunk(TrunkEvent::Iam(Iam { called: "101".into(), ..Iam::default() }));
     }
 
     fn release(&mut self) {
@@ -162,7 +162,7 @@ fn a_telephone_that_is_off_hook_from_the_start_is_busy_for_ever() {
         world.until(millis);
         assert_eq!(world.machine.status(), status);
         let mut out = Vec::new();
-        let iam = TrunkEvent::Iam(Iam { called: "104".into(), calling: None, calling_name: None, hops: None });
+        let iam = TrunkEvent::Iam(Iam { called: "104".into(), ..Iam::default() });
         world.machine.handle_trunk(world.now, &iam, &mut out);
         assert_eq!(out, [LineOutput::Refuse(Release::user(Cause::BUSY))]);
     }

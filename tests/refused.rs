@@ -116,3 +116,59 @@ fn a_refused_packet_allocates_nothing_and_is_answered_with_at_most_twice_its_byt
     let counts = gateway.counts().sip;
     assert_eq!((counts.server_transactions, counts.sessions, counts.deadlines), (0, 0, 0));
 }
+
+/// Twice as many calls as are allowed: those that are allowed complete, and the rest gets 503 at once.
+#[test]
+fn at_twice_the_cap_the_cap_completes_and_the_rest_is_told_to_come_back() {
+    const CAP: u64 = 100;
+    const SECONDS: u64 = 10;
+    let config = format!(
+        "sip.listen = [\"udp:127.0.0.1:5060\"]\nlimits.calls-per-second = {CAP}\ntrunk.peer.from = \"192.0.2.7\"\n\
+         [[route]]\nname = \"echo\"\nmatch = \"600\"\nfrom = \"trunk/peer\"\nto = \"service/echo\"\n"
+    );
+    let config = Config::parse("test.toml", &config, &NoReader).expect("a valid configuration");
+    let mut gateway = Gateway::new(config, Seed::from_number(1), Instant::ZERO);
+    let address = |text: &str| text.parse().expect("an address");
+    let flow = Flow {
+        transport: Transport::Udp,
+        local: address("127.0.0.1:5060"),
+        remote: address("192.0.2.7:5070"),
+        connection: None,
+    };
+    let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0\r\n";
+    let mut out = Outbox::default();
+    let mut now = Instant::ZERO;
+    let (mut answered, mut refused) = (0, 0);
+    for call in 0..2 * CAP * SECONDS {
+        now = now + Duration::from_micros(1_000_000 / (2 * CAP));
+        while gateway.deadline().is_some_and(|at| at <= now) {
+            gateway.handle(now, Input::Tick, &mut out);
+            out.drain().for_each(drop);
+        }
+        let invite = format!(
+            "INVITE sip:600@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK{call}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:1000@192.0.2.7>;tag={call}\r\nTo: <sip:600@127.0.0.1>\r\n\
+             Call-ID: {call}\r\nCSeq: 1 INVITE\r\nContact: <sip:1000@192.0.2.7:5070>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        );
+        let before = gateway.counts().sip;
+        gateway.handle(now, Input::Datagram { flow, bytes: invite.as_bytes() }, &mut out);
+        for output in out.drain() {
+            let Output::Datagram { bytes, .. } = output else { continue };
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if text.starts_with("SIP/2.0 200 ") {
+                answered += 1;
+            } else if text.starts_with("SIP/2.0 503 ") {
+                assert!(text.contains("\r\nRetry-After: "), "{text}");
+                let after = gateway.counts().sip;
+                assert_eq!((before.sessions, before.server_transactions), (after.sessions, after.server_transactions));
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(answered + refused, 2 * CAP * SECONDS);
+    assert!(answered >= CAP * SECONDS * 95 / 100, "{answered} of {} completed", CAP * SECONDS);
+    assert!(refused >= CAP * SECONDS * 3 / 4, "{refused}");
+    assert_eq!(gateway.counts().calls as u64, answered, "running calls go on");
+}

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tipring::rng::{Rng, Seed};
-use tipring::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use tipring::sip::registration::{Lifetimes, Registrar};
 use tipring::sip::*;
 use tipring::time::{Duration, Instant};
@@ -258,10 +257,10 @@ fn the_registrar_treats_contacts_as_the_rfc_says() {
     assert_eq!(contact(&response), "sip:user@example.com?Route=%3Csip:sip.example.com%3E");
     let response = register("escnull");
     assert_eq!(response.headers.tokens(&HeaderName::Contact).len(), 2, "sip:%00 and sip:%00%00 are two");
-    let mut authenticator = Authenticator::new("example.com", Duration::from_secs(60), &Seed::from_number(1));
-    let account = Account { username: "j.user", password: "x", algorithms: &[Algorithm::Sha256] };
+    let settings = guard::GuardSettings { realm: "example.com".to_owned(), ..guard::GuardSettings::default() };
     let request = request_of("regaut01").expect("a REGISTER");
-    assert_eq!(authenticator.verify(now, &request, |_| Some(account)), Verdict::Missing, "to be challenged");
+    let identity = Guard::new(settings, &Seed::from_number(1)).identify(now, &request, &flow(Transport::Udp));
+    assert!(matches!(identity, guard::Identity::Unproved(_)), "to be challenged: {identity:?}");
 }
 
 #[test]
@@ -293,6 +292,46 @@ fn a_stream_that_cannot_be_framed_is_answered_and_closed() {
     endpoint.handle_timeout(deadline, &mut out);
     assert!(matches!(out.sends.as_slice(), [Send::CloseStream { .. }]));
     assert_eq!(endpoint.counts(), Counts::default());
+}
+
+/// Over a stream the end of a message is where Content-Length says; every other message gets the same
+/// reaction as by datagram. One without Content-Length is the last of its connection.
+#[test]
+fn every_message_of_rfc_4475_has_its_reaction_over_tcp() {
+    if folder().is_none() {
+        return;
+    }
+    // "Wait for more data": Content-Length promises more than there is.
+    const OTHERWISE: [(&str, Want); 1] = [("clerr", Silence)];
+    let tcp = flow(Transport::Tcp);
+    let wrong: Vec<String> = TABLE
+        .iter()
+        .filter_map(|(name, want)| {
+            let mut endpoint = Endpoint::new(settings(), &Seed::from_number(4475));
+            let mut out = Actions::default();
+            for piece in message(name)?.chunks(211) {
+                endpoint.handle_stream_bytes(Instant::from_millis(1), tcp, piece, &mut out);
+            }
+            let want = OTHERWISE.iter().find(|(other, _)| other == name).map_or(*want, |(_, want)| *want);
+            let text = format!("{:?} {:?}", out.events.len(), out.sends.len());
+            let got = stream_reaction(&out);
+            (got != Some(want)).then(|| format!("{name}: wants {want:?}, got {got:?} ({text})"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The first thing that came of a stream; a connection closed behind it does not count.
+fn stream_reaction(out: &Actions) -> Option<Want> {
+    match (out.events.first(), out.sends.first()) {
+        (Some(Event::Incoming { .. }), _) => Some(Call),
+        (Some(Event::Request { .. }), _) => Some(Pass),
+        (None, Some(Send::Stream { bytes, .. })) => {
+            String::from_utf8_lossy(bytes).split(' ').nth(1).and_then(|code| code.parse().ok()).map(Answer)
+        }
+        (None, None | Some(Send::CloseStream { .. })) => Some(Silence),
+        _ => None,
+    }
 }
 
 /// Messages to be mutated where the folder of the RFC's is absent, and beside them where it is not.

@@ -5,6 +5,7 @@ use super::equipment::{Ports, card, isup, line, station};
 use super::findings::{Finding, Place};
 use super::load::Tables;
 use super::section::{Lowering, Section, Text, Value};
+use super::services;
 use super::values;
 use super::{
     Card, Config, Dialling, DigestAlgorithm, Driver, Limits, Listener, Log, LogFormat, Phone, Rtp, Sip, Trunk,
@@ -45,6 +46,7 @@ fn without_plan(
     });
     let lines = each(all, "line", lowering, |name, section, l| line(name, section, &card_names, &mut ports, l));
     let isups = each(all, "isup", lowering, isup);
+    let groups = each(all, "group", lowering, |name, section, l| services::group(name, section, all, extensions, l));
     let control_socket = control(all.single("control"), lowering);
     let log = log(all.single("log"), lowering);
     let limits = limits(all.single("limits"), lowering);
@@ -67,6 +69,7 @@ fn without_plan(
         cards,
         stations: stations?,
         lines: lines?,
+        groups: groups?,
         control_socket,
         log: log?,
         calls_max: limits?.0,
@@ -186,6 +189,8 @@ fn phone(
     let without_qop = access::without_qop(&mut section, lowering);
     let number = number(&name, TargetKind::Phone, &mut section, extensions, lowering);
     let caller_name = optional_text("caller-name", &mut section, lowering);
+    let forward = services::forward(&mut section, lowering);
+    let redirects = services::redirects(&mut section, lowering);
     section.finish(lowering);
     Some(Phone {
         name,
@@ -194,6 +199,8 @@ fn phone(
         without_qop: without_qop?,
         number: number?,
         caller_name: caller_name?,
+        forward: forward?,
+        redirects: redirects?,
     })
 }
 
@@ -299,6 +306,7 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
         None => Some(vec![Codec::Pcmu, Codec::Pcma]),
     };
     let carrier = access::carrier(&mut section, lowering);
+    let redirects = services::redirects(&mut section, lowering);
     section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
         let message = format!("{} has neither \"to\" nor \"from\"", section.title);
@@ -315,7 +323,7 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
         None => Vec::new(),
     };
     let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
-    Some(Trunk { name, to, from, codecs: codecs?, login, register, domain, outbound_proxy })
+    Some(Trunk { name, to, from, codecs: codecs?, login, register, domain, outbound_proxy, redirects: redirects? })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

@@ -15,11 +15,14 @@ use crate::sip::{
 };
 use crate::time::Instant;
 use crate::trunk::{Cause, Iam, Release, interwork};
+use std::collections::BTreeSet;
 use tracing::{info, warn};
 
 /// Registrations.
 pub(super) struct Access {
     registrar: Registrar,
+    /// Phones whose contacts changed since this was looked at.
+    changed: BTreeSet<String>,
 }
 
 /// Who sent a request.
@@ -49,8 +52,13 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Options,
             Method::Register,
             Method::Update,
+            Method::Subscribe,
+            Method::Notify,
+            Method::Publish,
+            Method::Message,
         ],
-        supported: vec!["path".to_owned()],
+        // RFC 3327 5.3: a registrar that keeps Path says so.
+        supported: Settings::default().supported.into_iter().chain(["path".to_owned()]).collect(),
         ..Settings::default()
     }
 }
@@ -79,7 +87,7 @@ pub(super) fn guard(config: &Config, seed: &Seed) -> Guard {
 impl Access {
     pub(super) fn new(config: &Config) -> Self {
         let crate::config::Registrar { min, max, usual } = config.registrar;
-        Access { registrar: Registrar::new(Lifetimes { min, max, default: usual }) }
+        Access { registrar: Registrar::new(Lifetimes { min, max, default: usual }), changed: BTreeSet::new() }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -89,11 +97,17 @@ impl Access {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for phone in self.registrar.handle_timeout(now) {
             info!(phone, "registration expired");
+            self.changed.insert(phone);
         }
     }
 
     pub(super) fn handle_stream_closed(&mut self, connection: ConnectionId) {
-        self.registrar.handle_stream_closed(connection);
+        self.changed.extend(self.registrar.handle_stream_closed(connection));
+    }
+
+    /// Phones whose contacts changed, or that have just registered again.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Contacts of the phone of this name, best first.
@@ -221,7 +235,7 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let iam = Iam { called, calling, calling_name, hops };
+        let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 
@@ -232,6 +246,9 @@ impl Gateway {
             caller => match request.method {
                 Method::Register => self.register(&caller, request, flow, step.now),
                 Method::Options => self.options(),
+                Method::Subscribe => return self.subscription_wanted(server, &caller, request, flow, step),
+                Method::Publish => self.publish(&caller, request, step),
+                Method::Message => return self.message(server, &caller, request, step),
                 _ => Response::new(501),
             },
         };
@@ -249,6 +266,7 @@ impl Gateway {
         let before = self.access.registrar.bindings(now, &phone.name).len();
         let response = self.access.registrar.register(now, &phone.name, request, flow);
         let after = self.access.registrar.bindings(now, &phone.name).len();
+        self.access.changed.insert(phone.name.clone());
         if before != after {
             info!(phone = %phone.name, peer = %flow.remote, contacts = after, "registration changed");
         }

@@ -61,8 +61,8 @@ impl Gateway {
         // The called side first: what it agreed to decides what the caller is answered.
         let preferred = self.settle(id, Side::B, None)?;
         self.settle(id, Side::A, preferred)?;
-        let service = self.calls.get(id).and_then(|call| match call.b {
-            Some(Leg::Service(service)) => Some(service),
+        let service = self.calls.get(id).and_then(|call| match call.leg(Side::B) {
+            Some(Leg::Service(service)) => Some(*service),
             _ => None,
         });
         for side in [Side::A, Side::B] {
@@ -71,7 +71,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
         call.audio_open = true;
         let worker = call.worker;
-        let (a, b) = (end_of(Some(&call.a)), end_of(call.b.as_ref()));
+        let (a, b) = (end_of(Some(&call.a)), end_of(call.leg(Side::B)));
         let commands = match (a, b, service) {
             (Some(a), Some(b), _) => vec![MediaCommand::Join(a, b)],
             (Some(End::Port(port)), None, Some(Service::Milliwatt)) => {
@@ -202,7 +202,9 @@ impl Gateway {
     /// A stream that never started must not be stopped.
     fn forget_started(&mut self, id: CallId, stream: StreamId) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten() {
+        let branches = call.fork.as_deref_mut().into_iter().flat_map(|fork| &mut fork.legs);
+        let branches = branches.map(|branch| &mut branch.leg);
+        for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten().chain(branches) {
             if let Leg::Sip(leg) = leg
                 && leg.stream == stream
             {
@@ -223,7 +225,7 @@ fn end_of(leg: Option<&Leg>) -> Option<End> {
     match leg? {
         Leg::Sip(leg) => Some(End::Stream(leg.stream)),
         Leg::Line(port) => Some(End::Port(port.port)),
-        Leg::Service(_) => None,
+        Leg::Service(_) | Leg::Operator => None,
     }
 }
 

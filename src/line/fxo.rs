@@ -33,10 +33,7 @@ mod tests {
         let mut machine = Fxo::default();
         let mut out = Vec::new();
         machine.handle_event(&LineEventKind::RingStart);
-        machine.handle_trunk(
-            &TrunkEvent::Iam(Iam { called: String::from("2"), calling: None, calling_name: None, hops: None }),
-            &mut out,
-        );
+        machine.handle_trunk(&TrunkEvent::Iam(Iam { called: String::from("2"), ..Iam::default() }), &mut out);
         assert_eq!(out, [LineOutput::Refuse(Release::here(Cause::OUT_OF_ORDER))]);
         out.clear();
         machine.handle_trunk(&TrunkEvent::Acm { status: CalledStatus::NoIndication, in_band: false }, &mut out);

@@ -351,7 +351,7 @@ impl Fxs {
                     called,
                     calling: self.settings.number.clone(),
                     calling_name: self.settings.caller_name.clone(),
-                    hops: None,
+                    ..Iam::default()
                 })));
             }
             Some(Collected::Nothing) => self.refuse(now, Refusal::Reorder),

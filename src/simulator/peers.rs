@@ -4,14 +4,16 @@
 //! listens and presses keys (RFC 4733). What it noticed stands in its log. Like the cores it waits for
 //! nobody: bytes and the time go in, packets come out.
 
-use super::network::{Packet, Traffic};
+use super::links::{Happened, Links};
+use super::network::{Form, Packet, Traffic};
 use super::phone_audio::{Far, PhoneAudio, Received, Voice, describe, offered_events};
 use super::sound::Noise;
 use super::wire::{Glimpse, Kind};
 use crate::rng::{Rng, Seed};
 use crate::sip::{
     Actions, Body, Credentials, Ended, Endpoint, Event, Flow, Header, HeaderName, Host, Method, NameAddr,
-    OutgoingInvite, OutgoingRequest, Params, Reason, RequestId, Response, SessionId, Settings, SipUri, Transport, Uri,
+    OutgoingInvite, OutgoingRequest, Params, Reason, Reliable, RequestId, Response, SessionId, Settings, SipUri,
+    Transport, Uri,
 };
 use crate::time::{Duration, Instant};
 use g7xx::g711::Law;
@@ -21,6 +23,8 @@ use tipring_hal::Digit;
 
 /// First port for RTP of a phone; the next calls take the ports after it.
 const RTP_PORT_FIRST: u16 = 30_000;
+/// Bytes of a TCP connection that are handed over at once: less than most messages have.
+pub const PORTION_BYTES: usize = 300;
 /// Calls whose late final response is still noted after they ended here.
 const ENDED_REMEMBERED: usize = 64;
 
@@ -33,6 +37,8 @@ pub struct PhoneSettings {
     pub address: SocketAddr,
     /// The gateway's.
     pub gateway: SocketAddr,
+    /// How it sends SIP; it takes both.
+    pub transport: Transport,
     /// The gateway's domain.
     pub domain: String,
     /// Of the account, if it has one.
@@ -106,6 +112,7 @@ pub struct LogEntry {
 pub struct SipPhone {
     settings: PhoneSettings,
     endpoint: Endpoint,
+    links: Links,
     calls: BTreeMap<SessionId, PhoneCall>,
     calls_begun: u64,
     registration: Option<RequestId>,
@@ -146,10 +153,12 @@ impl SipPhone {
     /// A phone at rest.
     pub fn new(settings: PhoneSettings, seed: &Seed) -> Self {
         let seed = seed.fork(&format!("phone {}", settings.address));
-        let sip = Settings { listeners: vec![(Transport::Udp, settings.address)], ..Settings::default() };
+        let listeners = vec![(Transport::Udp, settings.address), (Transport::Tcp, settings.address)];
+        let sip = Settings { listeners, ..Settings::default() };
         SipPhone {
             endpoint: Endpoint::new(Settings { server: "simulated-phone".to_owned(), ..sip }, &seed.fork("sip")),
             rng: seed.fork("media").rng(),
+            links: Links::new(settings.address.ip()),
             settings,
             calls: BTreeMap::new(),
             calls_begun: 0,
@@ -171,6 +180,11 @@ impl SipPhone {
     /// The person takes up other habits, for calls that come.
     pub fn set_habits(&mut self, habits: Habits) {
         self.settings.habits = habits;
+    }
+
+    /// Whether a packet gets beyond its socket: bytes of a connection that is gone do not.
+    pub fn hears(&self, packet: &Packet) -> bool {
+        packet.form == Form::Datagram || self.links.knows(packet)
     }
 
     /// All that was noticed so far.
@@ -247,11 +261,14 @@ impl SipPhone {
             body: Some(Body::sdp(body)),
             headers: Vec::new(),
             max_forwards: 70,
+            reliable: Reliable::Off,
             credentials: self.credentials(),
         };
         let session = self.endpoint.invite(now, invite, &mut actions);
         let call_id = actions.sends.iter().find_map(|send| match send {
-            crate::sip::Send::Datagram { bytes, .. } => Glimpse::of(bytes).map(|g| g.call_id.to_owned()),
+            crate::sip::Send::Datagram { bytes, .. } | crate::sip::Send::Stream { bytes, .. } => {
+                Glimpse::of(bytes).map(|g| g.call_id.to_owned())
+            }
             _ => None,
         });
         let gives_up = self.settings.habits.gives_up_after.map(|after| (now + after, Habit::HangUp));
@@ -308,6 +325,9 @@ impl SipPhone {
 
     /// Takes a packet that came to one of its ports.
     pub fn handle_packet(&mut self, now: Instant, packet: &Packet, sent: &mut Vec<Packet>) {
+        if packet.form != Form::Datagram {
+            return self.handle_stream(now, packet, sent);
+        }
         if packet.to != self.settings.address {
             let call = self.calls.values_mut().find(|call| call.audio.local == packet.to);
             let digit = call.and_then(|c| Some((c.number, c.audio.receive(now, &packet.bytes)?)));
@@ -318,8 +338,27 @@ impl SipPhone {
         }
         self.note_last_word(now, &packet.bytes);
         let mut actions = Actions::default();
-        let flow = Flow { remote: packet.from, ..self.flow() };
+        let flow = Flow { transport: Transport::Udp, remote: packet.from, ..self.flow() };
         self.endpoint.handle_datagram(now, flow, &packet.bytes, &mut actions);
+        self.carry_out(now, actions, sent);
+    }
+
+    /// Takes a piece of a TCP connection, in portions as a socket would give it.
+    fn handle_stream(&mut self, now: Instant, packet: &Packet, sent: &mut Vec<Packet>) {
+        let (happened, reply) = self.links.receive(packet, packet.to == self.settings.address);
+        sent.extend(reply);
+        let mut actions = Actions::default();
+        match happened {
+            Happened::Nothing => {}
+            Happened::Opened(id, flow) => self.endpoint.handle_stream_opened(now, id, flow, &mut actions),
+            Happened::Bytes(flow) => {
+                self.note_last_word(now, &packet.bytes);
+                for portion in packet.bytes.chunks(PORTION_BYTES) {
+                    self.endpoint.handle_stream_bytes(now, flow, portion, &mut actions);
+                }
+            }
+            Happened::Closed(id) => self.endpoint.handle_stream_closed(now, id, &mut actions),
+        }
         self.carry_out(now, actions, sent);
     }
 
@@ -335,7 +374,7 @@ impl SipPhone {
                 let (from, to) = (call.audio.local, call.audio.far.map(|far| far.address));
                 call.audio.speak(now, |bytes| {
                     let to = to.unwrap_or(from);
-                    sent.push(Packet { traffic: Traffic::Media, from, to, bytes });
+                    sent.push(Packet { traffic: Traffic::Media, form: Form::Datagram, from, to, bytes });
                 });
             }
             if let Some((_, habit)) = call.next_habit.take_if(|(at, _)| *at <= now) {
@@ -361,7 +400,7 @@ impl SipPhone {
 
     fn flow(&self) -> Flow {
         Flow {
-            transport: Transport::Udp,
+            transport: self.settings.transport,
             local: self.settings.address,
             remote: self.settings.gateway,
             connection: None,
@@ -456,8 +495,16 @@ impl SipPhone {
         // Ends: each event is handled once, and what it causes is finite (a reply, a 180).
         while !actions.events.is_empty() || !actions.sends.is_empty() {
             for send in actions.sends.drain(..) {
-                if let crate::sip::Send::Datagram { flow, bytes } = send {
-                    sent.push(Packet { traffic: Traffic::Signalling, from: flow.local, to: flow.remote, bytes });
+                match send {
+                    crate::sip::Send::Datagram { flow, bytes } => {
+                        let (from, to) = (flow.local, flow.remote);
+                        sent.push(Packet { traffic: Traffic::Signalling, form: Form::Datagram, from, to, bytes });
+                    }
+                    crate::sip::Send::OpenStream { connection, remote } => {
+                        sent.push(self.links.open(connection, remote));
+                    }
+                    crate::sip::Send::Stream { connection, bytes } => sent.extend(self.links.write(connection, bytes)),
+                    crate::sip::Send::CloseStream { connection } => sent.extend(self.links.close(connection)),
                 }
             }
             for event in std::mem::take(&mut actions.events) {
@@ -515,7 +562,9 @@ impl SipPhone {
                 };
                 self.note(now, 0, noticed);
             }
-            Event::Response { .. } | Event::Acknowledged { .. } | Event::AuthFailed(_) => {}
+            Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } | Event::AuthFailed(_) => {}
+            // A telephone of the simulator accepts no subscription.
+            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 
@@ -558,6 +607,8 @@ impl SipPhone {
             Ended::Local => (None, None, "hung up here"),
             Ended::Timeout => (None, None, "no answer to a message"),
             Ended::TransportFailure => (None, None, "message not sent"),
+            Ended::Expired => (None, None, "nobody refreshed the session"),
+            Ended::PrackMissing => (None, None, "provisional response never acknowledged"),
             Ended::AckMissing => (None, None, "200 never acknowledged"),
         };
         if self.ended.len() >= ENDED_REMEMBERED {

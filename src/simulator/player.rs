@@ -424,6 +424,7 @@ pub fn phone_settings(config: &Config, user: &str, address: SocketAddr, password
         user: user.to_owned(),
         address,
         gateway: udp.expect("a gateway to be simulated listens on UDP").address,
+        transport: Transport::Udp,
         domain: config.sip.domain.clone(),
         password,
         laws: vec![Law::Mu, Law::A],

@@ -155,6 +155,7 @@ impl Endpoint {
         let session = match user {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.outgoing.get(request).and_then(|o| o.session),
+            User::Notify(_) => None,
         };
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
             session.clients += 1;
@@ -269,12 +270,18 @@ fn asking<'a>(request: &'a Request, uri: &'a str, cnonce: &'a str) -> super::dig
     super::digest::client::Asking { covered, uri, cnonce }
 }
 
-/// Makes of a request that was challenged the one that answers: next CSeq number, credentials, no Via.
-pub(super) fn with_credentials(mut request: Request, credentials: Header) -> Request {
+/// Makes of a request that was challenged the one that answers.
+pub(super) fn with_credentials(request: Request, credentials: Header) -> Request {
+    let mut request = once_more(request);
+    request.headers.set(credentials);
+    request
+}
+
+/// Makes of a request that was refused the next one (8.1.3.5): next CSeq number, no Via.
+pub(super) fn once_more(mut request: Request) -> Request {
     let number = request.cseq().map_or(1, |cseq| cseq.number.saturating_add(1));
     let cseq = super::CSeq { number, method: request.method.clone() };
     request.headers.set(Header::new(HeaderName::CSeq, cseq));
-    request.headers.set(credentials);
     request.headers.remove(&HeaderName::Via);
     request.headers.remove(&HeaderName::UserAgent);
     request

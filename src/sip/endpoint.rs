@@ -7,11 +7,12 @@ use super::message::{HeaderName, Method, Response};
 use super::parser::{Message, Refusal, Start, parse};
 use super::session::outgoing::Outgoing;
 use super::session::{Session, State};
+use super::subscription::Subscription;
 use super::transaction::{
     ClientAction, ClientId, ClientMachine, ServerAction, ServerId, ServerMachine, Table, Timers, User,
 };
 use super::transport::{Connections, Patience};
-use super::{Actions, ConnectionId, Counts, Event, Failure, Flow, Settings, Transport, transport, uas};
+use super::{Actions, ConnectionId, Counts, Event, Failure, Flow, Settings, SubscriptionId, Transport, transport, uas};
 use crate::ids::{Id, Index, Slab};
 use crate::limits;
 use crate::rng::{Secrets, Seed};
@@ -23,6 +24,7 @@ pub(super) enum Owner {
     Client(ClientId),
     Server(ServerId),
     Session(Id<Session>),
+    Subscription(SubscriptionId),
     Connection(ConnectionId),
 }
 
@@ -46,6 +48,9 @@ pub struct Endpoint {
     /// Sessions by our tag, which is unique.
     pub(super) by_tag: Index<String, Id<Session>>,
     pub(super) outgoing: Slab<Outgoing>,
+    pub(super) subscriptions: Slab<Subscription>,
+    /// Subscriptions by our tag.
+    pub(super) subscription_by_tag: Index<String, SubscriptionId>,
     pub(super) connections: Connections,
     pub(super) deadlines: Deadlines<Owner>,
     /// Makes the tags of stateless responses.
@@ -62,6 +67,7 @@ impl Endpoint {
         let mut secrets = seed.fork("sip").secrets();
         let table = Table::new(|| secrets.next_u64());
         let by_tag = Index::new([secrets.next_u64(), secrets.next_u64()]);
+        let subscription_by_tag = Index::new([secrets.next_u64(), secrets.next_u64()]);
         let stateless_key = [secrets.next_u64(), secrets.next_u64()];
         Endpoint {
             timers: Timers::of(&settings),
@@ -71,6 +77,8 @@ impl Endpoint {
             sessions: Slab::default(),
             by_tag,
             outgoing: Slab::default(),
+            subscriptions: Slab::default(),
+            subscription_by_tag,
             connections: Connections::default(),
             deadlines: Deadlines::default(),
             stateless_key,
@@ -158,6 +166,7 @@ impl Endpoint {
                 Owner::Client(id) => self.time_client(now, id, out),
                 Owner::Server(id) => self.time_server(now, id, out),
                 Owner::Session(id) => self.time_session(now, id, out),
+                Owner::Subscription(id) => self.time_subscription(now, id, out),
                 Owner::Connection(id) => {
                     let patience = self.patience();
                     if self.connections.handle_timeout(now, id, &patience, out) {
@@ -178,6 +187,7 @@ impl Endpoint {
             Owner::Client(id) => self.table.clients.get_mut(id).map(|c| &mut c.scheduled),
             Owner::Server(id) => self.table.servers.get_mut(id).map(|s| &mut s.scheduled),
             Owner::Session(id) => self.sessions.get_mut(id).map(|s| &mut s.scheduled),
+            Owner::Subscription(id) => self.subscriptions.get_mut(id).map(|s| &mut s.scheduled),
             Owner::Connection(id) => self.connections.scheduled(id),
         }
     }
@@ -193,6 +203,7 @@ impl Endpoint {
                 ServerMachine::NonInvite(machine) => Some(machine.deadline()),
             },
             Owner::Session(id) => self.sessions.get(id)?.deadline(),
+            Owner::Subscription(id) => self.subscriptions.get(id)?.deadline(),
             Owner::Connection(id) => self.connections.deadline(id, &self.patience()),
         }
     }
@@ -212,7 +223,11 @@ impl Endpoint {
     /// be remembered for as long as it might have rung.
     fn prune(&mut self) {
         let counts = self.counts();
-        let live = counts.sessions + counts.client_transactions + counts.server_transactions + counts.connections;
+        let live = counts.sessions
+            + counts.subscriptions
+            + counts.client_transactions
+            + counts.server_transactions
+            + counts.connections;
         if self.deadlines.len() > STALE_DEADLINES + 2 * live {
             let mut deadlines = std::mem::take(&mut self.deadlines);
             deadlines.retain(|at, owner| self.scheduled(*owner).is_some_and(|scheduled| *scheduled == Some(at)));
@@ -226,6 +241,7 @@ impl Endpoint {
             sessions: self.sessions.len(),
             client_transactions: self.table.clients.len(),
             server_transactions: self.table.servers.len(),
+            subscriptions: self.subscriptions.len(),
             deadlines: self.deadlines.len(),
             connections: self.connections.len(),
         }
@@ -319,10 +335,13 @@ impl Endpoint {
             return self.respond(now, server, *response, out);
         }
         match (message.to.tag(), method) {
+            (Some(tag), Method::Subscribe) if self.subscription_by_tag.get(tag).is_some() => {
+                self.resubscribed(now, server, tag, message, out);
+            }
             (Some(tag), _) => self.request_in_session(now, server, tag, message, method, out),
             (None, Method::Invite) => self.invited(now, server, flow, out),
             // These belong to dialogs or to other requests, of which this one knows none.
-            (None, Method::Bye | Method::Update | Method::Info | Method::Prack) => {
+            (None, Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify) => {
                 self.respond(now, server, Response::new(481), out);
             }
             (None, _) => {
@@ -399,7 +418,8 @@ impl Endpoint {
             match user {
                 User::Invite(session) => self.invite_answered(now, session, id, message, response, out),
                 User::Request(request) => self.request_answered(now, request, id, response, out),
-                User::Nobody(_) => {}
+                User::Notify(subscription) => self.notified(now, subscription, id, &response, out),
+                User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
             }
         }
         match next {
@@ -459,6 +479,7 @@ impl Endpoint {
         match client.user {
             User::Invite(session) => self.invite_failed(session, failure, out),
             User::Request(request) => self.request_failed(now, request, failure, out),
+            User::Notify(subscription) => self.notify_failed(subscription, failure, out),
             User::Nobody(_) => {}
         }
         self.drop_client(id);
@@ -470,6 +491,7 @@ impl Endpoint {
         let session = match client.user {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.release_request(request, id),
+            User::Notify(_) => None,
         };
         if let Some(session) = session {
             if let Some(session) = self.sessions.get_mut(session) {

@@ -278,6 +278,11 @@ impl fmt::Display for Reason {
     }
 }
 
+/// A number with parameters behind it: Session-Expires, Min-SE (RFC 4028 4 and 5), Retry-After.
+pub(super) fn split_params<N: std::str::FromStr>(value: &[u8]) -> Option<(N, Params)> {
+    whole("number", value, (number::<N>, parameters, space)).ok().map(|(number, params, _)| (number, params))
+}
+
 /// A challenge or credentials: a scheme and its comma-separated parameters (RFC 3261 25.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthParams {

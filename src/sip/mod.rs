@@ -27,6 +27,7 @@ pub mod printer;
 pub mod registering;
 pub mod registration;
 pub mod session;
+pub mod subscription;
 pub mod transaction;
 pub mod transport;
 pub mod uas;
@@ -75,6 +76,8 @@ pub struct Flow {
 
 /// Names a session: one INVITE, sent or received, and the dialog that came of it.
 pub type SessionId = Id<session::Session>;
+/// Names a subscription of a peer.
+pub type SubscriptionId = Id<subscription::Subscription>;
 /// Names a request that waits for our [`Endpoint::reply`].
 pub type ServerTransactionId = Id<transaction::Server>;
 /// Names a request that we sent with [`Endpoint::request`] or [`Endpoint::request_in_dialog`].
@@ -99,6 +102,11 @@ pub struct Settings {
     pub accept: Vec<String>,
     /// Option tags that `Require` may name; others get 420 with `Unsupported`.
     pub supported: Vec<String>,
+    /// RFC 4028: after this time without refresh a session is taken for dead; `None`: session timers
+    /// are neither asked for nor offered. `timer` belongs into `supported` then.
+    pub session_expires: Option<Duration>,
+    /// The shortest session interval that we accept (RFC 4028 5: 90 s at least).
+    pub min_se: Duration,
     /// An INVITE of ours that rings this long without a new provisional response is cancelled.
     pub ring_max: Duration,
     /// Sessions at once; a new INVITE over it gets 503 with `Retry-After`.
@@ -125,6 +133,8 @@ impl Default for Settings {
             ],
             accept: vec!["application/sdp".to_owned()],
             supported: Vec::new(),
+            session_expires: None,
+            min_se: session::expiry::MIN_SE,
             ring_max: Duration::from_secs(300),
             sessions_max: 2 * crate::limits::CALLS_MAX,
         }
@@ -150,6 +160,18 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// Whether provisional responses are reliable (RFC 3262).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reliable {
+    /// Never: 100rel is not offered, and refused when it is required.
+    Off,
+    /// When the peer can.
+    #[default]
+    Supported,
+    /// Always: a peer that cannot is not talked to.
+    Required,
+}
+
 /// An INVITE to be sent. Tags, branch, Call-ID, Contact, Max-Forwards and the like are added.
 #[derive(Clone, Debug)]
 pub struct OutgoingInvite {
@@ -169,6 +191,8 @@ pub struct OutgoingInvite {
     pub headers: Vec<Header>,
     /// Max-Forwards; 70 unless the call came from elsewhere.
     pub max_forwards: u8,
+    /// Whether provisional responses are to be reliable.
+    pub reliable: Reliable,
     /// Answers a 401 or 407 once; without them these are final.
     pub credentials: Option<Credentials>,
 }
@@ -259,6 +283,10 @@ pub enum Ended {
     TransportFailure,
     /// Our 200 was never acknowledged; BYE has been sent.
     AckMissing,
+    /// Nobody refreshed the session in time (RFC 4028 10); BYE has been sent.
+    Expired,
+    /// A reliable provisional response of ours was never acknowledged (RFC 3262 3); 500 has been sent.
+    PrackMissing,
 }
 
 /// Why a request that we sent has no response.
@@ -304,6 +332,13 @@ pub enum Event {
         body: Option<Body>,
         /// The response.
         response: Response,
+    },
+    /// PRACK came with the answer to the offer in our reliable provisional response; 200 has been sent.
+    EarlyAnswer {
+        /// The session.
+        session: SessionId,
+        /// The answer.
+        body: Body,
     },
     /// ACK came for our 200 to the INVITE that made this session.
     Established {
@@ -365,6 +400,16 @@ pub enum Event {
         /// The outcome.
         outcome: Result<Response, Failure>,
     },
+    /// A subscription was refreshed, ended by the peer, or its time is over; [`Endpoint::notify`] is owed.
+    NotifyDue {
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
+    /// A subscription ended otherwise than by [`Endpoint::end_subscription`]; stale from now on.
+    Unsubscribed {
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
 }
 
 /// What one call of the endpoint caused.
@@ -387,6 +432,8 @@ pub struct Counts {
     pub client_transactions: usize,
     /// Server transactions.
     pub server_transactions: usize,
+    /// Subscriptions of peers.
+    pub subscriptions: usize,
     /// Entries in the heap of deadlines, stale ones included.
     pub deadlines: usize,
     /// TCP connections.

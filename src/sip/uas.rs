@@ -30,6 +30,7 @@ pub fn inspect(message: &Message<'_>, settings: &Settings) -> Result<(), Box<Res
         check_body(&message.lines, settings)?;
     }
     if *method == Method::Invite {
+        super::session::expiry::check_interval(message, settings)?;
         check_accept(&message.lines, settings)?;
     }
     Ok(())

@@ -28,6 +28,8 @@ impl Cause {
     pub const ABSENT: Cause = Cause(20);
     /// 21: call rejected.
     pub const REJECTED: Cause = Cause(21);
+    /// 26: non-selected user clearing: somebody else answered the call.
+    pub const NON_SELECTED: Cause = Cause(26);
     /// 27: destination out of order.
     pub const OUT_OF_ORDER: Cause = Cause(27);
     /// 28: invalid number format (address incomplete).
@@ -107,8 +109,46 @@ impl Release {
     }
 }
 
-/// IAM: a call begins.
+/// Whether the caller's number may be shown (Q.763 3.10, address presentation restricted indicator;
+/// Privacy of RFC 3323).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presentation {
+    /// It may.
+    #[default]
+    Allowed,
+    /// The caller wants to be anonymous; networks that are trusted still learn the number.
+    Restricted,
+}
+
+/// Why a call was passed on (Q.763 3.36, redirecting reason; Diversion of RFC 5806).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiversionReason {
+    /// Nothing was said.
+    #[default]
+    Unknown,
+    /// User busy.
+    Busy,
+    /// No reply.
+    NoAnswer,
+    /// Every call.
+    Unconditional,
+    /// The telephone that rang passed it on.
+    Deflection,
+    /// Mobile subscriber not reachable, or not registered.
+    Unavailable,
+}
+
+/// A station that passed the call on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diversion {
+    /// Its number.
+    pub number: String,
+    /// Why it did.
+    pub reason: DiversionReason,
+}
+
+/// IAM: a call begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Iam {
     /// The number wanted, as dialled: digits, `*`, `#`, leading `+`.
     pub called: String,
@@ -118,6 +158,10 @@ pub struct Iam {
     pub calling_name: Option<String>,
     /// Hops that are left (hop counter, Max-Forwards); `None`: the call begins here.
     pub hops: Option<u8>,
+    /// Whether the caller may be shown.
+    pub presentation: Presentation,
+    /// Who passed the call on before, the latest first; at most [`crate::limits::DIVERSIONS_MAX`].
+    pub diversions: Vec<Diversion>,
 }
 
 /// Called-party status of a backward call indicator (Q.763 3.5).
@@ -140,6 +184,8 @@ pub enum Progress {
     InBand,
     /// 6: call forwarded unconditionally.
     Forwarded,
+    /// No event of its own in Q.763: the call is queued (SIP 182), which ISUP shows as progress.
+    Queued,
 }
 
 /// What legs say to each other through the call.

@@ -18,6 +18,12 @@ to = "sip:127.0.0.3:CALLEE"
 [trunk.callee-tcp]
 to = "sip:127.0.0.3:CALLEE;transport=tcp"
 
+[trunk.proxy]
+to = "sip:127.0.0.5:PROXY"
+
+[trunk.proxy-tcp]
+to = "sip:127.0.0.5:PROXY;transport=tcp"
+
 [[route]]
 name = "to the peer"
 match = "70XXXX"
@@ -31,6 +37,20 @@ match = "71XXXX"
 from = ["inside", "trunk/loopback"]
 transit = true
 to = "trunk/callee-tcp"
+
+[[route]]
+name = "to the proxy"
+match = "72XXXX"
+from = ["inside", "trunk/loopback"]
+transit = true
+to = "trunk/proxy"
+
+[[route]]
+name = "to the proxy by TCP"
+match = "73XXXX"
+from = ["inside", "trunk/loopback"]
+transit = true
+to = "trunk/proxy-tcp"
 "#;
 
 /// The gateway under test. Told to end when dropped.
@@ -40,6 +60,8 @@ pub struct Gateway {
     pub sip: SocketAddr,
     /// Port of the peer on 127.0.0.3 that 70XXXX and 71XXXX lead to.
     pub callee_port: u16,
+    /// Port of the proxy on 127.0.0.5 that 72XXXX and 73XXXX lead to.
+    pub proxy_port: u16,
     /// Where this test leaves things.
     pub directory: PathBuf,
     control: PathBuf,
@@ -66,12 +88,13 @@ impl Gateway {
     pub fn start(name: &str) -> Gateway {
         let directory = directory(name);
         let (sip_port, callee_port) = (free_port("127.0.0.1"), free_port("127.0.0.3"));
+        let proxy_port = free_port("127.0.0.5");
         let output = program().args(["config", "default"]).output().expect("tipring runs");
         assert!(output.status.success(), "tipring config default: {output:?}");
         let text = String::from_utf8(output.stdout).expect("text");
         let changed =
             text.replace("127.0.0.1:5060", &format!("127.0.0.1:{sip_port}")).replace("20000-29999", RTP_PORTS)
-                + &PEERS.replace("CALLEE", &callee_port.to_string());
+                + &PEERS.replace("CALLEE", &callee_port.to_string()).replace("PROXY", &proxy_port.to_string());
         let config = directory.join("tipring.toml");
         std::fs::write(&config, changed).expect("written");
         let control = std::env::temp_dir().join(format!("tipring-interop-{}.sock", std::process::id()));
@@ -87,7 +110,7 @@ impl Gateway {
             .spawn()
             .expect("tipring runs");
         let sip = SocketAddr::from(([127, 0, 0, 1], sip_port));
-        let mut gateway = Gateway { child: Some(child), sip, callee_port, directory, control };
+        let mut gateway = Gateway { child: Some(child), sip, callee_port, proxy_port, directory, control };
         wait_for("an answer to OPTIONS", Duration::from_secs(20), || {
             let ended = gateway.child.as_mut().and_then(|c| c.try_wait().expect("a child"));
             assert!(ended.is_none(), "tipring ended: {ended:?}\n{}", gateway.log());

@@ -118,7 +118,7 @@ impl Port {
     }
 
     fn iam(&mut self) {
-        self.trunk(TrunkEvent::Iam(Iam { called: String::from("105"), calling: None, calling_name: None, hops: None }));
+        self.trunk(TrunkEvent::Iam(Iam { called: String::from("105"), ..Iam::default() }));
     }
 
     fn acm(&mut self, status: CalledStatus, in_band: bool) {
@@ -351,7 +351,7 @@ fn a_call_from_lifting_to_hanging_up() {
     port.complete(Completeness::Incomplete);
     port.key('3');
     port.complete(Completeness::Complete);
-    let iam = Iam { called: String::from("203"), calling: Some(String::from("105")), calling_name: None, hops: None };
+    let iam = Iam { called: String::from("203"), calling: Some(String::from("105")), ..Iam::default() };
     assert!(port.out.contains(&LineOutput::Trunk(TrunkEvent::Iam(iam))));
     assert_eq!(port.said(), "digits 20?, digits 203?, IAM 203");
     port.acm(CalledStatus::SubscriberFree, false);

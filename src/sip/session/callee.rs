@@ -87,7 +87,9 @@ impl Endpoint {
         let call_id = dialog.call_id.clone();
         let number = dialog.remote_seq.unwrap_or(0);
         let ringing = Ringing { server, number, dialog, trying: Some(now + TRYING_AFTER), again: None };
-        let id = self.sessions.insert(Session::new(State::Gone, local_tag.clone(), call_id));
+        let mut session = Session::new(false, local_tag.clone(), call_id, self.settings.min_se);
+        session.peer.learn(&request.headers);
+        let id = self.sessions.insert(session);
         self.by_tag.insert(local_tag, id);
         if let Some(transaction) = self.table.servers.get_mut(server) {
             transaction.session = Some(id);
@@ -129,8 +131,11 @@ impl Endpoint {
                 let mut response = Response::new(200)
                     .with(HeaderName::Contact, &dialog.contact)
                     .with(HeaderName::Allow, uas::allow(&self.settings));
-                if !self.settings.supported.is_empty() {
-                    response = response.with(HeaderName::Supported, self.settings.supported.join(", "));
+                let request = self.table.servers.get(server).map(|server| server.request.clone());
+                if let Some((entry, request)) = self.sessions.get_mut(session).zip(request) {
+                    response = response.with_headers(entry.extension_headers(&self.settings, false));
+                    response = response.with_headers(entry.refreshed_by_peer(now, &request, &self.settings));
+                    entry.described = body.clone();
                 }
                 self.respond(now, server, response.with_body(body), out);
                 let unacknowledged = Unacknowledged::new(now, server, number, &self.timers);
@@ -222,9 +227,9 @@ impl Endpoint {
                         self.sweep(id);
                     }
                     None => {
-                        let established = Established { dialog, owed: None, offer: Offer::None };
-                        self.put_state(id, State::Established(Box::new(established)));
+                        self.put_state(id, State::Established(Box::new(Established::new(dialog))));
                         out.events.push(Event::Established { session: id, body });
+                        self.send_waiting(now, id, out);
                     }
                 }
             }
@@ -235,6 +240,7 @@ impl Endpoint {
                     out.events.push(Event::Acknowledged { session: id, body });
                 }
                 self.put_state(id, State::Established(established));
+                self.send_waiting(now, id, out);
             }
             state => self.put_state(id, state),
         }

@@ -26,7 +26,12 @@ pub(in crate::sip) struct Calling {
     pub(super) end: Instant,
     /// How often the credentials have been tried.
     tries: u8,
+    /// How often a 422 asked for a longer session interval.
+    intervals: u8,
 }
+
+/// Each proxy on the way may insist on a longer interval than the one before (RFC 4028 7.3).
+const INTERVALS_MAX: u8 = 3;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Cancel {
@@ -58,12 +63,17 @@ impl Endpoint {
             cancel: Cancel::No,
             end: now + self.settings.ring_max,
             tries: 0,
+            intervals: 0,
         };
-        let mut session = Session::new(State::Gone, local_tag.clone(), call_id.clone());
+        let mut session = Session::new(true, local_tag.clone(), call_id.clone(), self.settings.min_se);
         session.credentials = invite.credentials.clone();
+        session.reliable = invite.reliable;
+        session.described = invite.body.clone();
+        let extensions = session.extension_headers(&self.settings, true);
+        let timer = session.timer_headers(&self.settings);
         let id = self.sessions.insert(session);
         self.by_tag.insert(local_tag.clone(), id);
-        let mut request = Request::new(Method::Invite, invite.target)
+        let request = Request::new(Method::Invite, invite.target)
             .with(HeaderName::MaxForwards, invite.max_forwards)
             .with(HeaderName::From, invite.from.with_tag(&local_tag))
             .with(HeaderName::To, invite.to)
@@ -71,11 +81,10 @@ impl Endpoint {
             .with(HeaderName::CSeq, CSeq { number: 1, method: Method::Invite })
             .with(HeaderName::Contact, contact)
             .with(HeaderName::Allow, uas::allow(&self.settings))
+            .with_headers(extensions)
+            .with_headers(timer)
             .with_headers(invite.headers)
             .with_body(invite.body);
-        if !self.settings.supported.is_empty() {
-            request = request.with(HeaderName::Supported, self.settings.supported.join(", "));
-        }
         let request = self.log_in_ahead(invite.credentials.as_ref(), request);
         match self.start_client(now, invite.flow, request, User::Invite(id), out) {
             Some(client) => {
@@ -100,6 +109,9 @@ impl Endpoint {
         out: &mut Actions,
     ) {
         let answer = Answer { client, tag: message.to.tag().map(str::to_owned), response };
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.peer.learn(&answer.response.headers);
+        }
         match self.take_state(id) {
             // A challenged INVITE has a successor; what still comes for it is of no interest.
             State::Calling(calling) if calling.client != Some(client) => {
@@ -179,9 +191,13 @@ impl Endpoint {
         } else {
             owed = Some(Owed { number, request: None, client: Some(answer.client) });
         }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.refreshed_by_us(now, &answer.response, &self.settings);
+        }
         self.put_state(id, State::Established(Box::new(Established { dialog, owed, offer: Offer::None })));
         let body = answer.response.typed_body();
         out.events.push(Event::Answered { session: id, body, response: answer.response });
+        self.send_waiting(now, id, out);
     }
 
     /// A 2xx that comes again gets its ACK again; one of another branch of a fork gets ACK and BYE
@@ -224,6 +240,22 @@ impl Endpoint {
                     provisional: false,
                     ..*calling
                 };
+                calling.early.clear();
+                return self.put_state(id, State::Calling(calling));
+            }
+        }
+        // RFC 4028 7.3: with the interval that the 422 names.
+        if calling.intervals < INTERVALS_MAX
+            && calling.cancel == Cancel::No
+            && let Some(session) = self.sessions.get_mut(id)
+            && session.longer_interval(&answer.response)
+            && let Some(client) = self.table.clients.get(answer.client)
+        {
+            let (request, flow) = (super::super::compose::once_more(client.request.clone()), client.flow);
+            let request = with_timer(request, session.timer_headers(&self.settings));
+            if let Some(client) = self.start_client(now, flow, request, User::Invite(id), out) {
+                let intervals = calling.intervals + 1;
+                *calling = Calling { client: Some(client), intervals, provisional: false, ..*calling };
                 calling.early.clear();
                 return self.put_state(id, State::Calling(calling));
             }
@@ -334,6 +366,13 @@ impl Endpoint {
             self.drop_client(client);
         }
     }
+}
+
+/// A request with other header fields of session timers.
+pub(super) fn with_timer(mut request: Request, timer: Vec<Header>) -> Request {
+    request.headers.remove(&HeaderName::SessionExpires);
+    request.headers.remove(&HeaderName::MinSe);
+    request.with_headers(timer)
 }
 
 /// 9.1: the CANCEL of a request shares its Request-URI, Call-ID, To, From, CSeq number, Route and topmost Via.

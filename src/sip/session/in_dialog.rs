@@ -129,7 +129,14 @@ impl Endpoint {
         method: &Method,
         out: &mut Actions,
     ) {
-        // An UPDATE without body offers nothing and disturbs nothing.
+        let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) else { return };
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.peer.learn(&request.headers);
+        }
+        // RFC 4028 9.
+        if let Err(refusal) = super::expiry::check_interval(message, &self.settings) {
+            return self.respond(now, server, *refusal, out);
+        }
         let is_offer = *method == Method::Invite || !message.lines.body.is_empty();
         if is_offer && let Err(status) = self.check_glare(id, server, method) {
             let mut response = Response::new(status);
@@ -138,9 +145,12 @@ impl Endpoint {
             }
             return self.respond(now, server, response, out);
         }
-        let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) else { return };
         self.add_pending(id, server);
-        out.events.push(Event::Offer { session: id, server, request });
+        // An UPDATE without body offers nothing and disturbs nothing: it refreshes target and timer.
+        match is_offer {
+            true => out.events.push(Event::Offer { session: id, server, request }),
+            false => self.reply(now, server, Response::new(200), out),
+        }
     }
 
     /// Notes the offer, or says with which status it is refused.
@@ -173,7 +183,8 @@ impl Endpoint {
     pub fn reply(&mut self, now: Instant, server: ServerTransactionId, response: Response, out: &mut Actions) {
         let Some(transaction) = self.table.servers.get(server) else { return };
         let Some(id) = transaction.session else { return self.respond(now, server, response, out) };
-        let (method, contact) = (transaction.request.method.clone(), transaction.request.contact());
+        let request = transaction.request.clone();
+        let (method, contact) = (request.method.clone(), request.contact());
         let number = transaction.request.cseq().map_or(0, |cseq| cseq.number);
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.pending.contains(&server)) else { return };
         let (is_final, is_2xx) = (response.status >= 200, (200..=299).contains(&response.status));
@@ -190,6 +201,9 @@ impl Endpoint {
             dialog.refresh_target(contact);
             response = response.with(HeaderName::Contact, &dialog.contact);
             response = response.with(HeaderName::Allow, uas::allow(&self.settings));
+            response = response.with_headers(session.extension_headers(&self.settings, false));
+            response = response.with_headers(session.refreshed_by_peer(now, &request, &self.settings));
+            session.described = response.typed_body().or_else(|| session.described.take());
         }
         if is_final
             && let State::Established(established) = &mut session.state
@@ -203,6 +217,7 @@ impl Endpoint {
             };
         }
         self.respond(now, server, response, out);
+        self.send_waiting(now, id, out);
         self.schedule(super::super::endpoint::Owner::Session(id));
     }
 
@@ -213,6 +228,7 @@ impl Endpoint {
                 self.acknowledge_owed(now, session, &established, body, out);
                 established.owed = None;
                 self.put_state(session, State::Established(established));
+                self.send_waiting(now, session, out);
             }
             state => self.put_state(session, state),
         }

@@ -15,22 +15,28 @@
 //! branches of a fork still get their ACK there, a BYE that crosses ours its 200.
 //!
 //! [`caller`] has the left side, [`callee`] the right one, [`in_dialog`] what happens when
-//! established, [`outgoing`] requests of ours other than the first INVITE.
+//! established, [`outgoing`] requests of ours other than the first INVITE, [`offers`] our re-INVITEs
+//! and glare, [`expiry`] session timers.
 
 pub mod callee;
 pub mod caller;
+pub mod expiry;
 pub mod in_dialog;
+pub mod offers;
 pub mod outgoing;
 
+use super::compose::with_credentials;
 use super::dialog::Dialog;
 use super::endpoint::{Endpoint, Owner};
-use super::message::{Header, HeaderName, Method, Response};
-use super::transaction::{ServerId, User};
-use super::{Actions, Credentials, Ended, Event, Failure, Flow, Reason, SessionId};
-use crate::time::Instant;
+use super::message::{Header, HeaderName, Headers, Method, Response};
+use super::transaction::{ClientId, ServerId, User};
+use super::{Actions, Body, Credentials, Ended, Event, Failure, Flow, Reason, Reliable, SessionId};
+use crate::time::{Duration, Instant};
 use callee::{Answered, Ringing};
 use caller::Calling;
+use expiry::Expiry;
 use in_dialog::Established;
+use offers::Waiting;
 
 /// One INVITE, sent or received, and the dialog that came of it.
 #[derive(Debug)]
@@ -50,6 +56,37 @@ pub struct Session {
     pending: Vec<ServerId>,
     /// For challenges to requests in the dialog.
     credentials: Option<Credentials>,
+    /// We sent the INVITE: its Call-ID is ours (14.1).
+    caller: bool,
+    /// What the peer said that it can do.
+    peer: Abilities,
+    /// Whether provisional responses of the INVITE are reliable.
+    reliable: Reliable,
+    /// Our offer that waits for its turn.
+    waiting: Option<Waiting>,
+    /// The last description that we sent, which a refresh repeats.
+    described: Option<Body>,
+    /// When the session is refreshed or dead.
+    expiry: Option<Expiry>,
+    we_refresh: bool,
+    /// The least session interval that somebody on the way accepts.
+    min_se: Duration,
+}
+
+/// What a peer said in Allow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Abilities {
+    /// UPDATE (RFC 3311 5.1).
+    update: bool,
+}
+
+impl Abilities {
+    /// Each message with an Allow says it anew.
+    fn learn(&mut self, headers: &Headers) {
+        if headers.has(&HeaderName::Allow) {
+            self.update = headers.tokens(&HeaderName::Allow).iter().any(|method| method == Method::Update.as_str());
+        }
+    }
 }
 
 /// Where a session stands.
@@ -74,11 +111,19 @@ struct Ack {
 const FORKS_MAX: usize = 16;
 
 impl Session {
-    fn new(state: State, local_tag: String, call_id: String) -> Session {
+    fn new(caller: bool, local_tag: String, call_id: String, min_se: Duration) -> Session {
         Session {
-            state,
+            state: State::Gone,
             local_tag,
             call_id,
+            caller,
+            peer: Abilities::default(),
+            reliable: Reliable::Off,
+            waiting: None,
+            described: None,
+            expiry: None,
+            we_refresh: false,
+            min_se,
             told: false,
             clients: 0,
             scheduled: None,
@@ -93,7 +138,11 @@ impl Session {
             State::Calling(calling) => Some(calling.end),
             State::Ringing(ringing) => ringing.deadline(),
             State::Answered(answered) => Some(answered.unacknowledged.deadline()),
-            State::Established(established) => established.deadline(),
+            State::Established(established) => {
+                let waiting = self.waiting.as_ref().and_then(|waiting| waiting.not_before);
+                let expiry = self.expiry.as_ref().map(Expiry::deadline);
+                [established.deadline(), waiting, expiry].into_iter().flatten().min()
+            }
             State::Gone => None,
         }
     }
@@ -151,10 +200,15 @@ impl Endpoint {
         if std::mem::replace(&mut session.told, true) {
             return;
         }
+        session.waiting = None;
         let requests = self.outgoing.iter().filter(|(_, o)| o.session == Some(id) && !o.is_over());
-        let requests: Vec<_> = requests.map(|(request, _)| request).collect();
-        for request in requests {
+        let requests: Vec<_> = requests.map(|(request, o)| (request, o.client.is_none())).collect();
+        for (request, waits) in requests {
             self.settle_request(request, Err(Failure::SessionEnded), out);
+            // One that was never sent has no transaction that would take it along.
+            if waits {
+                self.outgoing.remove(request);
+            }
         }
         out.events.push(Event::Ended { session: id, how });
     }
@@ -181,6 +235,29 @@ impl Endpoint {
         self.answer_pending(now, id, out);
     }
 
+    /// A proxy wants to know who says BYE (22.3): it is told, once.
+    pub(super) fn parting_answered(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        client: ClientId,
+        response: &Response,
+        out: &mut Actions,
+    ) {
+        let Some(transaction) = self.table.clients.get(client).filter(|c| c.request.method == Method::Bye) else {
+            return;
+        };
+        let (request, flow) = (transaction.request.clone(), transaction.flow);
+        let Some(credentials) =
+            self.sessions.get_mut(id).and_then(|s| s.credentials.take_if(|_| response.status > 400))
+        else {
+            return;
+        };
+        if let Some(field) = self.credentials_for(response, &credentials, &request) {
+            self.start_client(now, flow, with_credentials(request, field), User::Nobody(id), out);
+        }
+    }
+
     /// A timer of a session may be due.
     pub(super) fn time_session(&mut self, now: Instant, id: SessionId, out: &mut Actions) {
         match self.take_state(id) {
@@ -190,6 +267,8 @@ impl Endpoint {
             State::Established(established) => self.time_established(now, id, established, out),
             State::Gone => {}
         }
+        self.send_waiting(now, id, out);
+        self.time_expiry(now, id, out);
         self.sweep(id);
     }
 }

@@ -1,9 +1,9 @@
 //! Requests of ours other than the INVITE that makes a session: OPTIONS and REGISTER outside of
 //! dialogs, re-INVITE, UPDATE and INFO in them (RFC 3261 8.1, 12.2.1, 14.1).
 
-use super::super::compose::{wants_another_nonce, with_credentials};
+use super::super::compose::{once_more, wants_another_nonce, with_credentials};
 use super::super::dialog::Dialog;
-use super::super::endpoint::Endpoint;
+use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::transaction::{ClientId, User};
 use super::super::{
@@ -11,6 +11,7 @@ use super::super::{
 };
 use super::State;
 use super::in_dialog::{Offer, Owed};
+use super::offers::Content;
 use crate::time::Instant;
 
 /// A request that waits for its response.
@@ -18,7 +19,7 @@ use crate::time::Instant;
 pub struct Outgoing {
     method: Method,
     pub(in crate::sip) session: Option<SessionId>,
-    client: Option<ClientId>,
+    pub(super) client: Option<ClientId>,
     credentials: Option<Credentials>,
     /// How often they have been tried.
     tries: u8,
@@ -26,9 +27,27 @@ pub struct Outgoing {
     over: bool,
     /// ACK to the 2xx of a re-INVITE, for when it comes again.
     ack: Option<(Vec<u8>, Flow)>,
+    /// What it is made of, for an offer that tries again.
+    pub(super) offer: Option<Content>,
+    /// Our own doing, of which the application hears nothing.
+    silent: bool,
 }
 
 impl Outgoing {
+    pub(super) fn new(method: Method, session: Option<SessionId>, credentials: Option<Credentials>) -> Outgoing {
+        Outgoing {
+            method,
+            session,
+            client: None,
+            credentials,
+            tries: 0,
+            over: false,
+            ack: None,
+            offer: None,
+            silent: false,
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -52,16 +71,7 @@ impl Endpoint {
             message = message.with(HeaderName::Contact, self.contact(Some(&user), &request.flow));
         }
         message = message.with_headers(request.headers).with_body(request.body);
-        let outgoing = Outgoing {
-            method: request.method,
-            session: None,
-            client: None,
-            credentials: request.credentials.clone(),
-            tries: 0,
-            over: false,
-            ack: None,
-        };
-        let id = self.outgoing.insert(outgoing);
+        let id = self.outgoing.insert(Outgoing::new(request.method, None, request.credentials.clone()));
         let message = self.log_in_ahead(request.credentials.as_ref(), message);
         self.send_outgoing(now, id, request.flow, message, out);
         id
@@ -93,17 +103,40 @@ impl Endpoint {
                 .with(HeaderName::Contact, &established.dialog.contact)
                 .with(HeaderName::Allow, uas::allow(&self.settings));
         }
-        let outgoing =
-            Outgoing { method, session: Some(session), client: None, credentials, tries: 0, over: false, ack: None };
-        let id = self.outgoing.insert(outgoing);
+        let id = self.outgoing.insert(Outgoing::new(method.clone(), Some(session), credentials));
         if is_offer {
             established.offer = Offer::Outgoing(id);
+        }
+        if matches!(method, Method::Invite | Method::Update) {
+            request = request
+                .with_headers(entry.extension_headers(&self.settings, false))
+                .with_headers(entry.timer_headers(&self.settings));
+            entry.described = body.clone().or_else(|| entry.described.take());
         }
         self.send_outgoing(now, id, flow, request.with_headers(headers).with_body(body), out);
         Some(id)
     }
 
-    fn send_outgoing(&mut self, now: Instant, id: RequestId, flow: Flow, request: Request, out: &mut Actions) {
+    /// Sends a request without body in a dialog, of whose outcome the application hears nothing.
+    pub(super) fn request_silently(&mut self, now: Instant, session: SessionId, method: Method, out: &mut Actions) {
+        let events = out.events.len();
+        if let Some(id) = self.request_in_dialog(now, session, method, None, Vec::new(), out) {
+            match self.outgoing.get_mut(id) {
+                Some(outgoing) => outgoing.silent = true,
+                // It could not be sent, and said so.
+                None => out.events.truncate(events),
+            }
+        }
+    }
+
+    pub(super) fn send_outgoing(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        flow: Flow,
+        request: Request,
+        out: &mut Actions,
+    ) {
         match self.start_client(now, flow, request, User::Request(id), out) {
             Some(client) => {
                 if let Some(outgoing) = self.outgoing.get_mut(id) {
@@ -146,11 +179,25 @@ impl Endpoint {
         {
             return;
         }
+        if self.wants_longer_interval(now, id, client, &response, out) || self.offer_again(now, id, &response) {
+            return;
+        }
         if is_2xx && let Some(session) = session {
             self.refreshed(now, id, session, client, &response, out);
         }
         let status = response.status;
+        let silent = self.outgoing.get(id).is_some_and(|o| o.silent);
         self.settle_request(id, Ok(response.clone()), out);
+        // A peer whose Allow promised too much is refreshed by re-INVITE.
+        if silent
+            && matches!(status, 405 | 501)
+            && let Some(session) = session
+        {
+            self.refresh_by_invite(now, session, out);
+        }
+        if let Some(session) = session {
+            self.send_waiting(now, session, out);
+        }
         // "If the response for a request within a dialog is a 481 or a 408, the UAC SHOULD terminate the
         // dialog" (12.2.1.2).
         if matches!(status, 408 | 481)
@@ -174,7 +221,33 @@ impl Endpoint {
         let Some(field) = self.credentials_for(response, credentials, &request) else {
             return false;
         };
-        let mut request = with_credentials(request, field);
+        self.send_anew(now, id, flow, with_credentials(request, field), out);
+        true
+    }
+
+    /// RFC 4028 7.3: a refresh whose interval is too short for somebody is sent with a longer one.
+    fn wants_longer_interval(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        client: ClientId,
+        response: &Response,
+        out: &mut Actions,
+    ) -> bool {
+        let Some(session) = self.outgoing.get(id).and_then(|o| o.session) else { return false };
+        let Some(session) = self.sessions.get_mut(session) else { return false };
+        if !session.longer_interval(response) {
+            return false;
+        }
+        let timer = session.timer_headers(&self.settings);
+        let Some(transaction) = self.table.clients.get(client) else { return false };
+        let (request, flow) = (once_more(transaction.request.clone()), transaction.flow);
+        self.send_anew(now, id, flow, super::caller::with_timer(request, timer), out);
+        true
+    }
+
+    /// Sends a request once more, with the next number of its dialog.
+    fn send_anew(&mut self, now: Instant, id: RequestId, flow: Flow, mut request: Request, out: &mut Actions) {
         let session = self.outgoing.get(id).and_then(|o| o.session);
         if let Some(State::Established(established)) =
             session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
@@ -186,7 +259,6 @@ impl Endpoint {
             request.headers.set(Header::new(HeaderName::CSeq, cseq));
         }
         self.send_outgoing(now, id, flow, request, out);
-        true
     }
 
     /// A 2xx to a re-INVITE or UPDATE: the remote target, and the ACK.
@@ -200,6 +272,12 @@ impl Endpoint {
         out: &mut Actions,
     ) {
         let Some(method) = self.outgoing.get(id).map(|o| o.method.clone()) else { return };
+        let Some(entry) = self.sessions.get_mut(session) else { return };
+        entry.peer.learn(&response.headers);
+        if matches!(method, Method::Invite | Method::Update) {
+            entry.refreshed_by_us(now, response, &self.settings);
+            self.schedule(Owner::Session(session));
+        }
         let Some(State::Established(established)) = self.sessions.get_mut(session).map(|s| &mut s.state) else {
             return;
         };
@@ -267,14 +345,16 @@ impl Endpoint {
         if std::mem::replace(&mut outgoing.over, true) {
             return;
         }
-        let session = outgoing.session;
+        let (session, silent) = (outgoing.session, outgoing.silent);
         if let Some(State::Established(established)) =
             session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
             && matches!(established.offer, Offer::Outgoing(pending) if pending == id)
         {
             established.offer = Offer::None;
         }
-        out.events.push(Event::Response { request: id, session, outcome });
+        if !silent {
+            out.events.push(Event::Response { request: id, session, outcome });
+        }
     }
 
     /// The transaction of a request is gone; returns the session that counted it.

@@ -1,3 +1,5 @@
+mod expiry;
+mod glare;
 mod lossy;
 mod pair;
 
@@ -493,6 +495,14 @@ impl Scripted {
         ));
         self.starts()
     }
+}
+
+/// A response written by hand: what it copies from a request of ours, a tag of the peer, more fields.
+fn response_to(request: &str, status: &str, tag: &str, more: &str) -> String {
+    let copied = ["Via", "From", "Call-ID", "CSeq"];
+    let lines = request.lines().filter(|l| copied.iter().any(|name| l.starts_with(name)));
+    let copied: String = lines.map(|line| format!("{line}\r\n")).collect();
+    format!("SIP/2.0 {status}\r\n{copied}To: <sip:b@h>;tag={tag}\r\nContact: <sip:b@10.0.0.2>\r\n{more}\r\n")
 }
 
 #[test]

@@ -122,6 +122,15 @@ impl Pair {
         }
     }
 
+    /// All TCP connections die; both ends hear of it.
+    #[allow(dead_code, reason = "the tests outside the crate use it")]
+    pub fn kill_connections(&mut self) {
+        let all: Vec<(usize, ConnectionId)> = std::mem::take(&mut self.peers).into_keys().collect();
+        for (end, connection) in all {
+            self.put(Duration::ZERO, end, Packet::Closed(connection));
+        }
+    }
+
     fn put(&mut self, delay: Duration, end: usize, packet: Packet) {
         self.sent += 1;
         self.wire.insert((self.now + delay, self.sent), (end, packet));
@@ -188,6 +197,7 @@ impl Pair {
             body,
             headers: Vec::new(),
             max_forwards: 70,
+            reliable: Reliable::Off,
             credentials: None,
         }
     }
@@ -230,6 +240,7 @@ impl Pair {
             Event::Incoming { request, .. } => format!("incoming {}", body(&request.typed_body())),
             Event::Progress { status, body: b, .. } => format!("progress {status} {}", body(b)),
             Event::Answered { body: b, .. } => format!("answered {}", body(b)),
+            Event::EarlyAnswer { body, .. } => format!("early answer {}", String::from_utf8_lossy(&body.bytes)),
             Event::Established { body: b, .. } => format!("established {}", body(b)),
             Event::Acknowledged { body: b, .. } => format!("acknowledged {}", body(b)),
             Event::Offer { request, .. } => format!("offer {} {}", request.method, body(&request.typed_body())),
@@ -243,6 +254,7 @@ impl Pair {
                 Ended::Bye { .. } => "ended bye".to_owned(),
                 other => format!("ended {other:?}"),
             },
+            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => "subscription".to_owned(),
         };
         self.events[end].drain(..).map(|event| words(&event)).collect()
     }
