@@ -10,23 +10,27 @@
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
-//! redirects, `renegotiation` offers inside a dialog, `events` who watches whom, `messages` texts,
-//! `summaries` what an operator can ask.
+//! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
+//! offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are passed
+//! on or redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
 mod carriers;
+mod click_to_dial;
 mod events;
 mod forking;
 mod forwarding;
 mod lines;
 mod messages;
+mod proxying;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
 mod summaries;
+mod transfer;
 
 pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
 
@@ -39,7 +43,7 @@ use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
 use crate::sip::registration::{Binding, Change};
-use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
+use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, Method, RequestId, SessionId};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -69,6 +73,8 @@ pub enum Input<'a> {
     Media(WorkerId, MediaEvent),
     /// An operator ends a call.
     Hangup { call: u64 },
+    /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
+    Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
     /// An operator wants no new calls.
     Drain,
     /// Registrations that were kept over a restart, each with its account.
@@ -182,6 +188,8 @@ pub struct Gateway {
     /// Sessions of branches that have not won.
     branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
     hunts: forking::Hunts,
+    /// Offers of ours that wait for an answer.
+    offers: BTreeMap<RequestId, SessionId>,
     ports: BTreeMap<PortId, Port>,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
@@ -206,6 +214,7 @@ impl Gateway {
             calls_begun: 0,
             sessions: BTreeMap::new(),
             branch_sessions: BTreeMap::new(),
+            offers: BTreeMap::new(),
             hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
             streams: Slab::default(),
@@ -250,6 +259,7 @@ impl Gateway {
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
+            Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
             Input::Drain => self.drain(&mut step),
             Input::Restore(bindings) => self.restore(now, bindings),
             Input::Tick => self.handle_tick(&mut step),
@@ -334,6 +344,9 @@ impl Gateway {
         match event {
             sip::Event::Incoming { session, request, flow } => self.incoming(session, &request, flow, step),
             sip::Event::Request { server, request, flow } => self.request(server, &request, flow, step),
+            sip::Event::InDialog { session, server, request } if request.method == Method::Refer => {
+                self.refer(session, server, &request, step);
+            }
             sip::Event::InDialog { session, server, request } => self.in_dialog(session, server, &request, step),
             sip::Event::Offer { session, server, request } => self.offered(session, server, &request, step),
             sip::Event::Progress { session, status, body, .. } => {
@@ -344,11 +357,13 @@ impl Gateway {
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
             sip::Event::Response { request, outcome, .. } => {
+                self.responded(request, outcome.as_ref().ok(), step);
                 if !self.carrier_answered(request, &outcome, step) {
                     self.message_answered(request, &outcome, step);
                 }
             }
             sip::Event::AuthFailed(failure) => access::log_failure(&failure),
+            sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),

@@ -269,7 +269,8 @@ fn a_trunk_registers_says_so_and_leaves_when_the_gateway_ends() {
         carrier.local_addr().expect("bound")
     );
     let mut gateway = Running::start(directory.path(), &config);
-    let challenge = "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"n\", algorithm=SHA-256, qop=\"auth,auth-int\"\r\n";
+    let challenge =
+        "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"n\", algorithm=SHA-256, qop=\"auth,auth-int\"\r\n";
     let first = answer(&carrier, "401 Unauthorized", challenge);
     assert!(first.starts_with("REGISTER sip:") && !first.contains("Authorization"), "{first}");
     let second = answer(&carrier, "200 OK", "Expires: 1800\r\n");

@@ -438,7 +438,7 @@ fn one_call(world: &mut World, phone: PhoneId, rng: &mut Rng) {
         hangs_up_after: some(rng, 0, 8_000),
         gives_up_after: some(rng, 0, 15_000),
         more_calls: 2,
-        speaks: false,
+        ..Habits::default()
     };
     world.at_phone(phone, |phone, now, sent| {
         phone.set_habits(habits);

@@ -4,7 +4,7 @@
 //! <seconds> <out.raw>`; `benches/concealment.sh` runs it and judges the result.
 
 use g7xx::g711::{Law, decode, encode};
-use g7xx::{conceal, plc};
+use g7xx::{conceal, g722, plc};
 use std::error::Error;
 
 /// Samples of a packet.
@@ -41,15 +41,18 @@ impl Losses {
     }
 }
 
-/// The samples of a WAV file of 16 bits and one channel.
-fn samples(bytes: &[u8]) -> Result<Vec<i16>, Box<dyn Error>> {
+/// Sampling rate and samples of a WAV file of 16 bits and one channel.
+fn samples(bytes: &[u8]) -> Result<(f64, Vec<i16>), Box<dyn Error>> {
+    let rate = bytes.get(24..28).ok_or("not a WAV file")?;
+    let rate_hz = f64::from(u32::from_le_bytes([rate[0], rate[1], rate[2], rate[3]]));
     let mut at = 12;
     while let Some(head) = bytes.get(at..at + 8) {
         let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
         if &head[..4] == b"data" {
             let end = (at + 8 + length).min(bytes.len());
             let pairs = bytes[at + 8..end].chunks_exact(2);
-            return Ok(pairs.map(|b| i16::from_le_bytes([b[0], b[1]])).collect());
+            let samples = pairs.map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+            return Ok((rate_hz, samples));
         }
         at += 8 + length + length % 2;
     }
@@ -106,6 +109,24 @@ fn immediate(packets: &[[i16; PACKET]], lost: &[bool], knows_next: bool) -> Vec<
     played
 }
 
+/// Through G.722, at 16 kHz.
+fn g722(samples: &[i16], losses: &mut Losses, conceals: bool) -> Vec<i16> {
+    let mut encoder = g722::Encoder::new();
+    let mut decoder = g722::ConcealingDecoder::new(g722::Rate::Kbit64);
+    let mut played = Vec::new();
+    for packet in samples.as_chunks::<{ 2 * PACKET }>().0 {
+        let (mut coded, mut linear) = ([0; PACKET], [0; 2 * PACKET]);
+        encoder.encode(packet, &mut coded);
+        if !losses.next() {
+            decoder.received(&coded, &mut linear);
+        } else if conceals {
+            decoder.lost(&mut linear);
+        }
+        played.extend(linear);
+    }
+    played
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [method, rate, burst, seed, input, first, seconds, output] = &arguments[..] else {
@@ -120,9 +141,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     (0..8).for_each(|_| {
         losses.random();
     });
-    let samples = samples(&std::fs::read(input)?)?;
-    let begin = (first.parse::<f64>()? * 8000.0) as usize;
-    let end = (begin + (seconds.parse::<f64>()? * 8000.0) as usize).min(samples.len());
+    let (rate_hz, samples) = samples(&std::fs::read(input)?)?;
+    let begin = (first.parse::<f64>()? * rate_hz) as usize;
+    let end = (begin + (seconds.parse::<f64>()? * rate_hz) as usize).min(samples.len());
     let samples = samples.get(begin..end).unwrap_or_default();
     let mut packets = Vec::new();
     for packet in samples.as_chunks::<PACKET>().0 {
@@ -148,6 +169,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         "appendix-i" => appendix_i(&packets, &lost),
         "delayed" => delayed(&packets, &lost),
+        "g722-silence" => g722(samples, &mut losses, false),
+        "g722" => g722(samples, &mut losses, true),
         "immediate" => immediate(&packets, &lost, false),
         "next-known" => immediate(&packets, &lost, true),
         _ => return Err("no such method".into()),

@@ -32,8 +32,8 @@ const REFLECTION_MAX: i64 = (1 << REFLECTION_BITS) - (1 << 14);
 const PEAK_BITS: u32 = 22;
 /// Limit of what is kept in the lattice.
 const STATE_MAX: i64 = 1 << 28;
-/// The state loses one part in 2^9 a sample, so that poles on the unit circle die away.
-const LEAK_SHIFT: u32 = 9;
+/// The state loses one part in 2^10 a sample, so that poles on the unit circle die away.
+const LEAK_SHIFT: u32 = 10;
 
 /// Concealer at 8 kHz.
 pub type Narrow = Concealer<80, 160>;
@@ -172,7 +172,7 @@ pub struct Gap<const ORDER: usize, const WINDOW: usize> {
     backward_length: usize,
     backward_used: usize,
     /// Samples that were made up; 0 when there is no gap.
-    made: usize,
+    made: u32,
 }
 
 impl<const ORDER: usize, const WINDOW: usize> Default for Gap<ORDER, WINDOW> {
@@ -182,8 +182,8 @@ impl<const ORDER: usize, const WINDOW: usize> Default for Gap<ORDER, WINDOW> {
 }
 
 impl<const ORDER: usize, const WINDOW: usize> Gap<ORDER, WINDOW> {
-    /// Samples after which a prediction has faded away: 50 ms.
-    const FADE: usize = WINDOW * 5 / 2;
+    /// Samples after which a prediction has faded away: 120 ms.
+    const FADE: usize = WINDOW * 6;
     /// Longest cross-fade out of a prediction: 5 ms.
     const SEAM: usize = WINDOW / 4;
 
@@ -199,7 +199,7 @@ impl<const ORDER: usize, const WINDOW: usize> Gap<ORDER, WINDOW> {
     }
 
     /// Samples made up in the gap that lasts, 0 when there is none.
-    pub fn made(&self) -> usize {
+    pub fn made(&self) -> u32 {
         self.made
     }
 
@@ -240,8 +240,9 @@ impl<const ORDER: usize, const WINDOW: usize> Gap<ORDER, WINDOW> {
 
     fn extend(&mut self, out: &mut [i16]) {
         for sample in out {
-            *sample = if self.made < Self::FADE {
-                fade(self.forward.next(), self.made, Self::FADE)
+            let distance = self.made as usize;
+            *sample = if distance < Self::FADE {
+                fade(self.forward.next(), distance, Self::FADE)
             } else {
                 0
             };
@@ -390,5 +391,180 @@ impl<const ORDER: usize, const WINDOW: usize, const DELAY: usize> Delayed<ORDER,
         frame.copy_within(..kept, frame.len() - kept);
         let first = frame.len() - kept;
         frame[..first].copy_from_slice(&waited[..first]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET: usize = 160;
+
+    /// Harmonics of a fundamental that is given in Hz, at 8 kHz.
+    fn tone(fundamental: f64, harmonics: u32, length: usize) -> Vec<i16> {
+        (0..length)
+            .map(|n| {
+                let angle = n as f64 * fundamental / 8_000.0 * std::f64::consts::TAU;
+                let sum: f64 = (1..=harmonics)
+                    .map(|k| (angle * f64::from(k) + f64::from(k * k)).sin())
+                    .sum();
+                (sum * 8_000.0 / f64::from(harmonics)) as i16
+            })
+            .collect()
+    }
+
+    fn error(a: &[i16], b: &[i16]) -> f64 {
+        let square = |(a, b): (&i16, &i16)| (f64::from(*a) - f64::from(*b)).powi(2);
+        a.iter().zip(b).map(square).sum()
+    }
+
+    fn energy(a: &[i16]) -> f64 {
+        error(a, &vec![0; a.len()])
+    }
+
+    #[test]
+    fn harmonics_go_on_with_their_phases() {
+        for fundamental in [97.3, 104.0, 231.7, 396.0] {
+            let signal = tone(fundamental, 5, 1_000);
+            let mut concealer = Narrow::new();
+            concealer.received(&mut signal[..800].to_vec());
+            let mut made_up = [0; PACKET];
+            concealer.lost(&mut made_up, 0, &[]);
+            let first = error(&signal[800..840], &made_up[..40]) / energy(&signal[800..840]);
+            assert!(first < 0.1, "{fundamental}: {first}");
+            let all = error(&signal[800..960], &made_up) / energy(&signal[800..960]);
+            assert!(all < 0.2, "{fundamental}: {all}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_to_follow_is_led_to() {
+        let (before, after) = (tone(150.0, 4, 800), tone(330.0, 2, 800));
+        let mut concealer = Narrow::new();
+        concealer.received(&mut before.clone()[..400]);
+        let mut made_up = [0; PACKET];
+        concealer.lost(&mut made_up, 0, &after[PACKET..2 * PACKET]);
+        assert!(error(&after[140..160], &made_up[140..]) < energy(&after[140..160]) / 20.0);
+        assert!(error(&before[400..420], &made_up[..20]) < energy(&before[400..420]) / 20.0);
+        let mut next = after[PACKET..2 * PACKET].to_vec();
+        concealer.received(&mut next);
+        assert_eq!(next, after[PACKET..2 * PACKET], "it needs no seam");
+    }
+
+    #[test]
+    fn a_gap_may_be_filled_in_parts_and_learn_late_what_follows() {
+        let signal = tone(120.0, 6, 1_000);
+        let fill = |parts: &[usize], known_from: usize| {
+            let mut concealer = Narrow::new();
+            concealer.received(&mut signal[..480].to_vec());
+            let (mut made_up, mut at) = (vec![0; 320], 0);
+            for (n, part) in parts.iter().enumerate() {
+                let after = if n >= known_from {
+                    &signal[800..960]
+                } else {
+                    &[]
+                };
+                concealer.lost(&mut made_up[at..at + part], 320 - at - part, after);
+                at += part;
+            }
+            made_up
+        };
+        let whole = fill(&[320], 0);
+        assert_eq!(whole, fill(&[80, 80, 80, 80], 0));
+        assert_eq!(whole, fill(&[1, 159, 7, 153], 0));
+        let late = fill(&[80, 80, 80, 80], 3);
+        assert_eq!(whole[..160], late[..160]);
+        assert!(error(&late[310..], &signal[790..800]) < energy(&signal[790..800]) / 20.0);
+    }
+
+    #[test]
+    fn received_audio_comes_out_of_what_was_made_up_without_a_step() {
+        let mut concealer = Narrow::new();
+        concealer.received(&mut [5_000; PACKET]);
+        concealer.lost(&mut [0; 80], 0, &[]);
+        let mut block = [-5_000; 80];
+        concealer.received(&mut block);
+        assert!(block[0] > 3_000 && block[40] == -5_000, "{block:?}");
+        assert!(block.windows(2).all(|w| (w[1] - w[0]).abs() < 500));
+    }
+
+    #[test]
+    fn the_delayed_concealer_plays_what_it_received_and_leads_to_it() {
+        let signal = tone(110.0, 7, 1_600);
+        let mut concealer = DelayedNarrow::new();
+        let mut played = Vec::new();
+        for (n, frame) in signal.chunks_exact(80).enumerate() {
+            let mut frame = frame.to_vec();
+            match n {
+                10 | 11 => concealer.lost(&mut frame),
+                _ => concealer.received(&mut frame),
+            }
+            played.extend(frame);
+        }
+        let played = &played[30..];
+        assert_eq!(played[..800], signal[..800]);
+        assert_eq!(played[960..1_500], signal[960..1_500]);
+        let end = error(&played[940..960], &signal[940..960]);
+        let of = energy(&signal[940..960]);
+        assert!(end < of / 10.0, "{end} of {of}");
+    }
+
+    #[test]
+    fn silence_and_long_losses_are_silent() {
+        let mut concealer = Wide::new();
+        let mut block = [7; 320];
+        concealer.lost(&mut block, 0, &[]);
+        assert_eq!(block, [0; 320]);
+        concealer.received(&mut [9_000; 320]);
+        (0..6).for_each(|_| concealer.lost(&mut block, 0, &[]));
+        concealer.lost(&mut block, 0, &[]);
+        assert_eq!(block, [0; 320]);
+    }
+
+    #[test]
+    fn signals_at_the_limits_stay_below_their_own_peak() {
+        let mut state = 1u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as i16
+        };
+        let noise: Vec<i16> = (0..PACKET).map(|_| random()).collect();
+        let square = |period: usize| -> Vec<i16> {
+            (0..PACKET)
+                .map(|n| {
+                    if n / period % 2 == 0 {
+                        i16::MAX
+                    } else {
+                        i16::MIN
+                    }
+                })
+                .collect()
+        };
+        let mut click = vec![0; PACKET];
+        click[PACKET - 1] = i16::MIN;
+        let mut signals = vec![
+            noise,
+            vec![i16::MIN; PACKET],
+            vec![1; PACKET],
+            click,
+            vec![],
+        ];
+        signals.extend([1, 2, 3, 40, 79].map(square));
+        for past in &signals {
+            for after in &signals {
+                let mut concealer = Narrow::new();
+                concealer.received(&mut past.clone());
+                let mut made_up = [0; 400];
+                concealer.lost(&mut made_up, 3, after);
+                let peak = past.iter().chain(after).map(|s| s.unsigned_abs()).max();
+                assert!(
+                    made_up
+                        .iter()
+                        .all(|s| Some(s.unsigned_abs()) <= peak.max(Some(1)))
+                );
+                concealer.lost(&mut [0; 1], usize::MAX, after);
+                concealer.received(&mut after.clone());
+            }
+        }
     }
 }

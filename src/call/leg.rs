@@ -56,6 +56,8 @@ pub struct SipLeg {
     pub started: bool,
     /// The session ended; nothing can be said to it any more.
     pub ended: bool,
+    /// It joined just now, so that a new offer would tell it nothing.
+    pub fresh: bool,
 }
 
 impl SipLeg {
@@ -78,6 +80,7 @@ impl SipLeg {
             stream,
             started: false,
             ended: false,
+            fresh: false,
         }
     }
 }

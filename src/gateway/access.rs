@@ -5,12 +5,13 @@
 
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
+use crate::call::transfer::Replaces;
 use crate::config::Config;
 use crate::rng::Seed;
 use crate::sip::guard::{AuthFailure, BanRule, Guard, GuardAccount, GuardSettings, Identity};
 use crate::sip::registration::{Binding, Change, Lifetimes, Registrar};
 use crate::sip::{
-    ConnectionId, Flow, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId, Settings,
+    ConnectionId, Flow, Header, HeaderName, Host, Method, Request, Response, ServerTransactionId, SessionId, Settings,
     Transport, Uri,
 };
 use crate::time::Instant;
@@ -52,13 +53,17 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Options,
             Method::Register,
             Method::Update,
+            Method::Refer,
             Method::Subscribe,
             Method::Notify,
             Method::Publish,
             Method::Message,
         ],
         // RFC 3327 5.3: a registrar that keeps Path says so.
-        supported: Settings::default().supported.into_iter().chain(["path".to_owned()]).collect(),
+        supported: vec!["replaces".to_owned(), "norefersub".to_owned(), "path".to_owned()],
+        realm: config.sip.domain.clone(),
+        asks_first: super::proxying::asks_first(config),
+        asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
         ..Settings::default()
     }
 }
@@ -236,6 +241,14 @@ impl Gateway {
             return;
         }
         let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
+        match Replaces::of(&request.headers) {
+            Ok(None) => {}
+            Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        }
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 

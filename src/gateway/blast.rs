@@ -47,6 +47,7 @@ impl Gateway {
             sip::Event::Request { .. }
             | sip::Event::Response { .. }
             | sip::Event::AuthFailed(_)
+            | sip::Event::Undecided { .. }
             | sip::Event::NotifyDue { .. }
             | sip::Event::Unsubscribed { .. } => return Guarded::Nobody,
         };

@@ -60,6 +60,10 @@ pub struct Habits {
     pub answers_after: Option<Duration>,
     /// Refuses every call with this status.
     pub rejects_with: Option<u16>,
+    /// Sends every call on to this number of the gateway (302).
+    pub redirects_to: Option<&'static str>,
+    /// Has media for the caller while it rings (183).
+    pub announces: bool,
     /// Hangs up this long after a call was answered.
     pub hangs_up_after: Option<Duration>,
     /// Gives up this long after calling, when there is no answer.
@@ -83,12 +87,18 @@ pub enum Noticed {
     Ringback,
     /// The call was answered, by either side.
     Answered,
+    /// A transfer that was asked for: what the NOTIFY said.
+    Transferred(u16),
+    /// An INVITE came with this field of its history: Diversion, History-Info or Referred-By.
+    SentOn(String),
     /// The call ended, or the final response of an ended one came.
     Released {
         /// Status of the final response, when it was 300 or more.
         status: Option<u16>,
         /// Q.850 cause in Reason.
         cause: Option<u8>,
+        /// SIP status in Reason: 200 when somebody else answered.
+        elsewhere: bool,
         /// In words.
         how: &'static str,
     },
@@ -154,7 +164,9 @@ impl SipPhone {
     pub fn new(settings: PhoneSettings, seed: &Seed) -> Self {
         let seed = seed.fork(&format!("phone {}", settings.address));
         let listeners = vec![(Transport::Udp, settings.address), (Transport::Tcp, settings.address)];
-        let sip = Settings { listeners, ..Settings::default() };
+        let mut sip = Settings { listeners, ..Settings::default() };
+        sip.allow.extend([Method::Notify, Method::Refer]);
+        sip.supported.push("replaces".to_owned());
         SipPhone {
             endpoint: Endpoint::new(Settings { server: "simulated-phone".to_owned(), ..sip }, &seed.fork("sip")),
             rng: seed.fork("media").rng(),
@@ -228,6 +240,15 @@ impl SipPhone {
 
     /// Registers, or removes the registration.
     pub fn register(&mut self, now: Instant, stays: bool, sent: &mut Vec<Packet>) {
+        self.register_contact(now, stays, None, sent);
+    }
+
+    /// Registers with a preference below that of others: `0.5`.
+    pub fn register_with_q(&mut self, now: Instant, q: &str, sent: &mut Vec<Packet>) {
+        self.register_contact(now, true, Some(q), sent);
+    }
+
+    fn register_contact(&mut self, now: Instant, stays: bool, q: Option<&str>, sent: &mut Vec<Packet>) {
         let mut actions = Actions::default();
         self.registers += 1;
         let address = self.address_of(&self.settings.user);
@@ -237,9 +258,15 @@ impl SipPhone {
             flow: self.flow(),
             from: address.clone(),
             to: address,
-            contact_user: Some(self.settings.user.clone()),
+            contact_user: q.is_none().then(|| self.settings.user.clone()),
             sequence: None,
-            headers: vec![Header::new(HeaderName::Expires, if stays { 3_600 } else { 0 })],
+            headers: [Header::new(HeaderName::Expires, if stays { 3_600 } else { 0 })]
+                .into_iter()
+                .chain(q.map(|q| {
+                    let contact = format!("<sip:{}@{}>;q={q}", self.settings.user, self.settings.address);
+                    Header::new(HeaderName::Contact, contact)
+                }))
+                .collect(),
             body: None,
             credentials: self.credentials(),
         };
@@ -249,6 +276,10 @@ impl SipPhone {
 
     /// Calls a number; which call of this phone it is.
     pub fn call(&mut self, now: Instant, number: &str, sent: &mut Vec<Packet>) -> u64 {
+        self.call_with(now, number, Vec::new(), sent)
+    }
+
+    fn call_with(&mut self, now: Instant, number: &str, headers: Vec<Header>, sent: &mut Vec<Packet>) -> u64 {
         let mut actions = Actions::default();
         let audio = self.new_audio(now);
         let body = describe(audio.local, 1, &self.settings.laws, offered_events());
@@ -259,7 +290,7 @@ impl SipPhone {
             to: self.address_of(number),
             contact_user: self.settings.user.clone(),
             body: Some(Body::sdp(body)),
-            headers: Vec::new(),
+            headers,
             max_forwards: 70,
             reliable: Reliable::Off,
             credentials: self.credentials(),
@@ -275,6 +306,48 @@ impl SipPhone {
         let number = self.add_call(session, call_id.unwrap_or_default(), false, audio, gives_up);
         self.carry_out(now, actions, sent);
         number
+    }
+
+    /// Asks the gateway to call `number` in its place (REFER), in the latest call.
+    pub fn transfer(&mut self, now: Instant, number: &str, sent: &mut Vec<Packet>) {
+        let refer_to = format!("<{}>", sip_uri(Some(number), &self.settings.domain));
+        if let Some(session) = self.latest() {
+            self.refer(now, session, &refer_to, sent);
+        }
+    }
+
+    /// Asks the gateway to join the two others of its first and its latest call (REFER with Replaces).
+    pub fn transfer_attended(&mut self, now: Instant, sent: &mut Vec<Packet>) {
+        let first = self.calls.iter().min_by_key(|(_, call)| call.number).map(|(id, _)| *id);
+        let (Some(first), Some(latest)) = (first, self.latest()) else { return };
+        let Some(replaces) = self.replaces(latest) else { return };
+        let uri = sip_uri(Some("consulted"), &self.settings.domain);
+        let refer_to =
+            format!("<{uri}?Replaces={}>", replaces.replace(';', "%3B").replace('=', "%3D").replace('@', "%40"));
+        self.refer(now, first, &refer_to, sent);
+    }
+
+    /// How another message would name the dialog of a call: Call-ID and tags as the gateway has them.
+    pub fn replaces(&self, session: SessionId) -> Option<String> {
+        let (call_id, local_tag, remote_tag) = self.endpoint.names(session)?;
+        Some(format!("{call_id};to-tag={remote_tag};from-tag={local_tag}"))
+    }
+
+    /// The session of the latest call.
+    pub fn latest_session(&self) -> Option<SessionId> {
+        self.latest()
+    }
+
+    /// Calls in place of a dialog that `replaces` names.
+    pub fn call_replacing(&mut self, now: Instant, replaces: &str, sent: &mut Vec<Packet>) -> u64 {
+        self.call_with(now, "pickup", vec![Header::new(HeaderName::Replaces, replaces)], sent)
+    }
+
+    fn refer(&mut self, now: Instant, session: SessionId, refer_to: &str, sent: &mut Vec<Packet>) {
+        let mut actions = Actions::default();
+        let headers = vec![Header::new(HeaderName::ReferTo, refer_to)];
+        let _ = self.endpoint.request_in_dialog(now, session, Method::Refer, None, headers, &mut actions);
+        self.carry_out(now, actions, sent);
     }
 
     /// Answers the latest call that rings here.
@@ -519,6 +592,12 @@ impl SipPhone {
         match event {
             Event::Incoming { session, request, .. } => {
                 let call_id = request.call_id().map(|id| id.into_owned()).unwrap_or_default();
+                for name in [HeaderName::Diversion, HeaderName::HistoryInfo, HeaderName::ReferredBy] {
+                    for value in request.headers.all(&name) {
+                        let value = format!("{}: {}", name.as_str(), String::from_utf8_lossy(value));
+                        self.note(now, 0, Noticed::SentOn(value));
+                    }
+                }
                 self.incoming(now, session, call_id, request.typed_body().as_ref(), actions);
             }
             Event::Progress { session, status, body, .. } => {
@@ -550,6 +629,14 @@ impl SipPhone {
                 });
                 self.endpoint.reply(now, server, Response::new(200).with_body(body), actions);
             }
+            Event::InDialog { session, server, request } if request.method == Method::Notify => {
+                let body = String::from_utf8_lossy(&request.body).into_owned();
+                let status = body.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)?.parse().ok());
+                if let (Some(status), Some(call)) = (status, self.calls.get(&session).map(|call| call.number)) {
+                    self.note(now, call, Noticed::Transferred(status));
+                }
+                self.endpoint.reply(now, server, Response::new(200), actions);
+            }
             Event::InDialog { server, .. } | Event::Request { server, .. } => {
                 self.endpoint.reply(now, server, Response::new(200), actions);
             }
@@ -563,8 +650,8 @@ impl SipPhone {
                 self.note(now, 0, noticed);
             }
             Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } | Event::AuthFailed(_) => {}
-            // A telephone of the simulator accepts no subscription.
-            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
+            // A telephone of the simulator accepts no subscription and passes nothing on.
+            Event::Undecided { .. } | Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 
@@ -584,14 +671,28 @@ impl SipPhone {
             self.endpoint.reject(now, session, status, Vec::new(), actions);
             return;
         }
+        if let Some(number) = habits.redirects_to {
+            let contact = format!("<{}>", sip_uri(Some(number), &self.settings.domain));
+            let headers = vec![Header::new(HeaderName::Contact, contact)];
+            self.endpoint.reject(now, session, 302, headers, actions);
+            return;
+        }
         let audio = self.new_audio(now);
+        let local = audio.local;
         let answers = habits.answers_after.map(|after| (now + after, Habit::Answer));
         let number = self.add_call(session, call_id, true, audio, answers);
         if let Some(call) = self.calls.get_mut(&session) {
             call.offer = offer;
         }
         self.note(now, number, Noticed::Ringing);
-        self.endpoint.progress(now, session, 180, None, Vec::new(), actions);
+        match offer.filter(|_| habits.announces) {
+            Some(far) => {
+                self.talk(now, session, Some(far));
+                let body = Body::sdp(describe(local, 1, &[far.law], far.events));
+                self.endpoint.progress(now, session, 183, Some(body), Vec::new(), actions);
+            }
+            None => self.endpoint.progress(now, session, 180, None, Vec::new(), actions),
+        }
     }
 
     fn ended(&mut self, now: Instant, session: SessionId, how: &Ended) {
@@ -599,6 +700,12 @@ impl SipPhone {
         let cause = |reasons: Vec<Reason>| {
             let q850 = reasons.into_iter().find(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"));
             q850.and_then(|reason| u8::try_from(reason.cause?).ok())
+        };
+        let elsewhere = match how {
+            Ended::Cancelled { request } => {
+                request.reasons().iter().any(|r| r.protocol.eq_ignore_ascii_case("SIP") && r.cause == Some(200))
+            }
+            _ => false,
         };
         let (status, cause, how) = match how {
             Ended::Rejected { status, response } => (Some(*status), cause(response.reasons()), "refused"),
@@ -619,7 +726,7 @@ impl SipPhone {
         if self.settings.keeps_all && call.talking {
             self.finished.push((call.number, call.audio));
         }
-        self.note(now, call.number, Noticed::Released { status, cause, how });
+        self.note(now, call.number, Noticed::Released { status, cause, elsewhere, how });
     }
 
     /// The core does not tell what answered an INVITE that was cancelled; the person wants to know.
@@ -633,7 +740,11 @@ impl SipPhone {
         if let Some(at) = self.ended.iter().position(|(id, _)| id == call_id)
             && let Some((_, call)) = self.ended.remove(at)
         {
-            self.note(now, call, Noticed::Released { status: Some(status), cause: None, how: "last word" });
+            self.note(
+                now,
+                call,
+                Noticed::Released { status: Some(status), cause: None, elsewhere: false, how: "last word" },
+            );
         }
     }
 }

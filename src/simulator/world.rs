@@ -298,6 +298,16 @@ impl World {
         self.cards.iter().flat_map(|card| &card.stations)
     }
 
+    /// An operator lets one party call a number, see [`Input::Dial`].
+    ///
+    /// # Errors
+    /// Why not, in the gateway's words.
+    pub fn dial(&mut self, from: &str, to: &str) -> Result<u64, String> {
+        let mut outcome = Err(String::new());
+        self.control(Input::Dial { from, to, outcome: &mut outcome });
+        outcome
+    }
+
     /// Runs until `until`: everything that is due by then has happened.
     pub fn run_until(&mut self, until: Instant) {
         while self.step(until) {}

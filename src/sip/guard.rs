@@ -223,6 +223,8 @@ pub struct Guard {
     calls: Option<Bucket>,
     full: bool,
     key: [u64; 2],
+    /// The request that was identified last, and as which account: its application may ask again.
+    last: Option<(Instant, u64, usize)>,
 }
 
 impl Guard {
@@ -249,6 +251,7 @@ impl Guard {
             calls: settings.calls_per_second.map(|rate| Bucket::new(u64::from(rate))),
             full: false,
             key: draw(),
+            last: None,
         }
     }
 
@@ -391,6 +394,13 @@ impl Guard {
         (*address == from).then_some(*peer)
     }
 
+    /// A number that only the same request has: one that is played again comes in another transaction.
+    fn mark_of(&self, request: &Request) -> u64 {
+        let parts = [HeaderName::Via, HeaderName::CallId, HeaderName::CSeq, HeaderName::Authorization];
+        let values = parts.iter().flat_map(|name| request.headers.all(name));
+        values.fold(0, |mark, value| reply::keyed_hash([self.key[0], mark], value))
+    }
+
     /// Who sent a request (RFC 3261 22.1). One whose From user is an account is that account's when its
     /// credentials say so, wherever it comes from. Another one to a contact that we registered at a
     /// peer, or from an address that a peer is trusted by, is that peer's. Anything else is challenged
@@ -409,11 +419,18 @@ impl Guard {
         if self.open.contains(&request.method) {
             return Identity::Anybody;
         }
+        let asked = (now, self.mark_of(request));
+        if let Some((at, mark, account)) = self.last
+            && (at, mark) == asked
+        {
+            return Identity::Account(account);
+        }
         let account = index.and_then(|index| self.accounts.get(index));
         let given = self.authenticator.credentials(request.headers.all(&HeaderName::Authorization));
         let covered = Covered { method: request.method.as_str().as_bytes(), body: &request.body };
         let verdict = self.authenticator.verify(now, peer, given, account, covered);
         if let (Verdict::Accepted, Some(index)) = (verdict, index) {
+            self.last = Some((asked.0, asked.1, index));
             return Identity::Account(index);
         }
         let form = Form { stale: verdict == Verdict::Stale, without_qop: account.is_some_and(|a| a.without_qop) };

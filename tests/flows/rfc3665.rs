@@ -49,7 +49,7 @@ fn section_2_2_update_of_the_contact_list() {
     let f1 = bob.register(second, false);
     stage.send(&bob, &f1);
     stage.expects(&mut bob, 401);
-    let f3 = bob.register(second, false).replace("Contact: <sip:201@127.0.4.1:5060>\r\n", "");
+    let f3 = bob.register(second, false);
     stage.send(&bob, &f3);
     let f4 = stage.expects(&mut bob, 200);
     let mut all = contacts(&f4);
@@ -323,7 +323,8 @@ fn section_3_10_unsuccessful_no_response_from_user_agent() {
     alice.learn(&response);
     let ack = alice.ack_failure();
     stage.send(&alice, &ack);
-    stage.finish(1);
+    // Bob never answered: that is the point.
+    stage.finish_but(1, "without a final response");
 }
 
 #[test]

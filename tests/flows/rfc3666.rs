@@ -45,8 +45,8 @@ fn section_2_1_sip_to_pstn_the_pstn_hangs_up() {
     stage.send(&alice, &ack);
     stage.silence(Duration::from_secs(2));
     // REL of the PSTN: BYE with its cause.
-    let bye = stage.expect(&mut alice, Method::Bye);
-    assert!(bye.reasons().contains(&Reason::q850(16)) || bye.reasons().iter().any(|r| r.cause == Some(16)));
+    let bye = stage.expect_within(&mut alice, Method::Bye, Duration::from_secs(4));
+    assert!(bye.reasons().iter().any(|r| r.cause == Some(16)));
     let ok = alice.answer(200, "", "");
     stage.send(&alice, &ok);
     stage.finish(1);

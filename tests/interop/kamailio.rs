@@ -1,7 +1,7 @@
 //! Kamailio beside the gateway: as proxy in front of it and behind it, with Record-Route.
 
 use super::capture::{Capture, Captured};
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Place};
 use super::sipp::{By, Callee, Caller};
 use super::{send_signal, turn, wait_for};
 use std::net::UdpSocket;
@@ -91,8 +91,8 @@ request_route {
 "#;
 
 impl Kamailio {
-    /// Starts it between `gateway` and what listens at its callee's port.
-    pub fn start(gateway: &Gateway, callee_ip: &str) -> Kamailio {
+    /// Starts it between the gateway there and what listens at its callee's port.
+    pub fn start(gateway: &Place, callee_ip: &str) -> Kamailio {
         let port = gateway.proxy_port;
         let file = gateway.directory.join("kamailio.cfg");
         let config = CONFIG
@@ -166,7 +166,7 @@ fn assert_none_past(captured: &Captured, to: &str) {
 fn a_proxy_in_front_stays_in_the_way_of_a_call() {
     let _turn = turn();
     let gateway = Gateway::start("kamailio-in-front");
-    let kamailio = Kamailio::start(&gateway, super::sipp::CALLEE);
+    let kamailio = Kamailio::start(&gateway.place(), super::sipp::CALLEE);
     let capture = Capture::start(&gateway, "packets");
     for by in [By::Udp, By::Tcp] {
         Caller::new(&gateway, "call", "600").through(ADDRESS, kamailio.port).by(by).calls(5, 10).run();
@@ -185,7 +185,7 @@ fn a_proxy_in_front_stays_in_the_way_of_a_call() {
 fn a_proxy_behind_stays_in_the_way_of_a_call() {
     let _turn = turn();
     let gateway = Gateway::start("kamailio-behind");
-    let _kamailio = Kamailio::start(&gateway, super::sipp::CALLEE);
+    let _kamailio = Kamailio::start(&gateway.place(), super::sipp::CALLEE);
     let capture = Capture::start(&gateway, "packets");
     let callee = Callee::start(&gateway, "callee", By::Udp);
     Caller::new(&gateway, "call", "720001").calls(5, 10).run();

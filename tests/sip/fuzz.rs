@@ -48,8 +48,13 @@ impl Fuzz {
             ..Settings::default()
         };
         settings.allow.push(Method::Message);
+        let mut rng = Seed::from_number(seed).fork("fuzz").rng();
+        if rng.chance(1, 2) {
+            settings.supported = vec!["timer".to_owned(), "100rel".to_owned()];
+            settings.session_expires = Some(settings.min_se);
+        }
         Fuzz {
-            rng: Seed::from_number(seed).fork("fuzz").rng(),
+            rng,
             endpoint: Endpoint::new(settings, &Seed::from_number(seed)),
             now: Instant::from_millis(1),
             transport,
@@ -320,6 +325,7 @@ impl Fuzz {
                     headers: Vec::new(),
                     max_forwards: 70,
                     credentials,
+                    reliable: [Reliable::Off, Reliable::Supported, Reliable::Required][self.rng.below(3) as usize],
                 };
                 let session = self.act(|e, now, out| e.invite(now, invite, out));
                 self.sessions.push(session);

@@ -159,8 +159,11 @@ fn an_account_is_let_in_with_its_password_and_recognised() {
     assert_eq!(bench.ask(T0, STRANGER, "REGISTER", "201", &proof), 1);
     let Some(Event::Request { request, flow, .. }) = bench.out.events.first().cloned() else { panic!() };
     assert_eq!(bench.endpoint.identify(T0, &request, &flow), Identity::Account(0));
-    // Played again it is nobody's.
-    let again = bench.endpoint.identify(T0, &request, &flow);
+    assert_eq!(bench.endpoint.identify(T0, &request, &flow), Identity::Account(0), "asked again");
+    // Played again, in another transaction, it is nobody's.
+    let mut played = request;
+    played.headers.set(Header::new(HeaderName::Via, "SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK-played"));
+    let again = bench.endpoint.identify(T0, &played, &flow);
     let Identity::Unproved(challenges) = again else { panic!("{again:?}") };
     assert!(challenges.iter().all(|challenge| challenge.text().contains("stale=true")));
 }

@@ -24,6 +24,7 @@ pub mod expiry;
 pub mod in_dialog;
 pub mod offers;
 pub mod outgoing;
+pub mod replaces;
 
 use super::compose::with_credentials;
 use super::dialog::Dialog;
