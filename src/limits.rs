@@ -71,6 +71,20 @@ pub const PUBLICATIONS_PER_ENTITY: usize = 10;
 pub const TEXT_BYTES: usize = 8 * 1024;
 /// Text messages that wait for one phone.
 pub const TEXTS_PER_PHONE: usize = 100;
+/// Changes of registrations that wait to be written.
+pub const STORE_QUEUE: usize = 8_192;
+/// Buffers of datagrams that are kept for the next ones.
+pub const SPARE_BUFFERS: usize = 4;
+/// Digest nonces in use that are remembered; when there are more, the oldest count as stale.
+pub const NONCES_MAX: usize = 16_384;
+/// Counts of one nonce below the highest seen that may still come, out of order.
+pub const NONCE_COUNT_WINDOW: u32 = 64;
+/// Peers whose last challenge is remembered, to log in at them ahead of the next one.
+pub const LOGINS_MAX: usize = 1_024;
+/// Source addresses whose failures and refusals are counted at once.
+pub const SOURCES_MAX: usize = 4_096;
+/// Path elements of one registered contact (RFC 3327).
+pub const PATHS_PER_CONTACT: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
 /// Digits of a dialled number.
@@ -82,3 +96,4 @@ const _: () =
     assert!(5 * LOCATION_TARGETS <= LOCATION_QUESTIONS_PER_SEARCH, "NAPTR, SRV, A, AAAA and source of every target");
 const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");
+const _: () = assert!(NONCE_COUNT_WINDOW <= u64::BITS, "the window of a nonce is one word");

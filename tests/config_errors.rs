@@ -362,3 +362,41 @@ fn certificates_and_keys() {
     check(&format!("{both}[tls]\nauthorities = \"none.pem\"\n"), &["5:15 C0104"]);
     check(&format!("{both}[tls]\nauthority = \"certificate.pem\"\n"), &["5:1 C0003"]);
 }
+
+#[test]
+fn accounts_and_who_is_let_in() {
+    let phone = "[phone.201]\npassword = \"x\"\n";
+    check(&format!("{phone}digest = [\"SHA-512-256\", \"SHA-256-sess\", \"MD5-sess\"]\nqop = \"none\"\n"), &[]);
+    check(&format!("{phone}digest = [\"SHA-512\"]\n"), &["4:11 C0015"]);
+    check(&format!("{phone}qop = \"auth-int\"\n"), &["4:7 C0022"]);
+    check(&format!("{phone}qop = true\n"), &["4:7 C0004"]);
+    check("sip.open = [\"OPTIONS\"]\n", &[]);
+    check("sip.open = [\"INVITE\"]\n", &["2:13 C0022"]);
+    check("sip.open = \"options\"\n", &["2:12 C0022"]);
+    check("[ban]\nfailures = 5\nwithin = \"1m\"\nlasts = \"1h\"\n", &[]);
+    check("[ban]\nfailures = -1\nwithin = \"0s\"\nfor = \"1h\"\n", &["3:12 C0012", "4:10 C0014", "5:1 C0003"]);
+    check("[limits]\nrefusals-per-second = 0\ncalls-per-second = 2000000\n", &["3:23 C0012", "4:20 C0012"]);
+    check("[registrar]\nexpires-min = \"60s\"\nexpires-max = \"10m\"\n", &[]);
+    check("[registrar]\nexpires-min = \"60s\"\nexpires-max = \"30s\"\n", &["2:1 C0014"]);
+    check("[registrar]\nexpires = \"0s\"\n", &["3:11 C0014"]);
+    check("[store]\n", &["2:1 C0005"]);
+    check("[store]\npath = \"\"\n", &["3:8 C0022"]);
+    check("[store]\npath = 5\n", &["3:8 C0004"]);
+}
+
+#[test]
+fn trunks_that_are_logged_in_at() {
+    let trunk = "[trunk.a]\nto = \"sip:192.0.2.1\"\n";
+    let good = "register = true\nexpires = \"10m\"\nusername = \"u\"\npassword = \"p\"\nrealm = \"r\"\n\
+                domain = \"example.com\"\noutbound-proxy = \"sip:192.0.2.2;transport=tcp\"\n";
+    check(&format!("{trunk}{good}"), &[]);
+    check(&format!("{trunk}username = \"u\"\n"), &["4:12 C0005"]);
+    check(&format!("{trunk}password = \"p\"\n"), &["4:12 C0005"]);
+    check(&format!("{trunk}register = true\n"), &["4:12 C0005"]);
+    check(&format!("{trunk}register = 1\n"), &["4:12 C0004"]);
+    check(&format!("{trunk}expires = \"10m\"\n"), &["4:11 C0022"]);
+    check(&format!("{trunk}register = true\nusername = \"u\"\npassword = \"p\"\nexpires = \"5s\"\n"), &["7:11 C0014"]);
+    check("[trunk.a]\nfrom = \"192.0.2.1\"\nregister = true\nusername = \"u\"\npassword = \"p\"\n", &["4:12 C0005"]);
+    check(&format!("{trunk}outbound-proxy = \"192.0.2.2\"\n"), &["4:18 C0011"]);
+    check(&format!("{trunk}domain = \"a b\"\n"), &["4:10 C0011"]);
+}

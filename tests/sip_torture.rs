@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tipring::rng::{Rng, Seed};
-use tipring::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use tipring::sip::registration::{Lifetimes, Registrar};
 use tipring::sip::*;
 use tipring::time::{Duration, Instant};
@@ -258,10 +257,10 @@ fn the_registrar_treats_contacts_as_the_rfc_says() {
     assert_eq!(contact(&response), "sip:user@example.com?Route=%3Csip:sip.example.com%3E");
     let response = register("escnull");
     assert_eq!(response.headers.tokens(&HeaderName::Contact).len(), 2, "sip:%00 and sip:%00%00 are two");
-    let mut authenticator = Authenticator::new("example.com", Duration::from_secs(60), &Seed::from_number(1));
-    let account = Account { username: "j.user", password: "x", algorithms: &[Algorithm::Sha256] };
+    let settings = guard::GuardSettings { realm: "example.com".to_owned(), ..guard::GuardSettings::default() };
     let request = request_of("regaut01").expect("a REGISTER");
-    assert_eq!(authenticator.verify(now, &request, |_| Some(account)), Verdict::Missing, "to be challenged");
+    let identity = Guard::new(settings, &Seed::from_number(1)).identify(now, &request, &flow(Transport::Udp));
+    assert!(matches!(identity, guard::Identity::Unproved(_)), "to be challenged: {identity:?}");
 }
 
 #[test]

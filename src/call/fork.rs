@@ -8,7 +8,7 @@ use super::branches::{BranchId, Branches, Failure, Party};
 use super::leg::Leg;
 use crate::dialplan::Target;
 use crate::sdp::Codec;
-use crate::sip::{NextHop, Uri};
+use crate::sip::{Credentials, Header, NextHop, Uri};
 use crate::time::{Duration, Instant};
 use crate::trunk::Cause;
 use std::collections::VecDeque;
@@ -22,6 +22,10 @@ pub struct SipTarget {
     pub next_hop: NextHop,
     /// What is offered, best first.
     pub codecs: Vec<Codec>,
+    /// Route, for a contact that registered through proxies or a trunk behind one.
+    pub headers: Vec<Header>,
+    /// Our account there.
+    pub credentials: Option<Credentials>,
 }
 
 /// Somebody to be rung.

@@ -52,6 +52,16 @@ pub(super) fn phones(args: &ListArgs) -> Answer {
     shown(control_client::phones(&socket(&args.control)?, args.json))
 }
 
+/// `tipring trunks`
+pub(super) fn trunks(args: &ListArgs) -> Answer {
+    shown(control_client::trunks(&socket(&args.control)?, args.json))
+}
+
+/// `tipring status`
+pub(super) fn status(args: &ListArgs) -> Answer {
+    shown(control_client::status(&socket(&args.control)?, args.json))
+}
+
 /// `tipring call`
 pub(super) fn call(from: &str, to: &str, json: bool, control: &ControlArgs) -> Answer {
     shown(control_client::call(&socket(control)?, from, to, json))

@@ -376,10 +376,10 @@ impl Gateway {
             from,
             contact_user: user,
             body: leg.sent.clone().map(Body::sdp),
-            headers,
+            headers: target.headers.into_iter().chain(headers).collect(),
             max_forwards,
             reliable: crate::sip::Reliable::default(),
-            credentials: None,
+            credentials: target.credentials,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);
         let session = leg.session;

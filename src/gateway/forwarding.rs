@@ -161,6 +161,8 @@ impl Gateway {
             // Where the contact says nothing on the transport, that of the trunk is meant.
             next_hop: contact.uri.with_transport_of(trunk.to.first()?).into(),
             codecs: trunk.codecs.clone(),
+            headers: Vec::new(),
+            credentials: super::carriers::credentials(trunk),
         };
         let candidate =
             Candidate { target: target.clone(), number: number.unwrap_or_default(), contact: Some(sip), party: None };

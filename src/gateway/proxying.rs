@@ -39,9 +39,11 @@ impl Gateway {
         flow: Flow,
         step: &mut Step<'_>,
     ) {
-        let origin = match self.access.identify(step.now, &self.config, request, &flow) {
+        let origin = match self.identify(step.now, request, &flow) {
             Caller::Phone(index) => format!("phone/{}", self.config.phones[index].name),
             Caller::Trunk(index) => format!("trunk/{}", self.config.trunks[index].name),
+            // INVITE is never open; a call must come from somewhere.
+            Caller::Anybody => return self.endpoint.reply(step.now, server, Response::new(403), &mut step.sip),
             Caller::Challenge(headers) => {
                 let response = Response::new(401).with_headers(headers);
                 return self.endpoint.reply(step.now, server, response, &mut step.sip);

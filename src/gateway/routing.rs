@@ -6,7 +6,7 @@ use crate::call::CallId;
 use crate::call::fork::{Candidate, GoesOn, SipTarget, Step as ForkStep};
 use crate::config::Forward;
 use crate::dialplan::{Decision, Refusal, Rung, Target, TargetKind, Verdict, is_inside};
-use crate::sip::{NextHop, Transport};
+use crate::sip::Transport;
 use crate::time::Instant;
 use crate::trunk::{Cause, Release};
 use std::net::SocketAddr;
@@ -104,13 +104,32 @@ impl Gateway {
     pub(super) fn phone_contacts(&self, now: Instant, name: &str) -> Vec<Vec<SipTarget>> {
         let mut levels: Vec<(u16, Vec<SipTarget>)> = Vec::new();
         for contact in self.access.contacts(now, name) {
-            let target = SipTarget { uri: contact.uri.clone(), next_hop: contact.flow.into(), codecs: CODECS.to_vec() };
+            let target = SipTarget {
+                uri: contact.uri.clone(),
+                next_hop: contact.flow.into(),
+                codecs: CODECS.to_vec(),
+                headers: contact.route(),
+                credentials: None,
+            };
             match levels.last_mut() {
                 Some((q, level)) if *q == contact.q => level.push(target),
                 _ => levels.push((contact.q, vec![target])),
             }
         }
         levels.into_iter().map(|(_, level)| level).collect()
+    }
+
+    pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
+        let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
+        let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        let way = self.way_to(trunk).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        Ok(SipTarget {
+            uri: super::carriers::uri_at(trunk, Some(number)).ok_or(Release::here(Cause::OUT_OF_ORDER))?,
+            next_hop: way.next_hop,
+            codecs: trunk.codecs.clone(),
+            headers: way.route,
+            credentials: super::carriers::credentials(trunk),
+        })
     }
 
     /// Our address for talking to `remote`, for a request that is passed on and not located.
@@ -128,17 +147,6 @@ impl Gateway {
                 _ => l.address,
             })
             .ok_or(Release::here(Cause::OUT_OF_ORDER))
-    }
-
-    pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
-        let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
-        let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-        let first = trunk.to.first().ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-        Ok(SipTarget {
-            uri: first.with_user(number),
-            next_hop: NextHop::Uris(trunk.to.clone()),
-            codecs: trunk.codecs.clone(),
-        })
     }
 }
 

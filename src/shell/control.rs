@@ -11,16 +11,18 @@
 //! get their turn before the next one is taken.
 
 use super::cards::{CardLines, Hands};
-use super::control_protocol::{CallRow, PhoneRow, Request, Response};
+use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, TrunkRow};
 use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{MediaCounters, MediaThread};
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
+use super::store::Store;
 use super::tls::Tls;
 use super::{Clock, Reload, ShellError, rtp_io};
 use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
+use crate::sip::registration::Binding;
 use crate::sip::{ConnectionId, Flow, Question, Records};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -91,6 +93,10 @@ pub(super) struct Parts {
     pub(super) media: Vec<Option<MediaThread>>,
     pub(super) media_wakes: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Asked>,
+    /// Keeps registrations over a restart.
+    pub(super) store: Option<Store>,
+    /// What it kept over the last one.
+    pub(super) kept: Vec<(String, Binding)>,
 }
 
 /// The loop.
@@ -134,6 +140,11 @@ impl Control {
 
     /// Runs until the process is told to end and the calls have ended.
     pub(super) async fn run(&mut self) {
+        let kept = std::mem::take(&mut self.parts.kept);
+        if !kept.is_empty() {
+            let now = self.parts.clock.now();
+            self.feed(now, Input::Restore(kept));
+        }
         loop {
             let wake_up = self.next().await;
             let now = self.parts.clock.now();
@@ -226,11 +237,15 @@ impl Control {
 
     fn carry_out(&mut self, now: Instant) {
         let mut outbox = std::mem::take(&mut self.outbox);
+        let mut sent = smallvec::SmallVec::<[Vec<u8>; limits::SPARE_BUFFERS]>::new();
         for output in outbox.drain() {
             match output {
                 Output::Datagram { flow, bytes } => {
                     if self.parts.sockets.send(&flow, &bytes).is_err() {
                         self.follow_ups.push_back(FollowUp::Unreachable(flow));
+                    }
+                    if sent.len() < limits::SPARE_BUFFERS {
+                        sent.push(bytes);
                     }
                 }
                 Output::StreamBytes { connection, bytes } => {
@@ -250,9 +265,15 @@ impl Control {
                 Output::CloseStream { connection } => self.parts.sockets.close(connection),
                 Output::Line(port, command) => self.command_line(now, port, command),
                 Output::Media(worker, command) => self.command_media(worker, command),
+                Output::Binding(change) => {
+                    if let Some(store) = &mut self.parts.store {
+                        store.note(now, self.parts.clock.wall(), change);
+                    }
+                }
                 Output::Record(record) => tracing::debug!(?record, "call record"),
             }
         }
+        sent.into_iter().for_each(|buffer| outbox.reuse(buffer));
         self.outbox = outbox; // keeps its room
     }
 
@@ -352,6 +373,19 @@ impl Control {
                     state: if p.contacts.is_empty() { p.state.to_owned() } else { p.contacts.join(" ") },
                 };
                 Response::Phones(gateway.phone_summaries(now).into_iter().map(row).collect())
+            }
+            Request::Trunks => Response::Trunks(trunks(gateway.trunk_summaries(now))),
+            Request::Status => {
+                let phones = gateway.phone_summaries(now);
+                let sip = || phones.iter().filter(|phone| phone.name.starts_with("phone/"));
+                Response::Status(StatusRow {
+                    calls: gateway.call_summaries().len(),
+                    phones: sip().count(),
+                    registered: sip().filter(|phone| !phone.contacts.is_empty()).count(),
+                    trunks: trunks(gateway.trunk_summaries(now)),
+                    banned: gateway.banned(now).iter().map(ToString::to_string).collect(),
+                    draining: gateway.is_draining(),
+                })
             }
             Request::Hangup { call } => {
                 if gateway.call_summaries().iter().any(|c| c.number == call) {
@@ -459,7 +493,7 @@ impl Control {
     fn is_at_end(&mut self, now: Instant) -> bool {
         let Some(ends_at) = self.ends_at else { return false };
         let calls = self.parts.gateway.call_summaries();
-        if calls.is_empty() || now >= ends_at {
+        if self.parts.gateway.is_at_rest() || now >= ends_at {
             if !calls.is_empty() {
                 tracing::warn!(calls = calls.len(), "calls did not end in time");
             }
@@ -467,6 +501,11 @@ impl Control {
         }
         false
     }
+}
+
+fn trunks(summaries: Vec<crate::gateway::TrunkSummary>) -> Vec<TrunkRow> {
+    let row = |trunk: crate::gateway::TrunkSummary| TrunkRow { name: trunk.name, to: trunk.to, state: trunk.state };
+    summaries.into_iter().map(row).collect()
 }
 
 fn row(now: Instant, call: crate::gateway::CallSummary) -> CallRow {

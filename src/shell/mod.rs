@@ -16,6 +16,7 @@ mod media_thread;
 mod rtp_io;
 mod sip_sockets;
 mod sound;
+mod store;
 mod tls;
 mod welcome;
 
@@ -148,6 +149,7 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     let opened = cards::open(&config, &seed, clock.now())?;
     let media_wakes = Arc::new(Notify::new());
     let media = start_media(clock, &config, opened.audio, &media_wakes)?;
+    let (store, kept) = open_store(&config, &source, clock);
     let welcome = welcome::text(&config, &source, control_socket.path());
     let mut gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
     gateway.survive_broken_assumptions();
@@ -164,6 +166,8 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
         media,
         media_wakes,
         requests,
+        store,
+        kept,
     };
     let mut control = control::Control::new(parts)?;
     {
@@ -176,6 +180,28 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     control.close().await;
     drop(control_socket);
     Ok(())
+}
+
+/// The file of `[store]`, relative to the configuration that names it, and what it kept. Without it the
+/// gateway runs all the same.
+fn open_store(
+    config: &Config,
+    source: &ConfigSource,
+    clock: Clock,
+) -> (Option<store::Store>, Vec<(String, crate::sip::registration::Binding)>) {
+    let Some(path) = &config.store else { return (None, Vec::new()) };
+    let beside = match source {
+        ConfigSource::File(file) => file.parent(),
+        ConfigSource::Demo => None,
+    };
+    let path = beside.map_or_else(|| PathBuf::from(path), |directory| directory.join(path));
+    match store::Store::open(&path, clock.now(), clock.wall()) {
+        Ok((store, kept)) => (Some(store), kept),
+        Err(error) => {
+            tracing::error!("store: {error}; registrations end with this run");
+            (None, Vec::new())
+        }
+    }
 }
 
 /// One thread for each card with sound, in card order, then those of the software clock.

@@ -494,7 +494,7 @@ impl SipPhone {
 
     fn credentials(&self) -> Option<Credentials> {
         let password = self.settings.password.clone()?;
-        Some(Credentials { username: self.settings.user.clone(), password })
+        Some(Credentials { username: self.settings.user.clone(), password, realm: None, peer: "gateway".to_owned() })
     }
 
     fn address_of(&self, user: &str) -> NameAddr {
@@ -687,7 +687,7 @@ impl SipPhone {
             Event::Response { session: Some(session), outcome: Ok(response), .. } => {
                 self.talk(now, session, read(&laws, response.typed_body().as_ref()));
             }
-            Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } => {}
+            Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } | Event::AuthFailed(_) => {}
             // A telephone of the simulator accepts no subscription and passes nothing on.
             Event::Undecided { .. } | Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }

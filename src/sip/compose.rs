@@ -79,6 +79,16 @@ impl Endpoint {
         response
     }
 
+    /// The connection to a peer that is open, if one is.
+    pub fn connection_to(&self, flow: &Flow) -> Option<super::ConnectionId> {
+        self.connections.to_peer(flow)
+    }
+
+    /// Keeps an idle connection open, and what stands on its way awake.
+    pub fn keep_alive(&mut self, now: Instant, connection: super::ConnectionId, out: &mut Actions) {
+        self.connections.keep_alive(now, connection, out);
+    }
+
     /// Our Contact towards the peer of a flow: the listener of that transport on that address.
     ///
     /// RFC 3261 8.1.1.8: "If the Request-URI or top Route header field value contains a SIPS URI, the Contact
@@ -199,24 +209,47 @@ impl Endpoint {
         self.connections.send(now, flow, None, bytes, out);
     }
 
-    /// Credentials for a 401 or 407: name and value of the field that answers it.
+    /// Credentials for a 401 or 407 to a request: the field that answers it.
     pub(super) fn credentials_for(
         &mut self,
         response: &Response,
         credentials: &super::Credentials,
-        method: &Method,
-        uri: &Uri,
+        request: &Request,
     ) -> Option<Header> {
-        let (challenge, name) = match response.status {
-            401 => (HeaderName::WwwAuthenticate, HeaderName::Authorization),
-            407 => (HeaderName::ProxyAuthenticate, HeaderName::ProxyAuthorization),
-            _ => return None,
-        };
-        let challenges: Vec<&[u8]> = response.headers.all(&challenge).collect();
+        let (challenge, by_proxy) = challenge_of(response)?;
         let cnonce = self.secrets.token::<16>();
-        let value = super::digest::answer(&challenges, credentials, method, &uri.to_string(), &cnonce)?;
-        Some(Header::new(name, value))
+        let uri = request.uri.to_string();
+        let asking = asking(request, &uri, &cnonce);
+        self.logins.answer(response.headers.all(&challenge), by_proxy, credentials, asking)
     }
+
+    /// Credentials for a request that has not been challenged, from the peer's last nonce (RFC 7616 3.4).
+    pub(super) fn log_in_ahead(&mut self, credentials: Option<&super::Credentials>, request: Request) -> Request {
+        let Some(credentials) = credentials else { return request };
+        let cnonce = self.secrets.token::<16>();
+        let uri = request.uri.to_string();
+        let fields = self.logins.ahead(credentials, asking(&request, &uri, &cnonce));
+        request.with_headers(fields)
+    }
+}
+
+/// The field that holds the challenges of a response, and whether a proxy made them.
+fn challenge_of(response: &Response) -> Option<(HeaderName, bool)> {
+    match response.status {
+        401 => Some((HeaderName::WwwAuthenticate, false)),
+        407 => Some((HeaderName::ProxyAuthenticate, true)),
+        _ => None,
+    }
+}
+
+/// Whether a response challenges again only because a nonce was old (RFC 7616 3.3, `stale`).
+pub(super) fn wants_another_nonce(response: &Response) -> bool {
+    challenge_of(response).is_some_and(|(name, _)| super::digest::Logins::is_stale(response.headers.all(&name)))
+}
+
+fn asking<'a>(request: &'a Request, uri: &'a str, cnonce: &'a str) -> super::digest::client::Asking<'a> {
+    let covered = super::digest::Covered { method: request.method.as_str().as_bytes(), body: &request.body };
+    super::digest::client::Asking { covered, uri, cnonce }
 }
 
 /// Makes of a request that was challenged the one that answers.

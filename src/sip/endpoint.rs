@@ -70,6 +70,10 @@ pub struct Endpoint {
     pub(super) deadlines: Deadlines<Owner>,
     /// Makes the tags of stateless responses and the tokens of recorded routes.
     pub(super) stateless_key: [u64; 2],
+    /// What peers that we log in at wanted last.
+    pub(super) logins: super::digest::Logins,
+    /// Lets requests in; without one everybody is.
+    pub(super) guard: Option<super::guard::Guard>,
 }
 
 impl Endpoint {
@@ -96,6 +100,8 @@ impl Endpoint {
             rng: seed.fork("location").rng(),
             deadlines: Deadlines::default(),
             stateless_key,
+            logins: super::digest::Logins::default(),
+            guard: None,
         }
     }
 
@@ -269,6 +275,9 @@ impl Endpoint {
     }
 
     fn handle_message(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
+        if self.is_kept_out(now, flow, bytes, out) {
+            return;
+        }
         match parse(bytes) {
             Ok(message) => match &message.start {
                 Start::Request { method, .. } => {
@@ -281,6 +290,7 @@ impl Endpoint {
                 }
             },
             Err(Refusal::Drop(_)) => {}
+            Err(Refusal::Answer { .. }) if !self.may_refuse(now, &flow) => {}
             Err(Refusal::Answer { fault, lines }) => {
                 let mut response = Response::new(fault.status).with_reason(fault.reason);
                 if fault.status == 501 {
@@ -326,12 +336,21 @@ impl Endpoint {
             let response = Response::new(503).with(HeaderName::RetryAfter, 10);
             return self.answer_statelessly(now, flow, &message.lines, response, out);
         }
+        if let Some(response) = self.overload(now, method, message.to.tag().is_some()) {
+            return self.answer_statelessly(now, flow, &message.lines, response, out);
+        }
         if let Some(connection) = flow.connection {
             self.connections.alias(connection, &message.via);
         }
         let Some(mut request) = message.to_request() else { return };
         transport::stamp(&mut request, &message.via, flow.remote);
         let cancelled = if *method == Method::Cancel { self.table.cancelled_by(message) } else { None };
+        if !is_proxied && self.concerns_nothing(message, method, cancelled.is_some()) {
+            if self.may_refuse(now, &flow) {
+                self.answer_statelessly(now, flow, &message.lines, Response::new(481), out);
+            }
+            return;
+        }
         let merged = self.table.is_merged(message);
         let local_tag = match cancelled.and_then(|id| self.table.servers.get(id)) {
             // "The To tag of the response to the CANCEL and that to the original request SHOULD be the same" (9.2).

@@ -20,12 +20,14 @@ pub mod dialog;
 pub mod digest;
 pub mod endpoint;
 mod grammar;
+pub mod guard;
 pub mod headers;
 pub mod location;
 pub mod message;
 pub mod parser;
 pub mod printer;
 pub mod proxy;
+pub mod registering;
 pub mod registration;
 pub mod session;
 pub mod subscription;
@@ -35,6 +37,7 @@ pub mod uas;
 pub mod uri;
 
 pub use endpoint::Endpoint;
+pub use guard::{Guard, Prefix};
 pub use headers::{CSeq, Malformed, NameAddr, Reason, Via};
 pub use location::{NaptrRecord, NextHop, Question, Records, SrvRecord};
 pub use message::{Body, Header, HeaderName, Headers, Method, Request, Response, reason_phrase};
@@ -195,6 +198,10 @@ pub struct Credentials {
     pub username: String,
     /// Password; never printed.
     pub password: String,
+    /// The only realm whose challenges are answered; `None`: the first that this peer showed.
+    pub realm: Option<String>,
+    /// Who is logged in at: challenges of one peer say nothing about another.
+    pub peer: String,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -432,6 +439,8 @@ pub enum Event {
         /// The request.
         request: Request,
     },
+    /// The guard did not let somebody in.
+    AuthFailed(Box<guard::AuthFailure>),
     /// A request outside of dialogs: OPTIONS, REGISTER, MESSAGE...; [`Endpoint::reply`] is owed.
     Request {
         /// To be replied to.
@@ -450,6 +459,8 @@ pub enum Event {
         session: Option<SessionId>,
         /// The outcome.
         outcome: Result<Response, Failure>,
+        /// The way that the request took last, as far as it was sent at all.
+        flow: Option<Flow>,
     },
     /// A new INVITE that [`Settings::asks_first`] names: [`Endpoint::proxy`], [`Endpoint::be_called`] or
     /// [`Endpoint::reply`] is owed.
@@ -480,6 +491,8 @@ pub struct Actions {
     pub sends: Vec<Send>,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// Buffers whose room may be used for the next sends.
+    pub spare: Vec<Vec<u8>>,
 }
 
 /// How much an endpoint holds; all but `connections` reach 0 after quiet, and that one when peers close.

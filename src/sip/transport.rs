@@ -244,6 +244,19 @@ impl Connections {
         Some(flow)
     }
 
+    /// The connection to a peer that the next message to it takes.
+    pub fn to_peer(&self, flow: &Flow) -> Option<ConnectionId> {
+        self.by_remote.get(&(flow.transport, flow.remote)).copied()
+    }
+
+    /// Sends two empty lines, which the peer answers by one (RFC 5626 4.4.1).
+    pub fn keep_alive(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) {
+        if let Some(connection) = self.by_id.get_mut(&id).filter(|connection| connection.flow.is_some()) {
+            connection.used = now;
+            out.sends.push(Send::Stream { connection: id, bytes: b"\r\n\r\n".to_vec() });
+        }
+    }
+
     /// An open connection to where a flow goes. RFC 5923 8.1 and RFC 5922: one that was made for another
     /// domain is another peer, though at the same address.
     fn reusable(&self, flow: &Flow, domain: Option<&str>) -> Option<ConnectionId> {

@@ -325,10 +325,18 @@ impl Party {
             return String::new();
         }
         let Some(challenge) = self.challenge.take() else { return String::new() };
-        let credentials = Credentials { username: self.user.clone(), password: "tipring-demo".to_owned() };
+        let credentials = Credentials {
+            username: self.user.clone(),
+            password: "tipring-demo".to_owned(),
+            realm: None,
+            peer: "gateway".to_owned(),
+        };
         let method = Method::from_token(method);
-        let value = digest::answer(&[&challenge], &credentials, &method, target, "0a4f113b").expect("a challenge");
-        format!("Authorization: {value}\r\n")
+        let covered = digest::Covered { method: method.as_str().as_bytes(), body: b"" };
+        let asking = digest::client::Asking { covered, uri: target, cnonce: "0a4f113b" };
+        let challenges = std::iter::once(&challenge[..]);
+        let field = digest::Logins::default().answer(challenges, false, &credentials, asking).expect("a challenge");
+        format!("Authorization: {}\r\n", field.text())
     }
 
     pub fn register(&mut self, more: &str, contact: bool) -> String {

@@ -306,7 +306,12 @@ impl Fuzz {
         let session = self.pick(&sessions);
         let flow = Flow { connection: None, ..self.flow() };
         let someone = NameAddr::new(Uri::at(Some("b"), self.transport, address(2)));
-        let credentials = self.rng.chance(1, 2).then(|| Credentials { username: "u".into(), password: "p".into() });
+        let credentials = self.rng.chance(1, 2).then(|| Credentials {
+            username: "u".into(),
+            password: "p".into(),
+            realm: None,
+            peer: "peer".into(),
+        });
         let body = self.body();
         let body = (!body.is_empty()).then(|| Body::sdp(body));
         match (self.rng.below(12), session) {

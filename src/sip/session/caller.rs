@@ -1,6 +1,6 @@
 //! We call: INVITE, provisional responses, forks, CANCEL, ACK (RFC 3261 13.2, 9.1).
 
-use super::super::compose::{top_via, with_credentials};
+use super::super::compose::{top_via, wants_another_nonce, with_credentials};
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
 use super::super::headers::NameAddr;
@@ -24,8 +24,8 @@ pub(in crate::sip) struct Calling {
     cancel: Cancel,
     /// When it has rung enough, or when CANCEL has been waited for long enough.
     pub(super) end: Instant,
-    /// The credentials have been tried.
-    tried: bool,
+    /// How often the credentials have been tried.
+    tries: u8,
     /// How often a 422 asked for a longer session interval.
     intervals: u8,
 }
@@ -80,11 +80,11 @@ impl Endpoint {
             provisional: false,
             cancel: Cancel::No,
             end: now + self.settings.ring_max,
-            tried: false,
+            tries: 0,
             intervals: 0,
         };
         let mut session = Session::new(true, local_tag.clone(), call_id.clone(), self.settings.min_se);
-        session.credentials = invite.credentials;
+        session.credentials = invite.credentials.clone();
         session.reliable = invite.reliable;
         session.described = invite.body.clone();
         let extensions = session.extension_headers(&self.settings, true);
@@ -103,6 +103,7 @@ impl Endpoint {
             .with_headers(timer)
             .with_headers(invite.headers)
             .with_body(invite.body);
+        let request = self.log_in_ahead(invite.credentials.as_ref(), request);
         match self.start_client(now, invite.next_hop, request, User::Invite(id), out) {
             Some(client) => {
                 self.put_state(id, State::Calling(Box::new(Calling { client: Some(client), ..calling })));
@@ -238,16 +239,23 @@ impl Endpoint {
     fn rejected(&mut self, now: Instant, id: SessionId, mut calling: Box<Calling>, answer: Answer, out: &mut Actions) {
         let status = answer.response.status;
         let credentials = self.sessions.get(id).and_then(|session| session.credentials.clone());
-        if let Some(credentials) = credentials.filter(|_| !calling.tried && calling.cancel == Cancel::No)
+        // Once, and once more when only the nonce was wrong.
+        let may_try = calling.tries == 0 || (calling.tries == 1 && wants_another_nonce(&answer.response));
+        if let Some(credentials) = credentials.filter(|_| may_try && calling.cancel == Cancel::No)
             && let Some(client) = self.table.clients.get(answer.client)
         {
             let (request, sent) = (client.request.clone(), client.sent);
             if let Some(flow) = sent
-                && let Some(field) = self.credentials_for(&answer.response, &credentials, &Method::Invite, &request.uri)
+                && let Some(field) = self.credentials_for(&answer.response, &credentials, &request)
                 && let Some(client) =
                     self.start_client(now, flow, with_credentials(request, field), User::Invite(id), out)
             {
-                *calling = Calling { client: Some(client), tried: true, provisional: false, ..*calling };
+                *calling = Calling {
+                    client: Some(client),
+                    tries: calling.tries.saturating_add(1),
+                    provisional: false,
+                    ..*calling
+                };
                 calling.early.clear();
                 return self.put_state(id, State::Calling(calling));
             }

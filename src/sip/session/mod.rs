@@ -254,7 +254,7 @@ impl Endpoint {
         else {
             return;
         };
-        if let Some(field) = self.credentials_for(response, &credentials, &request.method, &request.uri) {
+        if let Some(field) = self.credentials_for(response, &credentials, &request) {
             self.start_client(now, flow, with_credentials(request, field), User::Nobody(id), out);
         }
     }

@@ -1,7 +1,7 @@
 //! Requests of ours other than the INVITE that makes a session: OPTIONS and REGISTER outside of
 //! dialogs, re-INVITE, UPDATE and INFO in them (RFC 3261 8.1, 12.2.1, 14.1).
 
-use super::super::compose::{once_more, with_credentials};
+use super::super::compose::{once_more, wants_another_nonce, with_credentials};
 use super::super::dialog::Dialog;
 use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Request, Response};
@@ -22,8 +22,9 @@ pub struct Outgoing {
     pub(super) client: Option<ClientId>,
     /// Transactions of it that are not gone yet, earlier ones included.
     transactions: usize,
-    /// Not tried yet.
     credentials: Option<Credentials>,
+    /// How often they have been tried.
+    tries: u8,
     /// The application has been told.
     over: bool,
     /// ACK to the 2xx of a re-INVITE, for when it comes again.
@@ -42,6 +43,7 @@ impl Outgoing {
             client: None,
             transactions: 0,
             credentials,
+            tries: 0,
             over: false,
             ack: None,
             offer: None,
@@ -74,7 +76,8 @@ impl Endpoint {
             message = message.with(HeaderName::Contact, self.contact(Some(&user), &flow, secure));
         }
         message = message.with_headers(request.headers).with_body(request.body);
-        let id = self.outgoing.insert(Outgoing::new(request.method, None, request.credentials));
+        let id = self.outgoing.insert(Outgoing::new(request.method, None, request.credentials.clone()));
+        let message = self.log_in_ahead(request.credentials.as_ref(), message);
         self.send_outgoing(now, id, request.next_hop, message, out);
         id
     }
@@ -176,7 +179,10 @@ impl Endpoint {
             return;
         }
         let (session, is_2xx) = (outgoing.session, (200..=299).contains(&response.status));
-        if let Some(credentials) = outgoing.credentials.take()
+        // Once, and once more when only the nonce was wrong.
+        let may_try = outgoing.tries == 0 || (outgoing.tries == 1 && wants_another_nonce(&response));
+        outgoing.tries = outgoing.tries.saturating_add(1);
+        if let Some(credentials) = outgoing.credentials.clone().filter(|_| may_try)
             && self.answer_challenge(now, id, client, &response, &credentials, out)
         {
             return;
@@ -220,7 +226,7 @@ impl Endpoint {
     ) -> bool {
         let Some(transaction) = self.table.clients.get(client) else { return false };
         let (request, Some(flow)) = (transaction.request.clone(), transaction.sent) else { return false };
-        let Some(field) = self.credentials_for(response, credentials, &request.method, &request.uri) else {
+        let Some(field) = self.credentials_for(response, credentials, &request) else {
             return false;
         };
         self.send_anew(now, id, flow, with_credentials(request, field), out);
@@ -348,6 +354,7 @@ impl Endpoint {
             return;
         }
         let (session, silent) = (outgoing.session, outgoing.silent);
+        let flow = outgoing.client.and_then(|client| self.table.clients.get(client)).and_then(|client| client.sent);
         if let Some(State::Established(established)) =
             session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
             && matches!(established.offer, Offer::Outgoing(pending) if pending == id)
@@ -355,7 +362,7 @@ impl Endpoint {
             established.offer = Offer::None;
         }
         if !silent {
-            out.events.push(Event::Response { request: id, session, outcome });
+            out.events.push(Event::Response { request: id, session, outcome, flow });
         }
     }
 

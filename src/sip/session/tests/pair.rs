@@ -250,6 +250,7 @@ impl Pair {
             Event::InDialog { request, .. } | Event::Request { request, .. } => format!("request {}", request.method),
             Event::Response { outcome: Ok(response), .. } => format!("response {}", response.status),
             Event::Response { outcome: Err(failure), .. } => format!("failed {failure:?}"),
+            Event::AuthFailed(failure) => format!("kept out {}", failure.reason.as_str()),
             Event::Ended { how, .. } => match how {
                 Ended::Rejected { status, .. } => format!("ended {status}"),
                 Ended::Cancelled { .. } => "ended cancelled".to_owned(),
