@@ -224,12 +224,14 @@ impl SipSockets {
     /// # Errors
     /// When there is no such socket or no way to the peer.
     pub(super) fn send(&self, flow: &Flow, bytes: &[u8]) -> io::Result<()> {
+        let same_family = |p: &&UdpPort| p.local.is_ipv4() == flow.remote.is_ipv4();
+        let is_any = |p: &&UdpPort| p.local.ip().is_unspecified() && p.local.port() == flow.local.port();
         let port = self
             .udp
             .iter()
             .find(|p| p.local == flow.local)
-            .or_else(|| self.udp.iter().find(|p| p.local.ip().is_unspecified() && p.local.port() == flow.local.port()))
-            .or_else(|| self.udp.iter().find(|p| p.local.is_ipv4() == flow.remote.is_ipv4()))
+            .or_else(|| self.udp.iter().find(|p| same_family(p) && is_any(p)))
+            .or_else(|| self.udp.iter().find(|p| same_family(p)))
             .ok_or(io::ErrorKind::AddrNotAvailable)?;
         match port.socket.try_send_to(bytes, flow.remote) {
             Ok(_) => Ok(()),
