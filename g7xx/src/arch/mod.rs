@@ -116,7 +116,13 @@ impl Level {
     pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vbmi];
 
     fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| *level as u8 == number)
+        match number {
+            1 => Some(Self::Scalar),
+            2 => Some(Self::Avx2),
+            3 => Some(Self::Avx512),
+            4 => Some(Self::Avx512Vbmi),
+            _ => None,
+        }
     }
 
     /// Finds a level by its name in lower case: `scalar`, `avx2`, `avx512`, `avx512vbmi`.

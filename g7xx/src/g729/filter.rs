@@ -222,34 +222,48 @@ pub fn impulse_response<K: Kernels, const N: usize, const FOURS: usize>(
     numerator: &Predictor,
     denominator: &Predictor,
 ) -> [i16; N] {
-    let [h] = impulse_responses::<K, 1, N, FOURS>(
-        core::array::from_ref(numerator),
-        core::array::from_ref(denominator),
-    );
-    h
+    const { assert!(N <= 4 * FOURS) };
+    let x = response_input(numerator);
+    let mut area = [0; SUBFRAME + ORDER];
+    let [exact] = K::synthesise::<1, FOURS>([denominator], [&x], [&mut area]);
+    if !exact {
+        synthesise_limited(denominator, &x, &mut area);
+    }
+    *window(&area, ORDER)
 }
 
-/// Impulse responses of several filters.
+/// What a synthesis is fed with to give the response of a numerator.
 #[inline(always)]
-pub fn impulse_responses<K: Kernels, const M: usize, const N: usize, const FOURS: usize>(
-    numerators: &[Predictor; M],
-    denominators: &[Predictor; M],
-) -> [[i16; N]; M] {
+fn response_input(numerator: &Predictor) -> [i16; SUBFRAME] {
+    let mut x = [0; SUBFRAME];
+    x[..ORDER + 1].copy_from_slice(numerator);
+    x
+}
+
+/// Impulse responses of two filters, which run together.
+#[inline(always)]
+pub fn impulse_responses<K: Kernels, const N: usize, const FOURS: usize>(
+    numerators: &[Predictor; 2],
+    denominators: &[Predictor; 2],
+) -> [[i16; N]; 2] {
     const { assert!(N <= 4 * FOURS) };
-    let mut x = [[0; SUBFRAME]; M];
-    for (x, numerator) in x.iter_mut().zip(numerators) {
-        x[..ORDER + 1].copy_from_slice(numerator);
+    let x = [
+        response_input(&numerators[0]),
+        response_input(&numerators[1]),
+    ];
+    let (mut first, mut second) = ([0; SUBFRAME + ORDER], [0; SUBFRAME + ORDER]);
+    let exact = K::synthesise::<2, FOURS>(
+        [&denominators[0], &denominators[1]],
+        [&x[0], &x[1]],
+        [&mut first, &mut second],
+    );
+    if !exact[0] {
+        synthesise_limited(&denominators[0], &x[0], &mut first);
     }
-    let mut areas = [[0; SUBFRAME + ORDER]; M];
-    let exact = K::synthesise::<M, FOURS>(denominators.each_ref(), x.each_ref(), areas.each_mut());
-    let mut h = [[0; N]; M];
-    for m in 0..M {
-        if !exact[m] {
-            synthesise_limited(&denominators[m], &x[m], &mut areas[m]);
-        }
-        h[m] = *window(&areas[m], ORDER);
+    if !exact[1] {
+        synthesise_limited(&denominators[1], &x[1], &mut second);
     }
-    h
+    [*window(&first, ORDER), *window(&second, ORDER)]
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.

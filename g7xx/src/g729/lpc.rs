@@ -471,8 +471,12 @@ pub const fn powers(gamma: i16) -> [i16; ORDER + 1] {
 /// Bandwidth expansion `A(z / gamma)` with the powers of gamma.
 #[inline(always)]
 pub fn weight(a: &Predictor, powers: &[i16; ORDER + 1]) -> Predictor {
-    let mut weighted: Predictor = core::array::from_fn(|i| round(l_mult(a[i], powers[i])));
-    weighted[0] = a[0];
+    let mut weighted = *a;
+    for i in 1..=ORDER {
+        // A positive power below one leaves every product within its word.
+        let product = i32::from(a[i]) * i32::from(powers[i]);
+        weighted[i] = ((product + 0x4000) >> 15) as i16;
+    }
     weighted
 }
 
@@ -500,6 +504,19 @@ mod tests {
             }
         }
         assert!(plain > 50_000);
+    }
+
+    #[test]
+    fn expansion_without_limits_is_the_one_with_limits() {
+        let mut noise = Noise::new();
+        for round_of in 0..2000 {
+            let a = noise.values::<{ ORDER + 1 }>(round_of % 4);
+            let powers = powers(16384 + (noise.next() % 16384) as i16);
+            let expected = |i: usize| round(l_mult(a[i], powers[i]));
+            let weighted = weight(&a, &powers);
+            assert_eq!(weighted[0], a[0]);
+            (1..=ORDER).for_each(|i| assert_eq!(weighted[i], expected(i)));
+        }
     }
 
     #[test]

@@ -231,14 +231,21 @@ pub struct Shape {
 /// The filters of both subframes.
 #[inline(always)]
 pub fn shapes<K: Kernels>(a: &[Predictor; 2]) -> [Shape; 2] {
-    let numerators = a.each_ref().map(|a| lpc::weight(a, &NUMERATOR));
-    let denominators = a.each_ref().map(|a| lpc::weight(a, &DENOMINATOR));
-    let responses = filter::impulse_responses::<K, 2, RESPONSE, FOURS>(&numerators, &denominators);
-    [0, 1].map(|k: usize| Shape {
+    let numerators = [
+        lpc::weight(&a[0], &NUMERATOR),
+        lpc::weight(&a[1], &NUMERATOR),
+    ];
+    let denominators = [
+        lpc::weight(&a[0], &DENOMINATOR),
+        lpc::weight(&a[1], &DENOMINATOR),
+    ];
+    let responses = filter::impulse_responses::<K, RESPONSE, FOURS>(&numerators, &denominators);
+    let shape = |k: usize| Shape {
         numerator: numerators[k],
         denominator: denominators[k],
         mu: tilt_of_response::<K>(&responses[k]),
-    })
+    };
+    [shape(0), shape(1)]
 }
 
 /// Factor of the tilt filter from the filter itself.
