@@ -3,12 +3,14 @@
 mod equipment;
 mod findings;
 mod load;
+mod profile;
 mod routes;
 mod section;
 mod tables;
 mod values;
 
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
+pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
 use crate::sdp::Codec;
@@ -137,6 +139,8 @@ pub struct Sip {
     pub t2: Duration,
     /// See `t1`.
     pub t4: Duration,
+    /// `session-expires`, `min-se`.
+    pub timers: SessionTimers,
 }
 
 /// `[rtp]`
@@ -197,6 +201,8 @@ pub struct Trunk {
     pub from: Vec<Prefix>,
     /// `codecs`: what is offered to and accepted from it, best first; not empty.
     pub codecs: Vec<Codec>,
+    /// How its peer behaves as a user agent.
+    pub profile: Profile,
 }
 
 /// An address with a prefix length: `127.0.0.0/8`, or one address.

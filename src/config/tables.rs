@@ -3,6 +3,7 @@
 use super::equipment::{Ports, card, isup, line, station};
 use super::findings::{Finding, Place};
 use super::load::Tables;
+use super::profile::{profile, session_timers};
 use super::section::{Lowering, Section, Text, Value};
 use super::values;
 use super::{
@@ -99,6 +100,7 @@ fn sip(section: Option<Section<'_>>, whole: &Place, lowering: &mut Lowering<'_>)
     let t1 = timer("t1", Duration::from_millis(500), lowering);
     let t2 = timer("t2", Duration::from_secs(4), lowering);
     let t4 = timer("t4", Duration::from_secs(5), lowering);
+    let timers = session_timers(&mut section, lowering);
     section.later(&["certificate", "key"]);
     section.finish(lowering);
     let listen = listen?;
@@ -106,7 +108,7 @@ fn sip(section: Option<Section<'_>>, whole: &Place, lowering: &mut Lowering<'_>)
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
-    Some(Sip { listen, domain, t1: t1?, t2: t2?, t4: t4? })
+    Some(Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, timers: timers? })
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -341,6 +343,7 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
         }
         None => Some(vec![Codec::Pcmu, Codec::Pcma]),
     };
+    let profile = profile(&mut section, lowering);
     section.later(&["register", "username", "password", "number-format"]);
     if to.is_none() && from.is_none() {
         let message = format!("{} has neither \"to\" nor \"from\"", section.title);
@@ -356,7 +359,7 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
         Some(from) => from?,
         None => Vec::new(),
     };
-    Some(Trunk { name, to, from, codecs: codecs? })
+    Some(Trunk { name, to, from, codecs: codecs?, profile: profile? })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

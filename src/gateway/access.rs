@@ -52,10 +52,21 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Cancel,
             Method::Options,
             Method::Register,
+            Method::Prack,
+            Method::Info,
             Method::Update,
         ],
+        supported: supported(config),
+        session_expires: config.sip.timers.expires,
+        min_se: config.sip.timers.least,
         ..Settings::default()
     }
+}
+
+/// Option tags that peers may require.
+fn supported(config: &Config) -> Vec<String> {
+    let timer = config.sip.timers.expires.map(|_| "timer");
+    timer.into_iter().chain(["100rel"]).map(str::to_owned).collect()
 }
 
 impl Access {

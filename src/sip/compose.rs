@@ -64,6 +64,11 @@ fn with_tag(to: &[u8], status: u16, tag: &str) -> Vec<u8> {
 }
 
 impl Endpoint {
+    /// Whether we understand an extension.
+    pub(super) fn knows(&self, tag: &str) -> bool {
+        self.settings.supported.iter().any(|known| known.eq_ignore_ascii_case(tag))
+    }
+
     /// A 200 that says what we can do (RFC 3261 11.2), for OPTIONS.
     pub fn capabilities(&self) -> Response {
         let join = |items: &[String]| items.join(", ");

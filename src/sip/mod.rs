@@ -123,6 +123,7 @@ impl Default for Settings {
                 Method::Options,
                 Method::Register,
                 Method::Info,
+                Method::Prack,
                 Method::Update,
             ],
             accept: vec!["application/sdp".to_owned()],
