@@ -9,22 +9,33 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
-//! `routing` from number to leg, `renegotiation` offers inside a dialog, `summaries` what an
-//! operator can ask.
+//! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
+//! redirects, `renegotiation` offers inside a dialog, `identity` who is shown to whom, `digits` INFO,
+//! `keepalive` trunks asked whether they are there, `events` who watches whom, `messages` texts,
+//! `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
+mod digits;
+mod events;
+mod forking;
+mod forwarding;
+mod identity;
+mod keepalive;
 mod lines;
+mod messages;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
 mod summaries;
 
+pub use keepalive::Reach;
 pub use summaries::{CallSummary, Counts, PhoneSummary};
 
 use crate::call::b2bua::Side;
+use crate::call::branches::BranchId;
 use crate::call::{Call, CallId};
 use crate::config::Config;
 use crate::ids::Slab;
@@ -116,6 +127,9 @@ impl Outbox {
 enum Owner {
     Port(PortId),
     Call(CallId),
+    Events,
+    Messages,
+    Keepalives,
 }
 
 /// What one part has to say to another, inside one input.
@@ -123,6 +137,19 @@ enum Owner {
 enum Work {
     Sip(sip::Event),
     Trunk(CallId, Side, TrunkEvent),
+    /// A branch speaks; `status` is the SIP status of a REL that was one.
+    Branch {
+        call: CallId,
+        branch: BranchId,
+        event: TrunkEvent,
+        status: Option<u16>,
+    },
+}
+
+impl Work {
+    fn branch(call: CallId, branch: BranchId, event: TrunkEvent) -> Work {
+        Work::Branch { call, branch, event, status: None }
+    }
 }
 
 /// What a step of the gateway carries along.
@@ -142,10 +169,16 @@ pub struct Gateway {
     calls: Slab<Call>,
     calls_begun: u64,
     sessions: BTreeMap<SessionId, (CallId, Side)>,
+    /// Sessions of branches that have not won.
+    branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
+    hunts: forking::Hunts,
     ports: BTreeMap<PortId, Port>,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
+    events: events::Events,
+    messages: messages::Messages,
+    keepalives: keepalive::Keepalives,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -153,7 +186,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway at rest: no call, no registration. `seed` decides every tag, branch and SSRC.
-    pub fn new(config: Config, seed: Seed, _now: Instant) -> Self {
+    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut gateway = Gateway {
             endpoint: Endpoint::new(access::settings(&config), &seed.fork("sip")),
             access: access::Access::new(&config, &seed.fork("access")),
@@ -161,10 +194,15 @@ impl Gateway {
             calls: Slab::default(),
             calls_begun: 0,
             sessions: BTreeMap::new(),
+            branch_sessions: BTreeMap::new(),
+            hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
+            events: events::Events::default(),
+            messages: messages::Messages::default(),
+            keepalives: keepalive::Keepalives::new(&config, now),
             draining: false,
             faults: 0,
             survives: false,
@@ -173,6 +211,7 @@ impl Gateway {
         for id in gateway.ports.keys().copied().collect::<Vec<_>>() {
             gateway.reschedule_port(id);
         }
+        gateway.schedule_keepalives();
         gateway
     }
 
@@ -217,6 +256,9 @@ impl Gateway {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
                 Owner::Call(id) => self.handle_call_timeout(id, step),
+                Owner::Events => self.handle_events_timeout(step.now),
+                Owner::Messages => self.handle_messages_timeout(step),
+                Owner::Keepalives => self.handle_keepalives(step),
             }
             self.work_off(step);
         }
@@ -228,7 +270,21 @@ impl Gateway {
             for event in step.sip.events.drain(..) {
                 step.queue.push_back(Work::Sip(event));
             }
-            let Some(work) = step.queue.pop_front() else { break };
+            let Some(work) = step.queue.pop_front() else {
+                for phone in self.access.take_changed() {
+                    self.touch(&format!("phone/{phone}"));
+                    self.deliver_kept(&phone, step);
+                }
+                if !step.sip.events.is_empty() {
+                    continue;
+                }
+                // Watchers are told when everything else has settled.
+                if !self.events.has_news() {
+                    break;
+                }
+                self.tell_watchers(step);
+                continue;
+            };
             match work {
                 Work::Sip(event) => {
                     let whom = self.guarded_by(&event);
@@ -237,6 +293,11 @@ impl Gateway {
                 Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
                     gateway.handle_trunk(call, side, event, step);
                 }),
+                Work::Branch { call, branch, event, status } => {
+                    self.guarded(Guarded::Call(call), step, |gateway, step| {
+                        gateway.handle_branch(call, branch, &event, status, step);
+                    });
+                }
             }
         }
         for send in step.sip.sends.drain(..) {
@@ -262,8 +323,13 @@ impl Gateway {
             sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
-            // The gateway sends no requests of its own inside or outside dialogs yet.
-            sip::Event::Response { .. } => {}
+            sip::Event::Response { request, session, outcome } => {
+                self.offer_answered(request, session, &outcome, step);
+                self.keepalive_answered(request, &outcome, step.now);
+                self.message_answered(request, &outcome, step);
+            }
+            sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
+            sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
         }
     }

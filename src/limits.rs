@@ -29,8 +29,28 @@ pub const PACKETS_PER_BATCH: usize = 256;
 pub const TICKS_CATCH_UP: usize = 8;
 /// Contacts that one account may register.
 pub const CONTACTS_PER_ACCOUNT: usize = 10;
+/// Branches of one call over its whole time: members of groups, contacts, ways out, redirects.
+pub const BRANCHES_PER_CALL: usize = 64;
+/// Members of one ring group.
+pub const GROUP_MEMBERS: usize = 32;
+/// How often one call may be forwarded by telephones.
+pub const FORWARDS_PER_CALL: usize = 5;
+/// How often one call may be redirected (3xx).
+pub const REDIRECTS_PER_CALL: usize = 5;
+/// Contacts of one redirect that are tried.
+pub const CONTACTS_PER_REDIRECT: usize = 8;
 /// Server and client transactions at once.
 pub const TRANSACTIONS_MAX: usize = 50_000;
+/// Subscriptions of peers at once.
+pub const SUBSCRIPTIONS_MAX: usize = 20_000;
+/// Bytes of one published document.
+pub const PUBLICATION_BYTES: usize = 8 * 1024;
+/// Published documents of one phone or station.
+pub const PUBLICATIONS_PER_ENTITY: usize = 10;
+/// Bytes of one text message.
+pub const TEXT_BYTES: usize = 8 * 1024;
+/// Text messages that wait for one phone.
+pub const TEXTS_PER_PHONE: usize = 100;
 /// TCP connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.

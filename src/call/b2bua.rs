@@ -91,6 +91,13 @@ pub fn step(state: State, side: Side, event: TrunkEvent) -> (State, Vec<Action>)
         (State::Setup, Side::B, TrunkEvent::Acm { status, in_band }) => {
             (State::Alerting, early(TrunkEvent::Acm { status, in_band }, in_band))
         }
+        // A notice that comes before the address is complete is passed on and changes nothing: the
+        // call still waits for its ACM. Where ISUP has no such CPG, the ISUP leg waits with it.
+        (
+            State::Setup,
+            Side::B,
+            TrunkEvent::Cpg { event: event @ (Progress::Forwarded | Progress::Queued), in_band },
+        ) if !in_band => (State::Setup, vec![Send(Side::A, TrunkEvent::Cpg { event, in_band })]),
         // A CPG that came first says what an ACM with that status would have said.
         (State::Setup, Side::B, TrunkEvent::Cpg { event, in_band }) => {
             let status = match event {
@@ -172,7 +179,9 @@ mod tests {
             for status in [CalledStatus::NoIndication, CalledStatus::SubscriberFree] {
                 events.push(TrunkEvent::Acm { status, in_band });
             }
-            for event in [Progress::Alerting, Progress::Progress, Progress::InBand, Progress::Forwarded] {
+            for event in
+                [Progress::Alerting, Progress::Progress, Progress::InBand, Progress::Forwarded, Progress::Queued]
+            {
                 events.push(TrunkEvent::Cpg { event, in_band });
             }
         }
@@ -226,6 +235,15 @@ mod tests {
         let announce = TrunkEvent::Acm { status: CalledStatus::NoIndication, in_band: true };
         let actions = [Action::OpenAudio, Action::Send(Side::A, announce.clone())];
         check(&[(Side::B, announce)], State::Alerting, &actions);
+    }
+
+    #[test]
+    fn a_call_that_is_forwarded_before_it_rings_still_waits_for_its_acm() {
+        for event in [Progress::Forwarded, Progress::Queued] {
+            let notice = TrunkEvent::Cpg { event, in_band: false };
+            check(&[(Side::B, notice.clone())], State::Setup, &[Action::Send(Side::A, notice.clone())]);
+            check(&[(Side::B, notice), (Side::B, FREE)], State::Alerting, &[Action::Send(Side::A, FREE)]);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! ```text
 //!   180 ──▶ ACM subscriber free, later CPG alerting      ACM, CPG alerting ──▶ 180
 //!   183 ──▶ ACM no indication, later CPG progress        ACM no indication ──▶ 183
+//!   181, 182 ──▶ CPG forwarded, queued                   CPG forwarded, queued ──▶ 181, 182
 //!   SDP in either ──▶ the in-band flag                   in-band flag ──▶ 183 with SDP
 //!   200 ──▶ ANM, or CON without ACM before               ANM, CON ──▶ 200
 //!   4xx-6xx ──▶ REL by Reason, else RFC 3398 8.2.6.1     REL before answer ──▶ 7.2.4.1 and Reason
@@ -15,8 +16,8 @@
 
 use crate::ids::PortId;
 use crate::media::StreamId;
-use crate::sdp::{Agreed, Capabilities};
-use crate::sip::SessionId;
+use crate::sdp::{Agreed, Capabilities, Direction};
+use crate::sip::{RequestId, SessionId};
 use crate::trunk::{CalledStatus, Progress, TrunkEvent};
 
 /// One end of a call.
@@ -28,6 +29,8 @@ pub enum Leg {
     Line(PortId),
     /// The gateway itself.
     Service(crate::media::Service),
+    /// Whoever asked for the call by a command: a side that says and hears nothing.
+    Operator,
 }
 
 /// A SIP session as a leg.
@@ -53,6 +56,26 @@ pub struct SipLeg {
     pub started: bool,
     /// The session ended; nothing can be said to it any more.
     pub ended: bool,
+    /// What the peer itself wants to send and to hear, as it last said: [`Direction::SendOnly`] and
+    /// [`Direction::Inactive`] are hold.
+    pub wants: Direction,
+    /// The direction of the last description that we sent.
+    pub told: Direction,
+    /// Our offer inside the dialog that has no answer yet.
+    pub offered: Option<Offered>,
+    /// Digits go to it by INFO.
+    pub digits_by_info: bool,
+}
+
+/// An offer of ours inside a dialog.
+#[derive(Debug)]
+pub struct Offered {
+    /// The re-INVITE.
+    pub request: RequestId,
+    /// The description.
+    pub text: String,
+    /// Its direction.
+    pub direction: Direction,
 }
 
 impl SipLeg {
@@ -75,7 +98,17 @@ impl SipLeg {
             stream,
             started: false,
             ended: false,
+            wants: Direction::SendRecv,
+            told: Direction::SendRecv,
+            offered: None,
+            digits_by_info: false,
         }
+    }
+
+    /// Digits go to the peer by INFO: telephone-event is not agreed on, or it would get them twice.
+    pub fn take_digits_by_info(&mut self, by_info: bool) {
+        self.digits_by_info = by_info;
+        self.ours.events &= !by_info;
     }
 }
 
@@ -86,10 +119,11 @@ pub fn event_of_provisional(status: u16, acm_passed: bool, has_media: bool) -> O
     if !(101..200).contains(&status) {
         return None;
     }
-    Some(if acm_passed {
+    Some(if acm_passed || matches!(status, 181 | 182) {
         let event = match status {
             180 => Progress::Alerting,
             181 => Progress::Forwarded,
+            182 => Progress::Queued,
             _ if has_media => Progress::InBand,
             _ => Progress::Progress,
         };
@@ -107,6 +141,7 @@ pub fn provisional_of_event(event: &TrunkEvent) -> Option<(u16, bool)> {
         TrunkEvent::Acm { status: CalledStatus::SubscriberFree, in_band }
         | TrunkEvent::Cpg { event: Progress::Alerting, in_band } => Some((180, *in_band)),
         TrunkEvent::Cpg { event: Progress::Forwarded, in_band } => Some((181, *in_band)),
+        TrunkEvent::Cpg { event: Progress::Queued, in_band } => Some((182, *in_band)),
         TrunkEvent::Acm { in_band, .. } | TrunkEvent::Cpg { in_band, .. } => Some((183, *in_band)),
         _ => None,
     }
@@ -120,15 +155,13 @@ mod tests {
     fn provisional_responses_keep_their_meaning_through_the_trunk() {
         for acm_passed in [false, true] {
             for has_media in [false, true] {
-                for status in [180, 183] {
+                for status in [180, 181, 182, 183] {
                     let event = event_of_provisional(status, acm_passed, has_media);
-                    let event = event.expect("180 and 183 have a meaning");
+                    let event = event.expect("180 to 183 have a meaning");
                     assert_eq!(provisional_of_event(&event), Some((status, has_media)), "{event:?}");
                 }
             }
         }
         assert_eq!(event_of_provisional(100, false, false), None);
-        let forwarded = event_of_provisional(181, true, false).expect("181 has a meaning");
-        assert_eq!(provisional_of_event(&forwarded), Some((181, false)));
     }
 }

@@ -1,18 +1,23 @@
 //! The call, and the one place where a call ends.
 //!
-//! A [`Call`] joins two legs ([`leg`]) by one machine ([`b2bua`]). It is a value in one slab of the
+//! A [`Call`] joins two legs ([`leg`]) by one machine ([`b2bua`]). Until somebody has answered, the
+//! called side is a [`fork`] of any number of [`branches`]. A call is a value in one slab of the
 //! control core; sessions, ports and deadlines refer to it by [`CallId`]. Who carries out what the
 //! machine says is [`crate::gateway`].
 
 pub mod b2bua;
+pub mod branches;
+pub mod fork;
 pub mod leg;
 pub mod record;
 
 use crate::ids::Id;
 use crate::ids::WorkerId;
 use crate::time::Instant;
+pub use crate::trunk::{Diversion, DiversionReason};
 use crate::trunk::{Iam, Release};
 use b2bua::{Side, State};
+use fork::Fork;
 use leg::Leg;
 use record::{CallRecord, ReleasedBy};
 
@@ -28,8 +33,10 @@ pub struct Call {
     pub state: State,
     /// The calling leg.
     pub a: Leg,
-    /// The called leg, once there is one.
+    /// The called leg, once somebody has answered.
     pub b: Option<Leg>,
+    /// Those who might, and who of them is through already.
+    pub fork: Option<Box<Fork>>,
     /// Where it came from: `phone/201`.
     pub origin: String,
     /// Where it goes: `station/101`.
@@ -50,14 +57,18 @@ pub struct Call {
     pub released: Option<(Release, ReleasedBy, Instant)>,
     /// SIP status with which the called side refused.
     pub status: Option<u16>,
+    /// Who sent the call on, the first one first.
+    pub diversions: Vec<Diversion>,
+    /// Contacts of a redirect that is passed on to the caller.
+    pub redirected_to: Vec<crate::sip::NameAddr>,
 }
 
 impl Call {
-    /// The leg of a side.
+    /// The leg of a side; as the called one also a branch whose media the caller hears already.
     pub fn leg(&self, side: Side) -> Option<&Leg> {
         match side {
             Side::A => Some(&self.a),
-            Side::B => self.b.as_ref(),
+            Side::B => self.b.as_ref().or_else(|| self.fork.as_ref()?.heard()),
         }
     }
 
@@ -65,7 +76,8 @@ impl Call {
     pub fn leg_mut(&mut self, side: Side) -> Option<&mut Leg> {
         match side {
             Side::A => Some(&mut self.a),
-            Side::B => self.b.as_mut(),
+            Side::B if self.b.is_some() => self.b.as_mut(),
+            Side::B => self.fork.as_mut()?.heard_mut(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::findings::{Finding, Place};
 use super::section::{Lowering, Section, Value};
+use super::services;
 use super::tables::{Extensions, choice, number, optional_text};
 use super::{Card, Driver, Handset, Line, Plays, Station};
 use crate::dialplan::TargetKind;
@@ -88,13 +89,23 @@ pub(super) fn station(
     let number = number(&name, TargetKind::Station, &mut section, extensions, lowering);
     let country = country(&mut section, lowering);
     let caller_name = optional_text("caller-name", &mut section, lowering);
+    let forward = services::forward(&mut section, lowering);
     let handset = match section.get("handset") {
         Some(value) => handset(value, lowering),
         None => Some(Handset::default()),
     };
     section.finish(lowering);
     let (card, port) = card_and_port?;
-    Some(Station { name, card, port, number: number?, country: country?, caller_name: caller_name?, handset: handset? })
+    Some(Station {
+        name,
+        card,
+        port,
+        number: number?,
+        country: country?,
+        caller_name: caller_name?,
+        forward: forward?,
+        handset: handset?,
+    })
 }
 
 fn handset(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Handset> {

@@ -12,10 +12,10 @@ const INCLUDES_MAX: usize = 100;
 /// Tables that stand alone: `[sip]`.
 const SINGLE: [&str; 6] = ["sip", "rtp", "control", "log", "limits", "dialling"];
 /// Tables that have names: `[phone.NAME]`.
-const NAMED: [&str; 6] = ["phone", "trunk", "card", "station", "line", "isup"];
+const NAMED: [&str; 7] = ["phone", "trunk", "card", "station", "line", "isup", "group"];
 /// Tables that are promised and not built yet.
-const LATER: [&str; 11] =
-    ["records", "modem", "site", "emergency", "schedule", "class", "assign", "screen", "group", "failover", "test"];
+const LATER: [&str; 10] =
+    ["records", "modem", "site", "emergency", "schedule", "class", "assign", "screen", "failover", "test"];
 
 /// All tables of all files.
 #[derive(Default)]

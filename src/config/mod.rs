@@ -6,6 +6,7 @@ mod load;
 mod profile;
 mod routes;
 mod section;
+mod services;
 mod tables;
 mod values;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub stations: Vec<Station>,
     /// `[line.NAME]`, in the order of names.
     pub lines: Vec<Line>,
+    /// `[group.NAME]`, in the order of names.
+    pub groups: Vec<Group>,
     /// `[control]`: path of the local control socket; `None`: the shell chooses,
     /// `$XDG_RUNTIME_DIR/tipring.sock` or else `/tmp/tipring-UID.sock`.
     pub control_socket: Option<String>,
@@ -188,6 +191,75 @@ pub struct Phone {
     pub number: String,
     /// `caller-name`
     pub caller_name: Option<String>,
+    /// `forward`
+    pub forward: Forward,
+    /// `redirects`
+    pub redirects: Redirects,
+}
+
+/// `forward` of a telephone: where it sends calls on, numbers as it would dial them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// `always`
+    pub always: Option<String>,
+    /// `busy`
+    pub busy: Option<String>,
+    /// `no-answer`
+    pub no_answer: Option<String>,
+    /// `unreachable`: not registered, or it does not respond.
+    pub unreachable: Option<String>,
+    /// `after`: how long it rings before `no-answer` counts; of use only with that.
+    pub after: Duration,
+}
+
+/// `redirects`: what is done when somebody who is called answers 3xx.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirects {
+    /// Its contacts are called instead, as far as it could have called them itself.
+    #[default]
+    Follow,
+    /// The caller is told to call them.
+    Pass,
+    /// It counts as a failure.
+    Refuse,
+}
+
+/// `[group.NAME]`: people who ring together or in turn.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// NAME
+    pub name: String,
+    /// Who belongs to it; not empty.
+    pub members: Vec<Member>,
+    /// `ring`
+    pub ring: Hunt,
+    /// `for`: how long each member rings, or all of them.
+    pub rings_for: Duration,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who it is.
+    pub target: crate::dialplan::Target,
+    /// What it is sent as the called number.
+    pub number: String,
+}
+
+/// In which order the members of a group ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hunt {
+    /// All at once.
+    #[default]
+    All,
+    /// One after the other, as they are listed.
+    InOrder,
+    /// The same, beginning with another one each time.
+    Rotate,
+    /// First whoever has had no call for the longest time.
+    LongestIdle,
+    /// In an order drawn anew for each call.
+    Random,
 }
 
 /// `[trunk.NAME]`: a SIP carrier or peer.
@@ -203,6 +275,8 @@ pub struct Trunk {
     pub codecs: Vec<Codec>,
     /// How its peer behaves as a user agent.
     pub profile: Profile,
+    /// `redirects`
+    pub redirects: Redirects,
 }
 
 /// An address with a prefix length: `127.0.0.0/8`, or one address.
@@ -265,6 +339,8 @@ pub struct Station {
     pub country: String,
     /// `caller-name`
     pub caller_name: Option<String>,
+    /// `forward`
+    pub forward: Forward,
     /// `handset`: what the simulated person does; only for a virtual card.
     pub handset: Handset,
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// What the gateway itself offers.
 const SERVICES: [&str; 2] = ["echo", "milliwatt"];
 /// Kinds of targets that the proposal names and that are not built yet.
-const LATER: [&str; 5] = ["group", "voicemail", "play", "tone", "modem"];
+const LATER: [&str; 4] = ["voicemail", "play", "tone", "modem"];
 
 /// A rule with the places that findings point at.
 struct Placed {
@@ -45,6 +45,8 @@ pub(super) fn plan(extensions: &Extensions, all: &Tables<'_>, lowering: &mut Low
 /// Names that targets and callers can have.
 struct Known<'c> {
     names: Vec<(TargetKind, String)>,
+    /// Groups with a member outside.
+    groups_outside: Vec<String>,
     extensions: &'c Extensions,
 }
 
@@ -55,7 +57,10 @@ impl<'c> Known<'c> {
         let named =
             with_tables.flat_map(|kind| all.named(kind.as_str()).into_iter().map(move |(name, _)| (kind, name)));
         let services = SERVICES.map(|service| (TargetKind::Service, service.to_owned()));
-        Known { names: named.chain(services).collect(), extensions }
+        let is_outside = |section: &Section<'_>| section.lists_text("members", |member| member.starts_with("trunk/"));
+        let groups = all.named("group").into_iter().filter(|(_, section)| is_outside(section));
+        let groups_outside = groups.map(|(name, _)| name).collect();
+        Known { names: named.chain(services).collect(), groups_outside, extensions }
     }
 
     fn has(&self, kind: TargetKind, name: &str) -> bool {
@@ -127,7 +132,7 @@ fn route(
     section.finish(lowering);
     let (name, (patterns, places), from, action) = (name?, patterns?, from?, action?);
     if !transit? {
-        check_transit(&name, &place, &from, &action, lowering)?;
+        check_transit(&name, &place, (&from, &action), known, lowering)?;
     }
     let place = lowering.files.get(place.file).map_or_else(String::new, |file| {
         let (line, _) = line_and_column(&file.text, place.span.start);
@@ -162,7 +167,7 @@ fn callers_of(texts: &[Text], known: &Known<'_>, lowering: &mut Lowering<'_>) ->
             "any" => callers.push(Callers::Any),
             name => {
                 let split = name.split_once('/').and_then(|(kind, name)| Some((kind_of(kind)?, name)));
-                match split.filter(|(kind, _)| *kind != TargetKind::Service) {
+                match split.filter(|(kind, _)| !matches!(kind, TargetKind::Service | TargetKind::Group)) {
                     Some((kind, of_kind)) if known.has(kind, of_kind) => callers.push(Callers::Named(name.to_owned())),
                     Some((kind, _)) => known.missing(kind, text, lowering),
                     None => {
@@ -301,13 +306,19 @@ fn template(text: &Text, at: usize, names: &Names<'_>, lowering: &mut Lowering<'
 fn check_transit(
     name: &Text,
     place: &Place,
-    from: &[Callers],
-    action: &Action,
+    (from, action): (&[Callers], &Action),
+    known: &Known<'_>,
     lowering: &mut Lowering<'_>,
 ) -> Option<()> {
     let Action::Targets(targets) = action else { return Some(()) };
-    let way_out =
-        targets.iter().any(|(kind, _)| matches!(kind, TargetKind::Trunk | TargetKind::Line | TargetKind::Isup));
+    let way_out = targets.iter().any(|(kind, name)| match kind {
+        TargetKind::Trunk | TargetKind::Line | TargetKind::Isup => true,
+        TargetKind::Group => {
+            let is_that = |group: &String| name.constant().is_none_or(|name| name == group);
+            known.groups_outside.iter().any(is_that)
+        }
+        TargetKind::Phone | TargetKind::Station | TargetKind::Service => false,
+    });
     if !way_out || !from.iter().any(Callers::include_outside) {
         return Some(());
     }

@@ -97,6 +97,12 @@ impl<'v> Section<'v> {
         value
     }
 
+    /// Whether the list `key` has a text that `is_meant`; what is no list of texts has none.
+    pub(super) fn lists_text(&self, key: &str, is_meant: impl Fn(&str) -> bool) -> bool {
+        let Some(DeValue::Array(items)) = self.table.get(key).map(toml::Spanned::get_ref) else { return false };
+        items.iter().any(|item| matches!(item.get_ref(), DeValue::String(text) if is_meant(text)))
+    }
+
     /// Keys that are promised and not built yet.
     pub(super) fn later(&mut self, keys: &[&'static str]) {
         self.later.extend_from_slice(keys);

@@ -5,6 +5,7 @@ use super::findings::{Finding, Place};
 use super::load::Tables;
 use super::profile::{profile, session_timers};
 use super::section::{Lowering, Section, Text, Value};
+use super::services;
 use super::values;
 use super::{
     Card, Config, Dialling, DigestAlgorithm, Driver, Listener, Log, LogFormat, Password, Phone, Rtp, Sip, Trunk,
@@ -45,6 +46,7 @@ fn without_plan(
     });
     let lines = each(all, "line", lowering, |name, section, l| line(name, section, &card_names, &mut ports, l));
     let isups = each(all, "isup", lowering, isup);
+    let groups = each(all, "group", lowering, |name, section, l| services::group(name, section, all, extensions, l));
     let control_socket = control(all.single("control"), lowering);
     let log = log(all.single("log"), lowering);
     let calls_max = limits(all.single("limits"), lowering);
@@ -64,6 +66,7 @@ fn without_plan(
         cards,
         stations: stations?,
         lines: lines?,
+        groups: groups?,
         control_socket,
         log: log?,
         calls_max: calls_max?,
@@ -178,8 +181,18 @@ fn phone(
     };
     let number = number(&name, TargetKind::Phone, &mut section, extensions, lowering);
     let caller_name = optional_text("caller-name", &mut section, lowering);
+    let forward = services::forward(&mut section, lowering);
+    let redirects = services::redirects(&mut section, lowering);
     section.finish(lowering);
-    Some(Phone { name, password: password?, digest: digest?, number: number?, caller_name: caller_name? })
+    Some(Phone {
+        name,
+        password: password?,
+        digest: digest?,
+        number: number?,
+        caller_name: caller_name?,
+        forward: forward?,
+        redirects: redirects?,
+    })
 }
 
 /// `number`, or the name; entered into the list of numbers.
@@ -344,6 +357,7 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
         None => Some(vec![Codec::Pcmu, Codec::Pcma]),
     };
     let profile = profile(&mut section, lowering);
+    let redirects = services::redirects(&mut section, lowering);
     section.later(&["register", "username", "password", "number-format"]);
     if to.is_none() && from.is_none() {
         let message = format!("{} has neither \"to\" nor \"from\"", section.title);
@@ -359,7 +373,7 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
         Some(from) => from?,
         None => Vec::new(),
     };
-    Some(Trunk { name, to, from, codecs: codecs?, profile: profile? })
+    Some(Trunk { name, to, from, codecs: codecs?, redirects: redirects?, profile: profile? })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

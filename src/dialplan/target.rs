@@ -15,18 +15,21 @@ pub enum TargetKind {
     Trunk,
     /// `isup/NAME`: a circuit group.
     Isup,
+    /// `group/NAME`: people who ring together or in turn.
+    Group,
     /// `service/echo`, `service/milliwatt`: the gateway itself.
     Service,
 }
 
 impl TargetKind {
     /// All kinds, in the order of messages.
-    pub const ALL: [TargetKind; 6] = [
+    pub const ALL: [TargetKind; 7] = [
         TargetKind::Phone,
         TargetKind::Station,
         TargetKind::Line,
         TargetKind::Trunk,
         TargetKind::Isup,
+        TargetKind::Group,
         TargetKind::Service,
     ];
 
@@ -38,6 +41,7 @@ impl TargetKind {
             TargetKind::Line => "line",
             TargetKind::Trunk => "trunk",
             TargetKind::Isup => "isup",
+            TargetKind::Group => "group",
             TargetKind::Service => "service",
         }
     }

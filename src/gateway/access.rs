@@ -6,9 +6,10 @@
 //! that nobody learns which ones do. ACK and CANCEL are never challenged and requests inside a
 //! dialog belong to it; neither comes here.
 
+use super::identity::{Claims, claims_of, presentation_of};
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
-use crate::config::{Config, DigestAlgorithm};
+use crate::config::{Config, DigestAlgorithm, DigitsBy, Profile};
 use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use crate::sip::registration::{Binding, Lifetimes, Registrar};
@@ -17,6 +18,7 @@ use crate::sip::{
 };
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Iam, Release, interwork};
+use std::collections::BTreeSet;
 use tracing::{info, warn};
 
 /// How long a nonce is good: long enough for a phone to use it for several requests.
@@ -26,10 +28,12 @@ const NONCE_LIFE: Duration = Duration::from_secs(300);
 pub(super) struct Access {
     authenticator: Authenticator,
     registrar: Registrar,
+    /// Phones whose contacts changed since this was looked at.
+    changed: BTreeSet<String>,
 }
 
 /// Who sent a request.
-enum Caller {
+pub(super) enum Caller {
     /// The phone with this index.
     Phone(usize),
     /// The trunk with this index.
@@ -55,7 +59,12 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Prack,
             Method::Info,
             Method::Update,
+            Method::Subscribe,
+            Method::Notify,
+            Method::Publish,
+            Method::Message,
         ],
+        accept: vec!["application/sdp".to_owned(), "multipart/mixed".to_owned()],
         supported: supported(config),
         session_expires: config.sip.timers.expires,
         min_se: config.sip.timers.least,
@@ -74,6 +83,7 @@ impl Access {
         Access {
             authenticator: Authenticator::new(&config.sip.domain, NONCE_LIFE, seed),
             registrar: Registrar::new(Lifetimes::default()),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -84,11 +94,17 @@ impl Access {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for phone in self.registrar.handle_timeout(now) {
             info!(phone, "registration expired");
+            self.changed.insert(phone);
         }
     }
 
     pub(super) fn handle_stream_closed(&mut self, connection: ConnectionId) {
-        self.registrar.handle_stream_closed(connection);
+        self.changed.extend(self.registrar.handle_stream_closed(connection));
+    }
+
+    /// Phones whose contacts changed, or that have just registered again.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Contacts of the phone of this name, best first.
@@ -144,16 +160,21 @@ impl Gateway {
     /// A new INVITE.
     pub(super) fn incoming(&mut self, session: SessionId, request: &Request, flow: Flow, step: &mut Step<'_>) {
         let now = step.now;
-        let (origin, calling, calling_name, codecs) = match self.access.identify(now, &self.config, request, &flow) {
+        let (origin, claims, profile, codecs) = match self.access.identify(now, &self.config, request, &flow) {
             Caller::Phone(index) => {
                 let phone = &self.config.phones[index];
-                let name = phone.caller_name.clone().or_else(|| display_of(request));
-                (format!("phone/{}", phone.name), Some(phone.number.clone()), name, super::audio::CODECS.to_vec())
+                let claims = Claims {
+                    number: Some(phone.number.clone()),
+                    name: phone.caller_name.clone().or_else(|| display_of(request)),
+                    presentation: presentation_of(request),
+                    diversions: Vec::new(),
+                };
+                (format!("phone/{}", phone.name), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
             Caller::Trunk(index) => {
                 let trunk = &self.config.trunks[index];
-                let number = request.from().and_then(|from| number_of(&from.uri));
-                (format!("trunk/{}", trunk.name), number, display_of(request), trunk.codecs.clone())
+                let claims = claims_of(request, &trunk.profile, &trunk.name);
+                (format!("trunk/{}", trunk.name), claims, trunk.profile, trunk.codecs.clone())
             }
             Caller::Challenge(headers) => {
                 self.endpoint.reject(now, session, 401, headers, &mut step.sip);
@@ -166,6 +187,11 @@ impl Gateway {
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
+        // RFC 3262 3: whether it can have, or must have, reliable provisional responses.
+        if let Err(refusal) = self.endpoint.agree_on_reliability(session, profile.reliable) {
+            let headers = refusal.headers.iter().cloned().collect();
+            return self.endpoint.reject(now, session, refusal.status, headers, &mut step.sip);
+        }
         let Some(called) = number_of(&request.uri) else {
             return refuse(self, step, Cause::UNALLOCATED);
         };
@@ -179,12 +205,13 @@ impl Gateway {
             info!(from = %origin, called = %called, "call refused: no room");
             return refuse(self, step, Cause::CONGESTION);
         }
-        let offer = request.typed_body().filter(|body| body.is("application/sdp")).map(|body| body.bytes);
+        let offer = request.typed_body().and_then(|body| body.part("application/sdp")).map(|body| body.bytes);
         let prepared = match self.prepare_stream(&codecs) {
             Ok(prepared) => prepared,
             Err(cause) => return refuse(self, step, cause),
         };
-        let leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
+        let mut leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
+        leg.take_digits_by_info(profile.digits_by == DigitsBy::Info);
         // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
         if let Err(reject) = leg.can_answer() {
             self.forget_stream(leg.stream);
@@ -193,7 +220,8 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
+        let Claims { number: calling, name: calling_name, presentation, diversions } = claims;
+        let iam = Iam { called, calling, calling_name, hops, presentation, diversions };
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 
@@ -204,6 +232,9 @@ impl Gateway {
             caller => match request.method {
                 Method::Register => self.register(&caller, request, flow, step.now),
                 Method::Options => self.options(),
+                Method::Subscribe => return self.subscription_wanted(server, &caller, request, flow, step),
+                Method::Publish => self.publish(&caller, request, step),
+                Method::Message => return self.message(server, &caller, request, step),
                 _ => Response::new(501),
             },
         };
@@ -221,6 +252,7 @@ impl Gateway {
         let before = self.access.registrar.bindings(now, &phone.name).len();
         let response = self.access.registrar.register(now, &phone.name, request, flow);
         let after = self.access.registrar.bindings(now, &phone.name).len();
+        self.access.changed.insert(phone.name.clone());
         if before != after {
             info!(phone = %phone.name, peer = %flow.remote, contacts = after, "registration changed");
         }
@@ -231,17 +263,6 @@ impl Gateway {
     fn options(&self) -> Response {
         let status = if self.has_room() { 200 } else { 503 };
         Response::new(status).with(HeaderName::Accept, "application/sdp").with(HeaderName::AcceptEncoding, "identity")
-    }
-
-    /// Another request inside a dialog. Those that we understand never come here.
-    pub(super) fn in_dialog(
-        &mut self,
-        _session: SessionId,
-        server: ServerTransactionId,
-        _request: &Request,
-        step: &mut Step<'_>,
-    ) {
-        self.endpoint.reply(step.now, server, Response::new(501), &mut step.sip);
     }
 }
 

@@ -61,8 +61,8 @@ impl Gateway {
         // The called side first: what it agreed to decides what the caller is answered.
         let preferred = self.settle(id, Side::B, None)?;
         self.settle(id, Side::A, preferred)?;
-        let service = self.calls.get(id).and_then(|call| match call.b {
-            Some(Leg::Service(service)) => Some(service),
+        let service = self.calls.get(id).and_then(|call| match call.leg(Side::B) {
+            Some(Leg::Service(service)) => Some(*service),
             _ => None,
         });
         for side in [Side::A, Side::B] {
@@ -71,7 +71,8 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
         call.audio_open = true;
         let worker = call.worker;
-        let (a, b) = (end_of(Some(&call.a)), end_of(call.b.as_ref()));
+        let (a, b) = (end_of(Some(&call.a)), end_of(call.leg(Side::B)));
+        let listens = self.listen_for_digits(id);
         let commands = match (a, b, service) {
             (Some(a), Some(b), _) => vec![MediaCommand::Join(a, b)],
             (Some(End::Port(port)), None, Some(Service::Milliwatt)) => {
@@ -83,7 +84,7 @@ impl Gateway {
             }
             _ => vec![],
         };
-        for command in commands {
+        for command in commands.into_iter().chain(listens) {
             step.out.push(Output::Media(worker, command));
         }
         Ok(())
@@ -176,11 +177,16 @@ impl Gateway {
     /// A media worker said something.
     pub(super) fn handle_media(&mut self, worker: WorkerId, event: MediaEvent, step: &mut Step<'_>) {
         match event {
-            MediaEvent::Digit { end: End::Port(port), digit, .. } => self.handle_digit(worker, port, digit, step),
+            MediaEvent::Digit { end: End::Port(port), digit, .. } => {
+                self.handle_digit(worker, port, digit, step);
+                self.digit_of_port(worker, port, digit, step);
+            }
             MediaEvent::Digit { end: End::Stream(stream), digit, .. } => {
                 let id: Id<StreamRecord> = stream.cast();
-                let call = self.streams.get(id).and_then(|record| self.calls.get(record.call?));
+                let id = self.streams.get(id).and_then(|record| record.call);
+                let call = id.and_then(|id| self.calls.get(id));
                 debug!(call = call.map(|call| call.number), %digit, "digit received");
+                self.digit_of_stream(id, stream, digit, step);
             }
             MediaEvent::Stopped(stream) => {
                 debug!(stream = ?stream.id(), statistics = ?stream.statistics(), "stream ended");
@@ -202,7 +208,9 @@ impl Gateway {
     /// A stream that never started must not be stopped.
     fn forget_started(&mut self, id: CallId, stream: StreamId) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten() {
+        let branches = call.fork.as_deref_mut().into_iter().flat_map(|fork| &mut fork.legs);
+        let branches = branches.map(|branch| &mut branch.leg);
+        for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten().chain(branches) {
             if let Leg::Sip(leg) = leg
                 && leg.stream == stream
             {
@@ -223,7 +231,7 @@ fn end_of(leg: Option<&Leg>) -> Option<End> {
     match leg? {
         Leg::Sip(leg) => Some(End::Stream(leg.stream)),
         Leg::Line(port) => Some(End::Port(port.port)),
-        Leg::Service(_) => None,
+        Leg::Service(_) | Leg::Operator => None,
     }
 }
 
@@ -263,8 +271,13 @@ impl SipLeg {
     pub(super) fn read_answer(&mut self, body: Option<&crate::sip::Body>) {
         let owes_answer = !self.incoming || self.offer.is_none();
         if let Some(body) = body.filter(|_| owes_answer) {
+            let Some(body) = body.part("application/sdp") else { return };
             match sdp::accept(&body.bytes, &self.ours) {
-                Ok(agreed) => self.agreed = Some(agreed),
+                // A peer may hold from the start.
+                Ok(agreed) => {
+                    self.wants = sdp::Direction::of(agreed.receives, agreed.sends);
+                    self.agreed = Some(agreed);
+                }
                 Err(reject) => debug!(why = %reject, "answer is not acceptable"),
             }
         }
@@ -297,6 +310,8 @@ impl SipLeg {
             Some(offer) => {
                 let (answer, agreed) = sdp::answer(offer, &self.ours)?;
                 self.sent = Some(answer);
+                self.wants = sdp::Direction::of(agreed.receives, agreed.sends);
+                self.told = sdp::Direction::of(agreed.sends, agreed.receives);
                 self.agreed = Some(agreed);
             }
             None => self.sent = Some(sdp::offer(&self.ours)),

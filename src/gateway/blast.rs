@@ -9,6 +9,7 @@ use crate::call::CallId;
 use crate::call::b2bua::{Side, State};
 use crate::call::leg::Leg;
 use crate::call::record::ReleasedBy;
+use crate::media::MediaCommand;
 use crate::sip::{self, SessionId};
 use crate::trunk::{Cause, Release, TrunkEvent, interwork};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,10 +44,14 @@ impl Gateway {
             | sip::Event::Ended { session, .. }
             | sip::Event::Offer { session, .. }
             | sip::Event::InDialog { session, .. } => *session,
-            sip::Event::Request { .. } | sip::Event::Response { .. } => return Guarded::Nobody,
+            sip::Event::Request { .. }
+            | sip::Event::Response { .. }
+            | sip::Event::NotifyDue { .. }
+            | sip::Event::Unsubscribed { .. } => return Guarded::Nobody,
         };
-        match self.sessions.get(&session) {
-            Some((call, _)) => Guarded::Call(*call),
+        let call = self.sessions.get(&session).map(|(call, _)| call);
+        match call.or_else(|| self.branch_sessions.get(&session).map(|(call, _)| call)) {
+            Some(call) => Guarded::Call(*call),
             None => Guarded::Session(session),
         }
     }
@@ -84,11 +89,24 @@ impl Gateway {
         let Some(mut call) = self.calls.remove(id) else { return };
         let release = Release::here(Cause::TEMPORARY);
         error!(call = call.number, "a broken assumption ended this call");
-        for (side, leg) in [(Side::A, Some(&call.a)), (Side::B, call.b.as_ref())] {
+        let branches = call.fork.take().into_iter().flat_map(|fork| fork.legs).map(|branch| branch.leg);
+        let branches: Vec<Leg> = branches.collect();
+        for leg in &branches {
+            match leg {
+                Leg::Sip(leg) if leg.started => {
+                    step.out.push(Output::Media(call.worker, MediaCommand::Stop(leg.stream)));
+                }
+                Leg::Sip(leg) => self.forget_stream(leg.stream),
+                Leg::Line(_) | Leg::Service(_) | Leg::Operator => {}
+            }
+        }
+        let sides = [(Side::A, Some(&call.a)), (Side::B, call.b.as_ref())];
+        for (side, leg) in sides.into_iter().chain(branches.iter().map(|leg| (Side::B, Some(leg)))) {
             match leg {
                 Some(Leg::Sip(leg)) => {
                     self.sessions.remove(&leg.session);
-                    let reason = Some(interwork::reason_of(release.cause));
+                    self.branch_sessions.remove(&leg.session);
+                    let reason = Some(interwork::reason_of_release(release));
                     self.endpoint.terminate(step.now, leg.session, reason, &mut step.sip);
                 }
                 Some(Leg::Line(port)) => {
@@ -97,7 +115,7 @@ impl Gateway {
                         let _ = self.tell_port(*port, &TrunkEvent::Rel(release), step);
                     }
                 }
-                Some(Leg::Service(_)) | None => {}
+                Some(Leg::Service(_) | Leg::Operator) | None => {}
             }
         }
         call.state = State::Ended;

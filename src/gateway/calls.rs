@@ -2,11 +2,11 @@
 
 use super::{Gateway, Owner, Step, Work};
 use crate::call::b2bua::{self, Action, Side, State};
+use crate::call::branches::BranchId;
 use crate::call::leg::{self, Leg, SipLeg};
 use crate::call::record::ReleasedBy;
 use crate::call::{Call, CallId};
 use crate::gateway::{Output, WorkerId};
-use crate::media::Service;
 use crate::sip::{Body, Ended, Header, HeaderName, SessionId};
 use crate::trunk::{Cause, Iam, Location, Release, TrunkEvent, interwork};
 use tracing::{debug, info};
@@ -33,11 +33,13 @@ impl Gateway {
             Leg::Line(port) => Some(*port),
             _ => None,
         };
+        let diversions = iam.diversions.clone();
         let id = self.calls.insert(Call {
             number,
             state: State::Setup,
             a,
             b: None,
+            fork: None,
             origin,
             target: None,
             iam,
@@ -48,6 +50,8 @@ impl Gateway {
             audio_open: false,
             released: None,
             status: None,
+            diversions,
+            redirected_to: Vec::new(),
         });
         self.deadlines.schedule(give_up_at, Owner::Call(id));
         if let Some((session, stream)) = session {
@@ -60,6 +64,7 @@ impl Gateway {
         if let Err(release) = self.route_call(id, step) {
             self.release_call(id, release, step);
         }
+        self.touch_call(id);
     }
 
     /// Whether there is room for one more call.
@@ -72,8 +77,13 @@ impl Gateway {
         WorkerId(u16::try_from(self.config.cards.len()).unwrap_or(u16::MAX))
     }
 
-    /// A leg said something: the machine decides.
+    /// A leg said something: the machine decides, or the fork that it belongs to.
     pub(super) fn handle_trunk(&mut self, id: CallId, side: Side, event: TrunkEvent, step: &mut Step<'_>) {
+        self.join_machine(id, side, event, step);
+    }
+
+    /// The machine that joins two legs hears something.
+    pub(super) fn join_machine(&mut self, id: CallId, side: Side, event: TrunkEvent, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(id) else { return };
         debug!(call = call.number, leg = ?side, ?event, state = ?call.state, "trunk event");
         let was = call.state;
@@ -90,13 +100,14 @@ impl Gateway {
             let after_ms = u64::try_from(step.now.since(call.began_at).as_millis()).unwrap_or(u64::MAX);
             info!(call = call.number, to, after_ms, "call answered");
         }
+        self.touch_call(id);
         self.carry_out(id, actions, step);
     }
 
     /// The call itself decides to end.
     pub(super) fn release_call(&mut self, id: CallId, release: Release, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        let (state, actions) = b2bua::release(call.state, release, call.b.is_some());
+        let (state, actions) = b2bua::release(call.state, release, call.b.is_some() || call.fork.is_some());
         call.state = state;
         if let Some(at) = call.released.is_none().then_some(step.now) {
             // A called side that refuses before it has a leg (busy) still is the one who decided.
@@ -104,6 +115,7 @@ impl Gateway {
             let by = if is_user { ReleasedBy::Callee } else { ReleasedBy::Gateway };
             call.released = Some((release, by, at));
         }
+        self.touch_call(id);
         self.carry_out(id, actions, step);
     }
 
@@ -114,6 +126,8 @@ impl Gateway {
             self.release_call(id, Release::here(Cause::NORMAL), step);
         } else if call.give_up_at.is_some_and(|at| at <= step.now) {
             self.release_call(id, Release::here(Cause::NO_ANSWER), step);
+        } else {
+            self.handle_fork_timeout(id, step);
         }
     }
 
@@ -152,7 +166,16 @@ impl Gateway {
     }
 
     fn end_call(&mut self, id: CallId, step: &mut Step<'_>) {
-        let Some(call) = self.calls.remove(id) else { return };
+        let Some(mut call) = self.calls.remove(id) else { return };
+        let (worker, record) = (call.worker, call.record(step.now));
+        if call.answered_at.is_some() {
+            self.hunts.talked(step.now, [Some(call.origin.as_str()), call.target.as_deref()]);
+        }
+        let branches = call.fork.take().into_iter().flat_map(|fork| fork.legs).map(|branch| branch.leg);
+        for leg in branches.collect::<Vec<_>>() {
+            self.free_leg(id, leg, worker, step);
+        }
+        // The streams of the two sides ended with the release.
         for leg in [Some(&call.a), call.b.as_ref()].into_iter().flatten() {
             match leg {
                 Leg::Sip(leg) => {
@@ -163,37 +186,53 @@ impl Gateway {
                         port.call = None;
                     }
                 }
-                Leg::Service(_) => {}
+                Leg::Service(_) | Leg::Operator => {}
             }
         }
-        step.out.push(Output::Record(call.record(step.now)));
+        step.out.push(Output::Record(record));
     }
 
     /// Says `event` to the leg of `side`.
     pub(super) fn tell_leg(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
-        match self.calls.get(id).and_then(|call| call.leg(side)) {
+        let Some(call) = self.calls.get(id) else { return };
+        let leg = match side {
+            Side::A => Some(&call.a),
+            Side::B => call.b.as_ref(),
+        };
+        match leg {
             Some(Leg::Line(port)) => {
                 // Only an IAM can be refused, and that is said where the call is routed.
                 let port = *port;
                 let _ = self.tell_port(port, event, step);
             }
-            Some(Leg::Service(service)) => tell_service(id, side, *service, event, step),
+            Some(Leg::Service(_) | Leg::Operator) => {
+                if matches!(event, TrunkEvent::Rel(_)) {
+                    step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc));
+                }
+            }
             Some(Leg::Sip(_)) => self.tell_session(id, side, event, step),
             // A call that was never routed has no called leg, and nobody who owes an RLC.
             None => {}
+        }
+        if let (Side::B, TrunkEvent::Rel(release)) = (side, event) {
+            self.release_fork(id, *release, step);
         }
     }
 
     fn tell_session(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let answered = call.answered_at.is_some();
+        let passed_on = if side == Side::A { passed_on(call) } else { None };
+        let contacts = call.redirected_to.iter().map(|contact| Header::new(HeaderName::Contact, contact));
+        let contacts: Vec<Header> = contacts.filter(|_| passed_on.is_some_and(|status| status < 400)).collect();
         let Some(Leg::Sip(leg)) = call.leg_mut(side) else { return };
         let session = leg.session;
         match event {
             TrunkEvent::Acm { .. } | TrunkEvent::Cpg { .. } => {
                 let Some((status, with_media)) = leg::provisional_of_event(event) else { return };
                 // An offer must not stand in an unreliable response (RFC 3262 5); an answer may.
-                let body = leg.sent.clone().filter(|_| with_media && leg.offer.is_some()).map(Body::sdp);
+                let may_offer = || leg.offer.is_some() || self.endpoint.carries_offers_early(session);
+                let body = leg.sent.clone().filter(|_| with_media && may_offer()).map(Body::sdp);
                 self.endpoint.progress(step.now, session, status, body, Vec::new(), &mut step.sip);
             }
             TrunkEvent::Anm | TrunkEvent::Con => {
@@ -202,10 +241,11 @@ impl Gateway {
             }
             TrunkEvent::Rel(_) if leg.ended => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
             TrunkEvent::Rel(release) => {
-                let reason = interwork::reason_of(release.cause);
+                let reason = interwork::reason_of_release(*release);
                 if leg.incoming && !answered {
-                    let status = interwork::status_of(*release);
-                    let headers = refusal_headers(status, *release);
+                    let status = passed_on.unwrap_or_else(|| interwork::status_of(*release));
+                    let mut headers = refusal_headers(status, *release);
+                    headers.extend(contacts);
                     self.endpoint.reject(step.now, session, status, headers, &mut step.sip);
                 } else {
                     self.endpoint.terminate(step.now, session, Some(reason), &mut step.sip);
@@ -215,43 +255,61 @@ impl Gateway {
         }
     }
 
-    /// The session of a leg and its call.
-    fn sip_leg(&mut self, session: SessionId) -> Option<(CallId, Side, &mut SipLeg)> {
-        let (id, side) = *self.sessions.get(&session)?;
-        match self.calls.get_mut(id)?.leg_mut(side)? {
-            Leg::Sip(leg) => Some((id, side, leg)),
+    /// The SIP leg of a session, its call and its place there.
+    pub(super) fn sip_leg(&mut self, session: SessionId) -> Option<(CallId, Place, &mut SipLeg)> {
+        let (id, place) = match self.branch_sessions.get(&session) {
+            Some((id, branch)) => (*id, Place::Branch(*branch)),
+            None => self.sessions.get(&session).map(|(id, side)| (*id, Place::Side(*side)))?,
+        };
+        let call = self.calls.get_mut(id)?;
+        let leg = match place {
+            Place::Side(Side::A) => &mut call.a,
+            Place::Side(Side::B) => call.b.as_mut()?,
+            Place::Branch(branch) => &mut call.fork.as_deref_mut()?.leg_mut(branch)?.leg,
+        };
+        match leg {
+            Leg::Sip(leg) => Some((id, place, leg)),
             _ => None,
         }
     }
 
     /// A provisional response from the called side.
     pub(super) fn progressed(&mut self, session: SessionId, status: u16, body: Option<&Body>, step: &mut Step<'_>) {
-        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.read_answer(body);
         let has_media = leg.agreed.is_some();
         let Some(event) = leg::event_of_provisional(status, leg.acm_passed, has_media) else { return };
-        leg.acm_passed = true;
-        step.queue.push_back(Work::Trunk(id, side, event));
+        leg.acm_passed |= !matches!(status, 181 | 182);
+        step.queue.push_back(place.says(id, event));
     }
 
     /// The called side answered.
     pub(super) fn answered(&mut self, session: SessionId, body: Option<&Body>, step: &mut Step<'_>) {
-        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.read_answer(body);
         let event = if leg.acm_passed { TrunkEvent::Anm } else { TrunkEvent::Con };
-        let agreed = leg.agreed.is_some();
-        if agreed {
-            self.refresh_stream(id, side, step);
-            step.queue.push_back(Work::Trunk(id, side, event));
-        } else {
-            // RFC 3261 13.2.2.4: an unacceptable answer is acknowledged and the dialog ended by BYE.
-            self.release_call(id, Release::here(Cause::BEARER), step);
+        if leg.agreed.is_some() {
+            if let Place::Side(side) = place {
+                self.refresh_stream(id, side, step);
+            }
+            step.queue.push_back(place.says(id, event));
+            return;
+        }
+        // RFC 3261 13.2.2.4: an unacceptable answer is acknowledged and the dialog ended by BYE.
+        match place {
+            Place::Side(_) => self.release_call(id, Release::here(Cause::BEARER), step),
+            Place::Branch(_) => {
+                leg.ended = true;
+                let reason = Some(interwork::reason_of(Cause::BEARER));
+                self.endpoint.terminate(step.now, session, reason, &mut step.sip);
+                step.queue.push_back(place.says(id, TrunkEvent::Rel(Release::here(Cause::BEARER))));
+            }
         }
     }
 
     /// The ACK for our 200 came, with the answer when the offer was ours.
     pub(super) fn established(&mut self, session: SessionId, body: Option<&Body>, step: &mut Step<'_>) {
-        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        let Some((id, Place::Side(side), leg)) = self.sip_leg(session) else { return };
         if leg.offer.is_some() {
             return;
         }
@@ -265,27 +323,62 @@ impl Gateway {
 
     /// A session is over, by whoever.
     pub(super) fn session_ended(&mut self, session: SessionId, how: &Ended, step: &mut Step<'_>) {
-        let Some((id, side, leg)) = self.sip_leg(session) else { return };
+        let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.ended = true;
         let release = release_of_end(how);
-        let Some(call) = self.calls.get_mut(id) else { return };
-        if let Ended::Rejected { status, .. } = how {
-            call.status = Some(*status);
+        if let (Place::Branch(branch), Ended::Rejected { status: 300..=399, response }) = (place, how)
+            && self.redirected(id, branch, response, step)
+        {
+            return;
         }
-        let event = match (call.is_up(), release) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let status = match how {
+            Ended::Rejected { status, .. } => Some(*status),
+            _ => None,
+        };
+        let is_up = match place {
+            Place::Side(_) => call.is_up(),
+            Place::Branch(branch) => call.fork.as_ref().is_some_and(|fork| fork.branches.awaits(branch)),
+        };
+        let event = match (is_up, release) {
             (true, Some(release)) => TrunkEvent::Rel(release),
             (true, None) => TrunkEvent::Rel(Release::here(Cause::TEMPORARY)),
             (false, _) => TrunkEvent::Rlc,
         };
-        step.queue.push_back(Work::Trunk(id, side, event));
+        step.queue.push_back(match place.says(id, event) {
+            Work::Branch { call, branch, event, .. } => Work::Branch { call, branch, event, status },
+            other => other,
+        });
     }
 }
 
-fn tell_service(id: CallId, side: Side, _service: Service, event: &TrunkEvent, step: &mut Step<'_>) {
-    match event {
-        TrunkEvent::Iam(_) => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Con)),
-        TrunkEvent::Rel(_) => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
-        _ => {}
+/// The status with which a SIP caller is refused when the called side said one: its own, as far as it
+/// concerns the caller. A challenge (401, 407) was for us, 487 is the echo of our own CANCEL,
+/// and a redirect is passed on only where the configuration wants that.
+fn passed_on(call: &Call) -> Option<u16> {
+    match call.status? {
+        401 | 407 | 487 => None,
+        300..=399 if call.redirected_to.is_empty() => None,
+        status => Some(status),
+    }
+}
+
+/// Where a leg has its place in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is one of the two sides.
+    Side(Side),
+    /// It may become the called side.
+    Branch(BranchId),
+}
+
+impl Place {
+    /// What it has to say, to be worked off.
+    pub(super) fn says(self, call: CallId, event: TrunkEvent) -> Work {
+        match self {
+            Place::Side(side) => Work::Trunk(call, side, event),
+            Place::Branch(branch) => Work::branch(call, branch, event),
+        }
     }
 }
 
@@ -296,12 +389,15 @@ fn release_of_end(how: &Ended) -> Option<Release> {
     Some(match how {
         Ended::Rejected { status, response } => {
             let release = interwork::release_of(*status);
-            let cause = interwork::cause_of_reasons(&response.reasons());
-            Release { cause: cause.unwrap_or(release.cause), ..release }
+            let reasons = response.reasons();
+            let cause = interwork::cause_of_reasons(&reasons);
+            let location = interwork::location_of_reasons(&reasons);
+            Release { cause: cause.unwrap_or(release.cause), location: location.unwrap_or(release.location) }
         }
         Ended::Bye { request } | Ended::Cancelled { request } => {
-            let cause = interwork::cause_of_reasons(&request.reasons());
-            Release::user(cause.unwrap_or(Cause::NORMAL))
+            let reasons = request.reasons();
+            let cause = interwork::cause_of_reasons(&reasons).unwrap_or(Cause::NORMAL);
+            Release { cause, location: interwork::location_of_reasons(&reasons).unwrap_or(Location::User) }
         }
         // No SIP answer at all: nobody responds.
         Ended::Timeout => Release::here(Cause::NO_RESPONSE),
@@ -316,7 +412,7 @@ fn release_of_end(how: &Ended) -> Option<Release> {
 pub(super) fn refusal_headers(status: u16, release: Release) -> Vec<Header> {
     /// Seconds after which a caller may try again.
     const RETRY_AFTER_S: u32 = 5;
-    let mut headers = vec![Header::new(HeaderName::Reason, interwork::reason_of(release.cause))];
+    let mut headers = vec![Header::new(HeaderName::Reason, interwork::reason_of_release(release))];
     if status == 503 {
         headers.push(Header::new(HeaderName::RetryAfter, RETRY_AFTER_S));
     }

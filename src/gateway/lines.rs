@@ -110,6 +110,9 @@ impl Gateway {
         step: &mut Step<'_>,
         act: impl FnOnce(&mut LinePort, Instant, &mut Vec<LineOutput>),
     ) -> Option<Release> {
+        let port = self.ports.get(&id)?;
+        // What it does now may be what somebody watches.
+        self.events.touch(&port.origin);
         let port = self.ports.get_mut(&id)?;
         let mut outputs = Vec::new();
         act(&mut port.machine, step.now, &mut outputs);
@@ -152,7 +155,10 @@ impl Gateway {
             }
             LineOutput::Trunk(TrunkEvent::Iam(iam)) => self.line_calls(id, iam, step),
             LineOutput::Trunk(event) => match self.ports.get(&id).and_then(|port| port.call) {
-                Some((call, side)) => step.queue.push_back(Work::Trunk(call, side, event)),
+                Some((call, side)) => step.queue.push_back(match self.branch_of_port(call, id) {
+                    Some(branch) => Work::branch(call, branch, event),
+                    None => Work::Trunk(call, side, event),
+                }),
                 None => warn!(port = ?id, ?event, "a line without a call speaks of one"),
             },
         }

@@ -449,7 +449,7 @@ impl SipPhone {
 
     fn hang_up_call(&mut self, now: Instant, session: SessionId, sent: &mut Vec<Packet>) {
         let mut actions = Actions::default();
-        let reason = Reason { protocol: "Q.850".to_owned(), cause: Some(16), text: None };
+        let reason = Reason { protocol: "Q.850".to_owned(), cause: Some(16), text: None, location: None };
         self.endpoint.terminate(now, session, Some(reason), &mut actions);
         self.carry_out(now, actions, sent);
     }
@@ -518,6 +518,8 @@ impl SipPhone {
                 self.note(now, 0, noticed);
             }
             Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } => {}
+            // A telephone of the simulator accepts no subscription.
+            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 

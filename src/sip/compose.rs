@@ -64,6 +64,11 @@ fn with_tag(to: &[u8], status: u16, tag: &str) -> Vec<u8> {
 }
 
 impl Endpoint {
+    /// A 405 with what is allowed (RFC 3261 8.2.1).
+    pub fn not_allowed(&self) -> Response {
+        Response::new(405).with(HeaderName::Allow, uas::allow(&self.settings))
+    }
+
     /// Whether we understand an extension.
     pub(super) fn knows(&self, tag: &str) -> bool {
         self.settings.supported.iter().any(|known| known.eq_ignore_ascii_case(tag))
@@ -150,6 +155,7 @@ impl Endpoint {
         let session = match user {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.outgoing.get(request).and_then(|o| o.session),
+            User::Notify(_) => None,
         };
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
             session.clients += 1;
@@ -204,7 +210,10 @@ impl Endpoint {
         }
         match next {
             Some(_) => self.schedule(Owner::Server(id)),
-            None => drop(self.table.remove_server(id)),
+            None => {
+                self.table.remove_server(id);
+                self.prune();
+            }
         }
     }
 

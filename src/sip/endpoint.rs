@@ -7,11 +7,12 @@ use super::message::{HeaderName, Method, Response};
 use super::parser::{Message, Refusal, Start, parse};
 use super::session::outgoing::Outgoing;
 use super::session::{Session, State};
+use super::subscription::Subscription;
 use super::transaction::{
     ClientAction, ClientId, ClientMachine, ServerAction, ServerId, ServerMachine, Table, Timers, User,
 };
 use super::transport::{Connections, Patience};
-use super::{Actions, ConnectionId, Counts, Event, Failure, Flow, Settings, Transport, transport, uas};
+use super::{Actions, ConnectionId, Counts, Event, Failure, Flow, Settings, SubscriptionId, Transport, transport, uas};
 use crate::ids::{Id, Index, Slab};
 use crate::limits;
 use crate::rng::{Secrets, Seed};
@@ -23,6 +24,7 @@ pub(super) enum Owner {
     Client(ClientId),
     Server(ServerId),
     Session(Id<Session>),
+    Subscription(SubscriptionId),
     Connection(ConnectionId),
 }
 
@@ -46,6 +48,9 @@ pub struct Endpoint {
     /// Sessions by our tag, which is unique.
     pub(super) by_tag: Index<String, Id<Session>>,
     pub(super) outgoing: Slab<Outgoing>,
+    pub(super) subscriptions: Slab<Subscription>,
+    /// Subscriptions by our tag.
+    pub(super) subscription_by_tag: Index<String, SubscriptionId>,
     pub(super) connections: Connections,
     pub(super) deadlines: Deadlines<Owner>,
     /// Makes the tags of stateless responses.
@@ -58,6 +63,7 @@ impl Endpoint {
         let mut secrets = seed.fork("sip").secrets();
         let table = Table::new(|| secrets.next_u64());
         let by_tag = Index::new([secrets.next_u64(), secrets.next_u64()]);
+        let subscription_by_tag = Index::new([secrets.next_u64(), secrets.next_u64()]);
         let stateless_key = [secrets.next_u64(), secrets.next_u64()];
         Endpoint {
             timers: Timers::of(&settings),
@@ -67,6 +73,8 @@ impl Endpoint {
             sessions: Slab::default(),
             by_tag,
             outgoing: Slab::default(),
+            subscriptions: Slab::default(),
+            subscription_by_tag,
             connections: Connections::default(),
             deadlines: Deadlines::default(),
             stateless_key,
@@ -152,6 +160,7 @@ impl Endpoint {
                 Owner::Client(id) => self.time_client(now, id, out),
                 Owner::Server(id) => self.time_server(now, id, out),
                 Owner::Session(id) => self.time_session(now, id, out),
+                Owner::Subscription(id) => self.time_subscription(now, id, out),
                 Owner::Connection(id) => {
                     let patience = self.patience();
                     if self.connections.handle_timeout(now, id, &patience, out) {
@@ -172,6 +181,7 @@ impl Endpoint {
             Owner::Client(id) => self.table.clients.get_mut(id).map(|c| &mut c.scheduled),
             Owner::Server(id) => self.table.servers.get_mut(id).map(|s| &mut s.scheduled),
             Owner::Session(id) => self.sessions.get_mut(id).map(|s| &mut s.scheduled),
+            Owner::Subscription(id) => self.subscriptions.get_mut(id).map(|s| &mut s.scheduled),
             Owner::Connection(id) => self.connections.scheduled(id),
         }
     }
@@ -187,6 +197,7 @@ impl Endpoint {
                 ServerMachine::NonInvite(machine) => Some(machine.deadline()),
             },
             Owner::Session(id) => self.sessions.get(id)?.deadline(),
+            Owner::Subscription(id) => self.subscriptions.get(id)?.deadline(),
             Owner::Connection(id) => self.connections.deadline(id, &self.patience()),
         }
     }
@@ -202,12 +213,16 @@ impl Endpoint {
         }
     }
 
-    /// Drops stale entries once they are more than the live ones: a call that ended early would else
-    /// be remembered for as long as it might have rung.
-    fn prune(&mut self) {
+    /// Drops stale entries once they are more than the live ones, or nothing is live: a call that ended
+    /// early would else be remembered for as long as it might have rung or been refreshed.
+    pub(super) fn prune(&mut self) {
         let counts = self.counts();
-        let live = counts.sessions + counts.client_transactions + counts.server_transactions + counts.connections;
-        if self.deadlines.len() > STALE_DEADLINES + 2 * live {
+        let live = counts.sessions
+            + counts.subscriptions
+            + counts.client_transactions
+            + counts.server_transactions
+            + counts.connections;
+        if self.deadlines.len() > STALE_DEADLINES + 2 * live || (live == 0 && !self.deadlines.is_empty()) {
             let mut deadlines = std::mem::take(&mut self.deadlines);
             deadlines.retain(|at, owner| self.scheduled(*owner).is_some_and(|scheduled| *scheduled == Some(at)));
             self.deadlines = deadlines;
@@ -220,6 +235,7 @@ impl Endpoint {
             sessions: self.sessions.len(),
             client_transactions: self.table.clients.len(),
             server_transactions: self.table.servers.len(),
+            subscriptions: self.subscriptions.len(),
             deadlines: self.deadlines.len(),
             connections: self.connections.len(),
         }
@@ -300,10 +316,13 @@ impl Endpoint {
             return self.respond(now, server, *response, out);
         }
         match (message.to.tag(), method) {
+            (Some(tag), Method::Subscribe) if self.subscription_by_tag.get(tag).is_some() => {
+                self.resubscribed(now, server, tag, message, out);
+            }
             (Some(tag), _) => self.request_in_session(now, server, tag, message, method, out),
             (None, Method::Invite) => self.invited(now, server, flow, out),
             // These belong to dialogs or to other requests, of which this one knows none.
-            (None, Method::Bye | Method::Update | Method::Info | Method::Prack) => {
+            (None, Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify) => {
                 self.respond(now, server, Response::new(481), out);
             }
             (None, _) => {
@@ -381,6 +400,7 @@ impl Endpoint {
                 User::Invite(session) => self.invite_answered(now, session, id, message, response, out),
                 User::Request(request) => self.request_answered(now, request, id, response, out),
                 User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
+                User::Notify(subscription) => self.notified(now, subscription, id, &response, out),
             }
         }
         match next {
@@ -440,6 +460,7 @@ impl Endpoint {
         match client.user {
             User::Invite(session) => self.invite_failed(session, failure, out),
             User::Request(request) => self.request_failed(now, request, failure, out),
+            User::Notify(subscription) => self.notify_failed(subscription, failure, out),
             User::Nobody(_) => {}
         }
         self.drop_client(id);
@@ -451,6 +472,7 @@ impl Endpoint {
         let session = match client.user {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.release_request(request, id),
+            User::Notify(_) => None,
         };
         if let Some(session) = session {
             if let Some(session) = self.sessions.get_mut(session) {
@@ -467,6 +489,7 @@ impl Endpoint {
             && let Some(session) = self.sessions.remove(id)
         {
             self.by_tag.remove(&session.local_tag);
+            self.prune();
         }
     }
 }

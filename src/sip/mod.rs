@@ -21,10 +21,12 @@ pub mod endpoint;
 mod grammar;
 pub mod headers;
 pub mod message;
+mod multipart;
 pub mod parser;
 pub mod printer;
 pub mod registration;
 pub mod session;
+pub mod subscription;
 pub mod transaction;
 pub mod transport;
 pub mod uas;
@@ -72,6 +74,8 @@ pub struct Flow {
 
 /// Names a session: one INVITE, sent or received, and the dialog that came of it.
 pub type SessionId = Id<session::Session>;
+/// Names a subscription of a peer.
+pub type SubscriptionId = Id<subscription::Subscription>;
 /// Names a request that waits for our [`Endpoint::reply`].
 pub type ServerTransactionId = Id<transaction::Server>;
 /// Names a request that we sent with [`Endpoint::request`] or [`Endpoint::request_in_dialog`].
@@ -389,6 +393,16 @@ pub enum Event {
         /// The outcome.
         outcome: Result<Response, Failure>,
     },
+    /// A subscription was refreshed, ended by the peer, or its time is over; [`Endpoint::notify`] is owed.
+    NotifyDue {
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
+    /// A subscription ended otherwise than by [`Endpoint::end_subscription`]; stale from now on.
+    Unsubscribed {
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
 }
 
 /// What one call of the endpoint caused.
@@ -409,6 +423,8 @@ pub struct Counts {
     pub client_transactions: usize,
     /// Server transactions.
     pub server_transactions: usize,
+    /// Subscriptions of peers.
+    pub subscriptions: usize,
     /// Entries in the heap of deadlines, stale ones included.
     pub deadlines: usize,
     /// TCP connections.

@@ -95,8 +95,9 @@ impl Registrar {
     }
 
     /// A connection closed: what was bound through it can't be reached (RFC 5626 3.2 in spirit).
-    pub fn handle_stream_closed(&mut self, connection: ConnectionId) {
-        let _ = self.retain(|binding| binding.flow.connection != Some(connection));
+    /// Returns the accounts that have no contact any more.
+    pub fn handle_stream_closed(&mut self, connection: ConnectionId) -> Vec<String> {
+        self.retain(|binding| binding.flow.connection != Some(connection))
     }
 
     fn retain(&mut self, keep: impl Fn(&Binding) -> bool) -> Vec<String> {

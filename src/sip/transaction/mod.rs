@@ -21,7 +21,7 @@ pub mod server_non_invite;
 
 use super::message::{HeaderName, Method, Request};
 use super::parser::Message;
-use super::{Flow, RequestId, SessionId, Settings, Transport};
+use super::{Flow, RequestId, SessionId, Settings, SubscriptionId, Transport};
 use crate::ids::{Id, Index, Slab};
 use crate::time::{Duration, Instant};
 use client_invite::ClientInvite;
@@ -109,6 +109,8 @@ pub enum User {
     Invite(SessionId),
     /// A request of ours other than that INVITE.
     Request(RequestId),
+    /// The subscription whose NOTIFY it is.
+    Notify(SubscriptionId),
     /// Nobody: BYE and CANCEL of this session, whose outcome changes nothing.
     Nobody(SessionId),
 }

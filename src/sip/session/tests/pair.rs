@@ -244,6 +244,7 @@ impl Pair {
                 Ended::Bye { .. } => "ended bye".to_owned(),
                 other => format!("ended {other:?}"),
             },
+            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => "subscription".to_owned(),
         };
         self.events[end].drain(..).map(|event| words(&event)).collect()
     }
