@@ -30,6 +30,13 @@ fn parsing(c: &mut Criterion) {
     group.bench_function("parse an INVITE", |b| b.iter(|| parser::parse(black_box(INVITE.as_bytes()))));
     let request = parser::parse(INVITE.as_bytes()).ok().and_then(|m| m.to_request()).expect("it is well-formed");
     group.bench_function("print an INVITE", |b| b.iter(|| black_box(&request).to_bytes()));
+    group.bench_function("parse an INVITE into what outlives the datagram", |b| {
+        b.iter(|| parser::parse(black_box(INVITE.as_bytes())).ok().and_then(|message| message.to_request()));
+    });
+    let torn = INVITE.replacen("Call-ID: ", "Call-ID : \r\n ", 1).replacen("From: ", "f:\t", 1);
+    group.bench_function("parse an INVITE with compact names and folds", |b| {
+        b.iter(|| parser::parse(black_box(torn.as_bytes())));
+    });
     group.finish();
 }
 
@@ -107,5 +114,27 @@ fn calls(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, parsing, calls);
+/// What a flood costs: requests that are refused without state or with the least there is.
+fn refusals(c: &mut Criterion) {
+    let settings = Settings { listeners: vec![(Transport::Udp, address(0))], ..Settings::default() };
+    let mut endpoint = Endpoint::new(settings, &Seed::from_number(1));
+    let flow = Flow { transport: Transport::Udp, local: address(0), remote: address(1), connection: None };
+    let mut out = Actions::default();
+    let malformed = INVITE.replacen("CSeq: 1 INVITE", "CSeq: one INVITE", 1);
+    c.bench_function("sip/refuse a malformed INVITE", |b| {
+        b.iter(|| {
+            out.sends.clear();
+            endpoint.handle_datagram(Instant::from_millis(1), flow, black_box(malformed.as_bytes()), &mut out);
+        });
+    });
+    let stray = INVITE.replacen("INVITE sip", "ACK sip", 1).replacen("CSeq: 1 INVITE", "CSeq: 1 ACK", 1);
+    c.bench_function("sip/drop a stray ACK", |b| {
+        b.iter(|| endpoint.handle_datagram(Instant::from_millis(1), flow, black_box(stray.as_bytes()), &mut out));
+    });
+    c.bench_function("sip/drop what is no SIP", |b| {
+        b.iter(|| endpoint.handle_datagram(Instant::from_millis(1), flow, black_box(&[0x80; 172]), &mut out));
+    });
+}
+
+criterion_group!(benches, parsing, calls, refusals);
 criterion_main!(benches);

@@ -10,14 +10,16 @@
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
-//! redirects, `renegotiation` offers inside a dialog, `identity` who is shown to whom, `digits` INFO,
-//! `keepalive` trunks asked whether they are there, `events` who watches whom, `messages` texts,
-//! `summaries` what an operator can ask.
+//! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
+//! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
+//! they are there, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
+//! redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
+mod click_to_dial;
 mod digits;
 mod events;
 mod forking;
@@ -26,10 +28,12 @@ mod identity;
 mod keepalive;
 mod lines;
 mod messages;
+mod proxying;
 mod renegotiation;
 mod routing;
 mod rtp_ports;
 mod summaries;
+mod transfer;
 
 pub use keepalive::Reach;
 pub use summaries::{CallSummary, Counts, PhoneSummary};
@@ -42,7 +46,7 @@ use crate::ids::Slab;
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
-use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, SessionId};
+use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, Method, SessionId};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -72,6 +76,8 @@ pub enum Input<'a> {
     Media(WorkerId, MediaEvent),
     /// An operator ends a call.
     Hangup { call: u64 },
+    /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
+    Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
     /// An operator wants no new calls.
     Drain,
     /// The deadline has come.
@@ -236,6 +242,7 @@ impl Gateway {
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
+            Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
             Input::Drain => self.drain(&mut step),
             Input::Tick => self.handle_tick(&mut step),
         }
@@ -314,6 +321,9 @@ impl Gateway {
         match event {
             sip::Event::Incoming { session, request, flow } => self.incoming(session, &request, flow, step),
             sip::Event::Request { server, request, flow } => self.request(server, &request, flow, step),
+            sip::Event::InDialog { session, server, request } if request.method == Method::Refer => {
+                self.refer(session, server, &request, step);
+            }
             sip::Event::InDialog { session, server, request } => self.in_dialog(session, server, &request, step),
             sip::Event::Offer { session, server, request } => self.offered(session, server, &request, step),
             sip::Event::Progress { session, status, body, .. } => {
@@ -328,6 +338,7 @@ impl Gateway {
                 self.keepalive_answered(request, &outcome, step.now);
                 self.message_answered(request, &outcome, step);
             }
+            sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),

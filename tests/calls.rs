@@ -375,6 +375,7 @@ const BAD: Faults = Faults {
     duplicate: Millionths(0),
     reorder: Millionths(50_000),
     reorder_by: Duration::from_millis(40),
+    dies: Millionths(0),
 };
 
 /// Faults drawn from a seed, some of them far beyond what anybody would telephone over.
@@ -391,6 +392,7 @@ fn drawn_faults(seed: u64) -> Faults {
         duplicate: Millionths(up_to(200_000) as u32),
         reorder: Millionths(up_to(300_000) as u32),
         reorder_by: Duration::from_millis(up_to(900)),
+        dies: Millionths(0),
     }
 }
 
@@ -436,7 +438,7 @@ fn one_call(world: &mut World, phone: PhoneId, rng: &mut Rng) {
         hangs_up_after: some(rng, 0, 8_000),
         gives_up_after: some(rng, 0, 15_000),
         more_calls: 2,
-        speaks: false,
+        ..Habits::default()
     };
     world.at_phone(phone, |phone, now, sent| {
         phone.set_habits(habits);

@@ -276,6 +276,44 @@ fn included_files_are_checked_too() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+const TWO: &str = "phone.201.password = \"x\"\nphone.202.password = \"x\"\n";
+
+#[test]
+fn groups_forwarding_and_redirects() {
+    let good = "[group.a]\nmembers = [\"phone/201\", \"extension/202\"]\nring = \"in-order\"\nfor = \"10s\"\n";
+    check(&format!("{TWO}{good}[[route]]\nname = \"a\"\nmatch = \"70\"\nto = \"group/a\"\n"), &[]);
+    check(&format!("{TWO}[group.a]\nmembers = [\"phone/203\", \"201\"]\n"), &["5:12 D0103", "5:25 D0103"]);
+    check(&format!("{TWO}[group.a]\nmembers = []\n"), &["5:11 C0007"]);
+    check(&format!("{TWO}[group.a]\nring = \"all\"\n"), &["4:1 C0005"]);
+    check(
+        &format!("{TWO}[group.a]\nmembers = [\"phone/201\"]\nring = \"al\"\nfor = \"0s\"\n"),
+        &["6:8 C0022", "7:7 C0014"],
+    );
+    check(&format!("{TWO}[[route]]\nname = \"a\"\nmatch = \"70\"\nto = \"group/b\"\n"), &["7:6 D0103"]);
+    let forward = |table: &str| format!("phone.201 = {{ password = \"x\", forward = {table} }}\n");
+    check(&forward("{ busy = \"202\", no-answer = \"203\", after = \"10s\" }"), &[]);
+    check(&forward("{}"), &["2:44 C0023"]);
+    check(&forward("{ busy = \"202\", after = \"10s\" }"), &["2:44 C0023"]);
+    check(&forward("{ sometimes = \"202\" }"), &["2:44 C0023", "2:46 C0003"]);
+    check("phone.201 = { password = \"x\", redirects = \"folow\" }\n", &["2:46 C0022"]);
+    // A member outside makes a group a way out.
+    let outside = "[trunk.t]\nfrom = [\"192.0.2.1\"]\n[group.a]\nmembers = [\"trunk/t/123\"]\n[[route]]\nname = \"a\"\nfrom = \"any\"\nmatch = \"70\"\nto = \"group/a\"\n";
+    check(outside, &["6:1 D0401"]);
+    check(&outside.replace("to = ", "transit = true\nto = "), &[]);
+    let ring = |ring: &str| format!("{TWO}{good}[[route]]\nname = \"a\"\nmatch = \"2XX\"\nring = {ring}\n");
+    let steps =
+        "[{ all = [\"phone/201\", \"extension/{number}\"], for = \"5s\" }, { group = \"a\" }, { to = \"phone/202\" }]";
+    check(&ring(steps), &[]);
+    check(&ring("[]"), &["11:8 D0110"]);
+    check(&ring("[{ for = \"5s\" }]"), &["11:9 D0110"]);
+    check(&ring("[{ group = \"b\" }]"), &["11:19 D0103"]);
+    check(&ring("[{ all = [\"phone/209\"] }]"), &["11:18 D0103"]);
+    check(&ring("[{ to = \"voicemail/1\" }]"), &["11:17 D0006"]);
+    check(&ring("[{ to = \"phone/201\", play = \"a.wav\" }]"), &["11:30 D0006"]);
+    let many = (0..33).map(|_| "\"phone/201\"").collect::<Vec<_>>().join(", ");
+    check(&format!("{TWO}[group.a]\nmembers = [{many}]\n"), &["5:11 C0024"]);
+}
+
 #[test]
 fn a_finding_is_shown_with_its_line_and_a_hint() {
     let shown = shown(&format!("{HEAD}[log]\nlevle = \"info\"\n"));

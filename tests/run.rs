@@ -88,6 +88,35 @@ fn a_simulated_telephone_is_moved_and_heard_through_the_control_socket() {
 }
 
 #[test]
+fn click_to_dial_rings_one_telephone_and_then_another() {
+    let running = Running::start();
+    let told = running.says(&["call", "station/105", "102"]);
+    assert!(told.starts_with("call 1: station/105 rings"), "{told}");
+    let calls = running.says(&["calls"]);
+    assert!(calls.contains("station/105") && calls.contains("102"), "{calls}");
+    running.says(&["handset", "station/105", "off-hook"]);
+    // 102 answers after a second; what its microphone plays is heard at 105.
+    let file = running.directory.path().join("heard.wav");
+    let heard = running.says(&["handset", "station/105", "listen", "3", file.to_str().expect("text")]);
+    assert!(heard.contains("dBm0"), "{heard}");
+    let calls = running.says(&["calls"]);
+    assert!(calls.contains("talking") && calls.contains("station/102"), "{calls}");
+    running.says(&["handset", "station/105", "on-hook"]);
+
+    for (arguments, complaint) in [
+        (["call", "station/999", "102"], "nobody here is called station/999"),
+        (["call", "105", "199"], "station/105 cannot call 199: unassigned"),
+        (["call", "105", ""], "is no number"),
+    ] {
+        let output = running.tell(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(complaint), "{output:?}");
+    }
+    let json = running.says(&["call", "103", "102", "--json"]);
+    assert_eq!(json.trim(), "{\"call\":2}");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_the_reason() {
     let running = Running::start();
     let output = running.tell(&["handset", "station/999", "off-hook"]);

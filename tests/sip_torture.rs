@@ -295,6 +295,46 @@ fn a_stream_that_cannot_be_framed_is_answered_and_closed() {
     assert_eq!(endpoint.counts(), Counts::default());
 }
 
+/// Over a stream the end of a message is where Content-Length says; every other message gets the same
+/// reaction as by datagram. One without Content-Length is the last of its connection.
+#[test]
+fn every_message_of_rfc_4475_has_its_reaction_over_tcp() {
+    if folder().is_none() {
+        return;
+    }
+    // "Wait for more data": Content-Length promises more than there is.
+    const OTHERWISE: [(&str, Want); 1] = [("clerr", Silence)];
+    let tcp = flow(Transport::Tcp);
+    let wrong: Vec<String> = TABLE
+        .iter()
+        .filter_map(|(name, want)| {
+            let mut endpoint = Endpoint::new(settings(), &Seed::from_number(4475));
+            let mut out = Actions::default();
+            for piece in message(name)?.chunks(211) {
+                endpoint.handle_stream_bytes(Instant::from_millis(1), tcp, piece, &mut out);
+            }
+            let want = OTHERWISE.iter().find(|(other, _)| other == name).map_or(*want, |(_, want)| *want);
+            let text = format!("{:?} {:?}", out.events.len(), out.sends.len());
+            let got = stream_reaction(&out);
+            (got != Some(want)).then(|| format!("{name}: wants {want:?}, got {got:?} ({text})"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The first thing that came of a stream; a connection closed behind it does not count.
+fn stream_reaction(out: &Actions) -> Option<Want> {
+    match (out.events.first(), out.sends.first()) {
+        (Some(Event::Incoming { .. }), _) => Some(Call),
+        (Some(Event::Request { .. }), _) => Some(Pass),
+        (None, Some(Send::Stream { bytes, .. })) => {
+            String::from_utf8_lossy(bytes).split(' ').nth(1).and_then(|code| code.parse().ok()).map(Answer)
+        }
+        (None, None | Some(Send::CloseStream { .. })) => Some(Silence),
+        _ => None,
+    }
+}
+
 /// Messages to be mutated where the folder of the RFC's is absent, and beside them where it is not.
 fn bases() -> Vec<Vec<u8>> {
     let methods = [

@@ -2,9 +2,9 @@
 # Instructions per frame of G.729 at each level, counted by callgrind: repeatable, for comparing
 # changes. Argument: a file of speech, 16-bit little endian, 8 kHz.
 set -eu
-file=$1
+file=$(realpath "$1")
 cd "$(dirname "$0")/.."
-cargo build --release --example g729_frames
+cargo build --release -p g7xx --example g729_frames
 run=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/examples/g729_frames
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$run" "$1" "$2" "$3" "$4" "$file" 2>&1 |

@@ -4,8 +4,7 @@
 //! 13-bit (A-law) values are in a 16-bit word. Slices of both sides have the same length;
 //! the shorter one decides how much is done.
 
-#[cfg(target_arch = "x86_64")]
-use crate::Level;
+use crate::arch::{g711_decode, g711_encode, g711_transcode};
 
 /// Which of the two laws of G.711.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +23,13 @@ pub enum Law {
 /// assert_eq!(coded, [0xFF, 0x7F]);
 /// ```
 pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if Level::current() == Level::Avx2 && crate::arch::x86_64::g711::encode(law, linear, coded) {
-        return;
+    if !g711_encode(law, linear, coded) {
+        encode_plainly(law, linear, coded);
     }
+}
+
+/// Encodes by tables, one sample after the other.
+pub(crate) fn encode_plainly(law: Law, linear: &[i16], coded: &mut [u8]) {
     match law {
         Law::Mu => {
             linear
@@ -46,8 +48,7 @@ pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
 
 /// Decodes `coded` into `linear`, one sample an octet.
 pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
-    #[cfg(target_arch = "x86_64")]
-    if Level::current() == Level::Avx2 && crate::arch::x86_64::g711::decode(law, coded, linear) {
+    if g711_decode(law, coded, linear) {
         return;
     }
     let table = match law {
@@ -62,7 +63,7 @@ pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
 
 /// Turns octets of one law into octets of the other, by way of the linear value.
 pub fn transcode(from: Law, to: Law, coded: &mut [u8]) {
-    if from == to {
+    if from == to || g711_transcode(from, coded) {
         return;
     }
     let table = match from {
@@ -148,7 +149,7 @@ static A_FROM_LINEAR: [u8; 1 << 12] = {
     table
 };
 
-static MU_TO_LINEAR: [i16; 256] = {
+pub(crate) static MU_TO_LINEAR: [i16; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {
@@ -158,7 +159,7 @@ static MU_TO_LINEAR: [i16; 256] = {
     table
 };
 
-static A_TO_LINEAR: [i16; 256] = {
+pub(crate) static A_TO_LINEAR: [i16; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {
@@ -168,7 +169,7 @@ static A_TO_LINEAR: [i16; 256] = {
     table
 };
 
-static MU_TO_A: [u8; 256] = {
+pub(crate) static MU_TO_A: [u8; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {
@@ -178,7 +179,7 @@ static MU_TO_A: [u8; 256] = {
     table
 };
 
-static A_TO_MU: [u8; 256] = {
+pub(crate) static A_TO_MU: [u8; 256] = {
     let mut table = [0; 256];
     let mut code = 0;
     while code < 256 {

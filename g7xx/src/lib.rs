@@ -3,7 +3,8 @@
 //! - [`g711`]: A-law and mu-law.
 //! - [`g729`]: CS-ACELP at 8 kbit/s, base codec and Annex A, with silence compression of Annex B.
 //! - [`g722`]: 7 kHz audio in 64, 56 and 48 kbit/s.
-//! - [`plc`]: packet loss concealment for sample codecs (G.711 Appendix I).
+//! - [`conceal`]: packet loss concealment by linear prediction, for any codec.
+//! - [`plc`]: packet loss concealment of G.711 Appendix I.
 //! - [`comfort_noise`]: comfort noise for sample codecs (RFC 3389).
 //! - [`Level`]: which vector instructions are used; found at the first use, can be lowered.
 //! - [`spec`]: what SDP and RTP need to know about each codec.
@@ -17,6 +18,7 @@
 mod arch;
 
 pub mod comfort_noise;
+pub mod conceal;
 pub mod g711;
 pub mod g722;
 pub mod g729;

@@ -65,6 +65,8 @@ pub struct SipLeg {
     pub offered: Option<Offered>,
     /// Digits go to it by INFO.
     pub digits_by_info: bool,
+    /// It joined just now, so that a new offer would tell it nothing.
+    pub fresh: bool,
 }
 
 /// An offer of ours inside a dialog.
@@ -102,6 +104,7 @@ impl SipLeg {
             told: Direction::SendRecv,
             offered: None,
             digits_by_info: false,
+            fresh: false,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod branches;
 pub mod fork;
 pub mod leg;
 pub mod record;
+pub mod transfer;
 
 use crate::ids::Id;
 use crate::ids::WorkerId;
@@ -59,6 +60,16 @@ pub struct Call {
     pub status: Option<u16>,
     /// Who sent the call on, the first one first.
     pub diversions: Vec<Diversion>,
+    /// A transfer under way: whoever answers takes the place of the called side.
+    pub transfer: Option<Box<transfer::Transfer>>,
+    /// REFERs that came in the call.
+    pub refers: u32,
+    /// Who transferred it.
+    pub transferred_by: Option<String>,
+    /// Referred-By for whoever is called next.
+    pub referred_by: Option<String>,
+    /// An operator called: the branches are those of the first party, which calls when it answers.
+    pub first_party: bool,
     /// Contacts of a redirect that is passed on to the caller.
     pub redirected_to: Vec<crate::sip::NameAddr>,
 }
@@ -102,6 +113,7 @@ impl Call {
             release,
             released_by,
             status: self.status,
+            transferred_by: self.transferred_by.clone(),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct CallRecord {
     pub released_by: ReleasedBy,
     /// SIP status as it came from the called side, when that is how the call failed.
     pub status: Option<u16>,
+    /// Who transferred it, `phone/201`: from then on it is the call of the two others.
+    pub transferred_by: Option<String>,
 }
 
 /// Who ended a call.

@@ -60,6 +60,14 @@ fn to_text(args: &ExplainArgs, config: &Config, decision: &Decision, completenes
                 text.push_str(&format!("  {head:<10}  {target}, sends {}\n", decision.number));
             }
         }
+        Verdict::Ring(steps) => {
+            for (index, step) in steps.iter().enumerate() {
+                let head = if index == 0 { "would ring" } else { "then" };
+                let all = step.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let time = step.rings_for.map_or_else(String::new, |time| format!(" for {time:?}"));
+                text.push_str(&format!("  {head:<10}  {all}{time}\n"));
+            }
+        }
         Verdict::Refused(refusal) => {
             let (status, cause, why) = (refusal.status(), refusal.cause(), in_words(*refusal));
             text.push_str(&format!("  refused     {status}, cause {cause} ({}): {why}\n", refusal.as_str()));
@@ -89,7 +97,8 @@ fn in_words(refusal: Refusal) -> &'static str {
 
 fn to_json(args: &ExplainArgs, decision: &Decision, completeness: Completeness) -> String {
     let (targets, refused) = match &decision.verdict {
-        Verdict::Targets(targets) => (targets.iter().map(ToString::to_string).collect(), None),
+        Verdict::Targets(targets) => (targets.iter().map(ToString::to_string).collect::<Vec<_>>(), None),
+        Verdict::Ring(steps) => (steps.iter().flat_map(|step| &step.targets).map(ToString::to_string).collect(), None),
         Verdict::Refused(refusal) => (Vec::new(), Some(refusal)),
     };
     let considered = |c: &tipring::dialplan::Considered| json!({ "route": c.name, "place": c.place, "pattern": c.pattern, "why": c.why });

@@ -49,6 +49,11 @@ pub(super) fn phones(args: &ListArgs) -> Answer {
     shown(control_client::phones(&socket(&args.control)?, args.json))
 }
 
+/// `tipring call`
+pub(super) fn call(from: &str, to: &str, json: bool, control: &ControlArgs) -> Answer {
+    shown(control_client::call(&socket(control)?, from, to, json))
+}
+
 /// `tipring hangup`
 pub(super) fn hangup(call: u64, control: &ControlArgs) -> Answer {
     shown(control_client::hangup(&socket(control)?, call))

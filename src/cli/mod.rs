@@ -49,6 +49,18 @@ enum Command {
     Calls(ListArgs),
     /// Show the telephones of the running gateway
     Phones(ListArgs),
+    /// Let a telephone of the running gateway ring and, when it answers, call a number for it
+    Call {
+        /// Who calls: `phone/201`, `station/105`, or its number
+        from: String,
+        /// The number to call
+        to: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        control: ControlArgs,
+    },
     /// End a call of the running gateway
     Hangup {
         /// Number of the call, as `tipring calls` shows it
@@ -263,6 +275,7 @@ pub fn main() -> ExitCode {
         Command::Sim(args) => return gateway::sim(&args),
         Command::Calls(args) => gateway::calls(&args),
         Command::Phones(args) => gateway::phones(&args),
+        Command::Call { from, to, json, control } => gateway::call(&from, &to, json, &control),
         Command::Hangup { call, control } => gateway::hangup(call, &control),
         Command::Drain { control } => gateway::drain(&control),
         Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),

@@ -12,7 +12,7 @@ const INCLUDES_MAX: usize = 100;
 /// Tables that stand alone: `[sip]`.
 const SINGLE: [&str; 6] = ["sip", "rtp", "control", "log", "limits", "dialling"];
 /// Tables that have names: `[phone.NAME]`.
-const NAMED: [&str; 7] = ["phone", "trunk", "card", "station", "line", "isup", "group"];
+const NAMED: [&str; 8] = ["phone", "trunk", "card", "station", "line", "isup", "group", "domain"];
 /// Tables that are promised and not built yet.
 const LATER: [&str; 10] =
     ["records", "modem", "site", "emergency", "schedule", "class", "assign", "screen", "failover", "test"];

@@ -38,6 +38,8 @@ pub struct Config {
     pub stations: Vec<Station>,
     /// `[line.NAME]`, in the order of names.
     pub lines: Vec<Line>,
+    /// `[domain."NAME"]`, in the order of names.
+    pub domains: Vec<Domain>,
     /// `[group.NAME]`, in the order of names.
     pub groups: Vec<Group>,
     /// `[control]`: path of the local control socket; `None`: the shell chooses,
@@ -195,6 +197,8 @@ pub struct Phone {
     pub forward: Forward,
     /// `redirects`
     pub redirects: Redirects,
+    /// `calls`
+    pub calls: Carriage,
 }
 
 /// `forward` of a telephone: where it sends calls on, numbers as it would dial them.
@@ -222,6 +226,29 @@ pub enum Redirects {
     Pass,
     /// It counts as a failure.
     Refuse,
+}
+
+/// What becomes of a call to a telephone or a domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carriage {
+    /// `calls = "carry"`: we are an end of both legs, and the media passes through us.
+    #[default]
+    Carry,
+    /// `calls = "proxy"`: the INVITE is passed on (RFC 3261 16); the media takes its own way.
+    Proxy,
+    /// `calls = "redirect"`: the caller is told where to call (302, RFC 3261 8.3).
+    Redirect,
+}
+
+/// `[domain."NAME"]`: another domain whose calls are passed on or redirected.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// NAME: the host of Request-URIs.
+    pub name: String,
+    /// `to`: where its calls go.
+    pub to: (crate::sip::Transport, SocketAddr),
+    /// `calls`; never [`Carriage::Carry`].
+    pub calls: Carriage,
 }
 
 /// `[group.NAME]`: people who ring together or in turn.

@@ -3,8 +3,9 @@
 use super::findings::{Finding, Place, line_and_column};
 use super::load::Tables;
 use super::section::{Lowering, Section, Text};
+use super::services;
 use super::tables::Extensions;
-use crate::dialplan::{Action, Callers, Flaw, Pattern, Plan, Refusal, Rule, TargetKind, Template};
+use crate::dialplan::{Action, Callers, Flaw, Pattern, Plan, Refusal, RingStep, Rule, TargetKind, Template};
 use std::collections::BTreeMap;
 
 /// What the gateway itself offers.
@@ -127,7 +128,7 @@ fn route(
         }),
         None => Some(None),
     };
-    section.later(&["ring", "ask", "zone", "when", "caller", "caller-id", "overlap", "before"]);
+    section.later(&["ask", "zone", "when", "caller", "caller-id", "overlap", "before"]);
     let place = section.place.clone();
     section.finish(lowering);
     let (name, (patterns, places), from, action) = (name?, patterns?, from?, action?);
@@ -188,9 +189,23 @@ fn kind_of(word: &str) -> Option<TargetKind> {
     TargetKind::ALL.into_iter().find(|kind| kind.as_str() == word)
 }
 
-/// `to` or `via`, exactly one.
+/// `to`, `via` or `ring`, exactly one.
 fn action(section: &mut Section<'_>, names: &Names<'_>, lowering: &mut Lowering<'_>) -> Option<Action> {
     let (to, via) = (section.get("to"), section.get("via"));
+    if let Some(ring) = section.get("ring") {
+        if let Some(other) = to.or(via) {
+            let message = "a route has one of \"to\", \"via\" and \"ring\"";
+            lowering.push(Finding::error("D0110", &other.place(), message).help("a step of \"ring\" may have \"to\""));
+            return None;
+        }
+        let steps = lowering.tables(ring, "a step of ring")?;
+        if steps.is_empty() {
+            lowering.push(Finding::error("D0110", &ring.place(), "this ring has no steps"));
+            return None;
+        }
+        let steps: Vec<_> = steps.into_iter().map(|step| ring_step(step, names, lowering)).collect();
+        return steps.into_iter().collect::<Option<Vec<_>>>().map(Action::Ring);
+    }
     let texts = match (to, via) {
         (Some(to), None) => vec![lowering.text(to)?],
         (None, Some(via)) => lowering.list(via)?,
@@ -201,7 +216,7 @@ fn action(section: &mut Section<'_>, names: &Names<'_>, lowering: &mut Lowering<
         }
         (None, None) => {
             let finding = Finding::error("D0110", &section.place, "this route leads nowhere");
-            lowering.push(finding.label("neither \"to\" nor \"via\"").help("write to = \"kind/name\""));
+            lowering.push(finding.label("no \"to\", \"via\" or \"ring\"").help("write to = \"kind/name\""));
             return None;
         }
     };
@@ -233,6 +248,55 @@ fn action(section: &mut Section<'_>, names: &Names<'_>, lowering: &mut Lowering<
         }
     }
     (targets.len() == texts.len()).then_some(Action::Targets(targets))
+}
+
+/// `{ all = [...], for = "20s" }`, `{ group = "sales" }` or `{ to = "phone/201", for = "20s" }`.
+fn ring_step(mut step: Section<'_>, names: &Names<'_>, lowering: &mut Lowering<'_>) -> Option<RingStep> {
+    let (all, group, to) = (step.get("all"), step.get("group"), step.get("to"));
+    let rings_for = match step.get("for") {
+        Some(value) => lowering.duration(value, services::RINGS_FOR).map(Some),
+        None => Some(None),
+    };
+    step.later(&["play", "when"]);
+    let place = step.place.clone();
+    step.finish(lowering);
+    let whom = match (all, group, to) {
+        (Some(all), None, None) => lowering.list(all)?,
+        (None, None, Some(to)) => vec![lowering.text(to)?],
+        (None, Some(group), None) => {
+            let text = lowering.text(group)?;
+            if !names.known.has(TargetKind::Group, &text.text) {
+                names.known.missing(TargetKind::Group, &text, lowering);
+                return None;
+            }
+            let whom = vec![(Some(TargetKind::Group), Template::parse(&text.text, &[]).ok()?)];
+            return Some(RingStep { whom, rings_for: rings_for? });
+        }
+        _ => {
+            let finding = Finding::error("D0110", &place, "a step of ring has one of \"all\", \"group\" and \"to\"");
+            lowering.push(finding.help("write { all = [\"phone/201\", \"station/105\"], for = \"20s\" }"));
+            return None;
+        }
+    };
+    let mut rung = Vec::new();
+    for text in &whom {
+        let (kind, _) = text.text.split_once('/').unwrap_or((text.text.as_str(), ""));
+        let at = (kind.len() + 1).min(text.text.len());
+        rung.extend(match (kind, kind_of(kind)) {
+            ("extension", _) => match extension(text, at, names, lowering) {
+                Some(Action::Extension(number)) => Some((None, number)),
+                _ => None,
+            },
+            (_, Some(kind)) if kind != TargetKind::Service => {
+                target(kind, text, at, names, lowering).map(|(kind, name)| (Some(kind), name))
+            }
+            _ => {
+                unknown_kind(kind, text, lowering);
+                None
+            }
+        });
+    }
+    (!rung.is_empty() && rung.len() == whom.len()).then_some(RingStep { whom: rung, rings_for: rings_for? })
 }
 
 fn unknown_kind(kind: &str, text: &Text, lowering: &mut Lowering<'_>) {
@@ -310,8 +374,15 @@ fn check_transit(
     known: &Known<'_>,
     lowering: &mut Lowering<'_>,
 ) -> Option<()> {
-    let Action::Targets(targets) = action else { return Some(()) };
-    let way_out = targets.iter().any(|(kind, name)| match kind {
+    let targets: Vec<(TargetKind, &Template)> = match action {
+        Action::Targets(targets) => targets.iter().map(|(kind, name)| (*kind, name)).collect(),
+        Action::Ring(steps) => {
+            let whom = steps.iter().flat_map(|step| &step.whom);
+            whom.filter_map(|(kind, name)| Some(((*kind)?, name))).collect()
+        }
+        Action::Extension(_) | Action::Refuse(_) => return Some(()),
+    };
+    let way_out = targets.into_iter().any(|(kind, name)| match kind {
         TargetKind::Trunk | TargetKind::Line | TargetKind::Isup => true,
         TargetKind::Group => {
             let is_that = |group: &String| name.constant().is_none_or(|name| name == group);

@@ -264,6 +264,16 @@ impl Lowering<'_> {
         None
     }
 
+    /// The tables in a list, each with this title.
+    pub(super) fn tables<'v>(&mut self, value: Value<'v>, title: &str) -> Option<Vec<Section<'v>>> {
+        let DeValue::Array(items) = value.item.get_ref() else {
+            self.wrong_type(value, "a list of tables");
+            return None;
+        };
+        let tables: Vec<_> = items.iter().map(|item| self.table(Value { item, ..value }, title.to_owned())).collect();
+        tables.into_iter().collect()
+    }
+
     /// The table inside a value.
     pub(super) fn table<'v>(&mut self, value: Value<'v>, title: String) -> Option<Section<'v>> {
         let DeValue::Table(table) = value.item.get_ref() else {

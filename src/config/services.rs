@@ -5,14 +5,14 @@ use super::load::Tables;
 use super::section::{Lowering, Section, Text};
 use super::tables::{Extensions, choice};
 use super::values;
-use super::{Forward, Group, Hunt, Member, Redirects};
+use super::{Carriage, Domain, Forward, Group, Hunt, Member, Redirects};
 use crate::dialplan::{Target, TargetKind};
 use crate::limits::GROUP_MEMBERS;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How long somebody can ring before it is the turn of others.
-const RINGS_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(180);
+pub(super) const RINGS_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(180);
 /// When the configuration does not say.
 const RINGS_FOR_DEFAULT: Duration = Duration::from_secs(20);
 
@@ -56,6 +56,32 @@ pub(super) fn redirects(section: &mut Section<'_>, lowering: &mut Lowering<'_>) 
     lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with redirects", lowering))
 }
 
+/// `calls = "carry"`
+pub(super) fn carriage(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -> Option<Carriage> {
+    let Some(value) = section.get("calls") else { return Some(Carriage::Carry) };
+    let known = [("carry", Carriage::Carry), ("proxy", Carriage::Proxy), ("redirect", Carriage::Redirect)];
+    lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with calls", lowering))
+}
+
+/// `[domain."NAME"]`
+pub(super) fn domain(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Domain> {
+    let place = section.place.clone();
+    let to = section.require("to", lowering).and_then(|value| values::sip_uri(value, lowering));
+    let calls = section.require("calls", lowering).and_then(|value| {
+        let known = [("proxy", Carriage::Proxy), ("redirect", Carriage::Redirect)];
+        lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with calls", lowering))
+    });
+    section.finish(lowering);
+    let is_host = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if !is_host {
+        let finding = Finding::error("C0011", &place, format!("\"{name}\" is no domain"));
+        lowering.push(finding.help("write it like [domain.\"example.org\"]"));
+        return None;
+    }
+    let (transport, address) = to?;
+    Some(Domain { name, to: (transport, address), calls: calls? })
+}
+
 /// `[group.NAME]`
 pub(super) fn group(
     name: String,
@@ -66,9 +92,9 @@ pub(super) fn group(
 ) -> Option<Group> {
     let members = section.require("members", lowering).and_then(|value| {
         let texts = lowering.list(value)?;
-        if texts.is_empty() || texts.len() > GROUP_MEMBERS {
-            let finding = Finding::error("C0024", &value.place(), "a group has one member or more");
-            lowering.push(finding.help(format!("at most {GROUP_MEMBERS}")));
+        if texts.len() > GROUP_MEMBERS {
+            let message = format!("a group has at most {GROUP_MEMBERS} members");
+            lowering.push(Finding::error("C0024", &value.place(), message).help("make two groups of it"));
             return None;
         }
         let members: Vec<_> = texts.iter().map(|text| member(text, all, extensions, lowering)).collect();

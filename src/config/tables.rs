@@ -46,6 +46,7 @@ fn without_plan(
     });
     let lines = each(all, "line", lowering, |name, section, l| line(name, section, &card_names, &mut ports, l));
     let isups = each(all, "isup", lowering, isup);
+    let domains = each(all, "domain", lowering, services::domain);
     let groups = each(all, "group", lowering, |name, section, l| services::group(name, section, all, extensions, l));
     let control_socket = control(all.single("control"), lowering);
     let log = log(all.single("log"), lowering);
@@ -67,6 +68,7 @@ fn without_plan(
         stations: stations?,
         lines: lines?,
         groups: groups?,
+        domains: domains?,
         control_socket,
         log: log?,
         calls_max: calls_max?,
@@ -183,6 +185,7 @@ fn phone(
     let caller_name = optional_text("caller-name", &mut section, lowering);
     let forward = services::forward(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
+    let calls = services::carriage(&mut section, lowering);
     section.finish(lowering);
     Some(Phone {
         name,
@@ -192,6 +195,7 @@ fn phone(
         caller_name: caller_name?,
         forward: forward?,
         redirects: redirects?,
+        calls: calls?,
     })
 }
 

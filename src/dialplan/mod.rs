@@ -20,8 +20,8 @@ mod target;
 mod template;
 
 pub use pattern::{Pattern, PatternError};
-pub use plan::{Action, Callers, Flaw, Plan, Rule, is_inside};
-pub use target::{Chosen, Completeness, Considered, Decision, Refusal, Target, TargetKind, Verdict};
+pub use plan::{Action, Callers, Flaw, Plan, RingStep, Rule, is_inside};
+pub use target::{Chosen, Completeness, Considered, Decision, Refusal, Rung, Target, TargetKind, Verdict};
 pub use template::{Template, TemplateError};
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Rules to a [`Plan`], and the two questions that it answers.
 
 use super::automaton::Automaton;
-use super::target::{Chosen, Completeness, Considered, Decision, Refusal, Target, TargetKind, Verdict};
+use super::target::{Chosen, Completeness, Considered, Decision, Refusal, Rung, Target, TargetKind, Verdict};
 use super::{Pattern, Template};
+use crate::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -65,8 +66,19 @@ pub enum Action {
     Targets(Vec<(TargetKind, Template)>),
     /// `extension/NUMBER`: whoever has that number.
     Extension(Template),
+    /// `ring`: steps taken one after the other until somebody answers; not empty.
+    Ring(Vec<RingStep>),
     /// `refuse/REASON`
     Refuse(Refusal),
+}
+
+/// One step of a `ring`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingStep {
+    /// Who rings at once: kind and name, or a number that somebody has; not empty.
+    pub whom: Vec<(Option<TargetKind>, Template)>,
+    /// `for`
+    pub rings_for: Option<Duration>,
 }
 
 /// One `[[route]]`.
@@ -232,11 +244,33 @@ impl Compiled {
                 Some(target) => Verdict::Targets(vec![target.clone()]),
                 None => Verdict::Refused(Refusal::Unassigned),
             },
+            Action::Ring(steps) => self.ring(steps, pattern, digits),
             Action::Targets(targets) => {
                 let fill =
                     |(kind, name): &(TargetKind, Template)| Target { kind: *kind, name: name.fill(pattern, digits) };
                 Verdict::Targets(targets.iter().map(fill).collect())
             }
+        }
+    }
+}
+
+impl Compiled {
+    /// Steps with those of their numbers that somebody has.
+    fn ring(&self, steps: &[RingStep], pattern: &Pattern, digits: &str) -> Verdict {
+        let rung = |step: &RingStep| {
+            let target = |(kind, name): &(Option<TargetKind>, Template)| {
+                let name = name.fill(pattern, digits);
+                match kind {
+                    Some(kind) => Some(Target { kind: *kind, name }),
+                    None => self.extensions.get(&name).cloned(),
+                }
+            };
+            Rung { targets: step.whom.iter().filter_map(target).collect(), rings_for: step.rings_for }
+        };
+        let steps: Vec<Rung> = steps.iter().map(rung).filter(|rung| !rung.targets.is_empty()).collect();
+        match steps.is_empty() {
+            true => Verdict::Refused(Refusal::Unassigned),
+            false => Verdict::Ring(steps),
         }
     }
 }

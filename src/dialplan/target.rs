@@ -1,5 +1,6 @@
 //! What a plan answers: targets, refusals, and why.
 
+use crate::time::Duration;
 use std::fmt;
 
 /// What a target is.
@@ -164,8 +165,19 @@ pub struct Decision {
 pub enum Verdict {
     /// Targets in the order in which they are tried; not empty.
     Targets(Vec<Target>),
+    /// Steps that ring one after the other; not empty.
+    Ring(Vec<Rung>),
     /// Turned away.
     Refused(Refusal),
+}
+
+/// Those who ring at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// Who; not empty.
+    pub targets: Vec<Target>,
+    /// How long; `None`: as their groups say, or until the call is given up.
+    pub rings_for: Option<Duration>,
 }
 
 /// A rule that was chosen.

@@ -9,12 +9,14 @@
 use super::identity::{Claims, claims_of, presentation_of};
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
+use crate::call::transfer::Replaces;
 use crate::config::{Config, DigestAlgorithm, DigitsBy, Profile};
 use crate::rng::Seed;
 use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use crate::sip::registration::{Binding, Lifetimes, Registrar};
 use crate::sip::{
-    ConnectionId, Flow, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId, Settings, Uri,
+    ConnectionId, Flow, Header, HeaderName, Host, Method, Request, Response, ServerTransactionId, SessionId, Settings,
+    Uri,
 };
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Iam, Release, interwork};
@@ -59,6 +61,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Prack,
             Method::Info,
             Method::Update,
+            Method::Refer,
             Method::Subscribe,
             Method::Notify,
             Method::Publish,
@@ -68,6 +71,9 @@ pub(super) fn settings(config: &Config) -> Settings {
         supported: supported(config),
         session_expires: config.sip.timers.expires,
         min_se: config.sip.timers.least,
+        realm: config.sip.domain.clone(),
+        asks_first: super::proxying::asks_first(config),
+        asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
         ..Settings::default()
     }
 }
@@ -75,7 +81,7 @@ pub(super) fn settings(config: &Config) -> Settings {
 /// Option tags that peers may require.
 fn supported(config: &Config) -> Vec<String> {
     let timer = config.sip.timers.expires.map(|_| "timer");
-    timer.into_iter().chain(["100rel"]).map(str::to_owned).collect()
+    timer.into_iter().chain(["100rel", "replaces", "norefersub"]).map(str::to_owned).collect()
 }
 
 impl Access {
@@ -112,7 +118,7 @@ impl Access {
         self.registrar.bindings(now, name)
     }
 
-    fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
+    pub(super) fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
         let user = request.from().and_then(|from| from.uri.user()).unwrap_or_default();
         let account = config.phones.iter().position(|phone| phone.name == user);
         if account.is_none() {
@@ -222,6 +228,14 @@ impl Gateway {
         }
         let Claims { number: calling, name: calling_name, presentation, diversions } = claims;
         let iam = Iam { called, calling, calling_name, hops, presentation, diversions };
+        match Replaces::of(&request.headers) {
+            Ok(None) => {}
+            Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        }
         self.begin_call(origin, iam, Leg::Sip(leg), step);
     }
 

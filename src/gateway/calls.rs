@@ -14,6 +14,15 @@ use tracing::{debug, info};
 impl Gateway {
     /// Makes a call of an IAM that came from leg `a`, and routes it.
     pub(super) fn begin_call(&mut self, origin: String, iam: Iam, a: Leg, step: &mut Step<'_>) {
+        let id = self.new_call(origin, iam, a, step);
+        if let Err(release) = self.route_call(id, step) {
+            self.release_call(id, release, step);
+        }
+        self.touch_call(id);
+    }
+
+    /// Makes a call that goes nowhere yet.
+    pub(super) fn new_call(&mut self, origin: String, iam: Iam, a: Leg, step: &mut Step<'_>) -> CallId {
         self.calls_begun += 1;
         let number = self.calls_begun;
         let give_up_at = step.now + Self::ANSWER_WITHIN;
@@ -52,6 +61,11 @@ impl Gateway {
             status: None,
             diversions,
             redirected_to: Vec::new(),
+            transfer: None,
+            refers: 0,
+            transferred_by: None,
+            referred_by: None,
+            first_party: false,
         });
         self.deadlines.schedule(give_up_at, Owner::Call(id));
         if let Some((session, stream)) = session {
@@ -61,10 +75,7 @@ impl Gateway {
         if let Some(port) = port.and_then(|port| self.ports.get_mut(&port)) {
             port.call = Some((id, Side::A));
         }
-        if let Err(release) = self.route_call(id, step) {
-            self.release_call(id, release, step);
-        }
-        self.touch_call(id);
+        id
     }
 
     /// Whether there is room for one more call.
@@ -79,6 +90,9 @@ impl Gateway {
 
     /// A leg said something: the machine decides, or the fork that it belongs to.
     pub(super) fn handle_trunk(&mut self, id: CallId, side: Side, event: TrunkEvent, step: &mut Step<'_>) {
+        if side == Side::B && matches!(event, TrunkEvent::Rel(_)) && self.transferor_left(id, step) {
+            return;
+        }
         self.join_machine(id, side, event, step);
     }
 

@@ -18,7 +18,7 @@ use crate::gateway::Output;
 use crate::limits;
 use crate::media::{MediaCommand, Service};
 use crate::rng::{Rng, Seed};
-use crate::sip::{Body, NameAddr, OutgoingInvite, Reason, SessionId};
+use crate::sip::{Body, Header, HeaderName, NameAddr, OutgoingInvite, Reason, SessionId};
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent, interwork};
 use std::collections::BTreeMap;
@@ -154,13 +154,19 @@ impl Gateway {
     fn fork_failed(&mut self, id: CallId, best: Option<Failure>, step: &mut Step<'_>) {
         let failure = best.unwrap_or(Failure::at_once(Release::here(Cause::NO_ROUTE)));
         let Some(call) = self.calls.get_mut(id) else { return };
-        call.status = failure.status;
+        if call.answered_at.is_none() {
+            call.status = failure.status;
+        }
         self.called_side_says(id, TrunkEvent::Rel(failure.release), step);
     }
 
     /// The called side, whoever that is in the end, says something.
     pub(super) fn called_side_says(&mut self, id: CallId, event: TrunkEvent, step: &mut Step<'_>) {
-        self.join_machine(id, Side::B, event, step);
+        match self.calls.get(id) {
+            Some(call) if call.transfer.is_some() => self.transfer_heard(id, &event, step),
+            Some(call) if call.first_party => self.first_party_says(id, event, step),
+            _ => self.join_machine(id, Side::B, event, step),
+        }
     }
 
     fn fork_mut(&mut self, id: CallId) -> Option<&mut Fork> {
@@ -288,6 +294,12 @@ impl Gateway {
     /// Rings a contact, the contacts of a telephone, or a trunk.
     fn ring_sip(&mut self, id: CallId, candidate: Candidate, party: Party, step: &mut Step<'_>) -> Result<(), Release> {
         if let Some(contact) = candidate.contact {
+            // RFC 3261 8.1.3.4: "a given URI MUST NOT be added to the target set more than once".
+            let is_redirect = candidate.party.is_none();
+            let was_tried = |fork: &mut Fork| fork.tried.iter().any(|uri| uri.equivalent(&contact.uri));
+            if is_redirect && self.fork_mut(id).is_some_and(was_tried) {
+                return Ok(());
+            }
             return self.invite_branch(id, contact, &candidate.target, party, step);
         }
         if candidate.target.kind == TargetKind::Trunk {
@@ -331,11 +343,7 @@ impl Gateway {
         step: &mut Step<'_>,
     ) -> Result<(), Release> {
         let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
-        // RFC 3261 8.1.3.4: "a given URI MUST NOT be added to the target set more than once".
         if let Some(fork) = call.fork.as_deref_mut() {
-            if fork.tried.iter().any(|uri| uri.equivalent(&target.uri)) {
-                return Ok(());
-            }
             fork.tried.push(target.uri.clone());
         }
         // What the caller likes best first, so that nothing has to be transcoded.
@@ -347,9 +355,12 @@ impl Gateway {
         codecs.extend(target.codecs.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
         // RFC 3261 16.6 step 3, which a B2BUA follows so that loops through it end.
         let max_forwards = call.iam.hops.map_or(MAX_FORWARDS, |hops| hops.saturating_sub(1));
+        // RFC 3892 2.1: the one who is called learns who sent the call there.
+        let referred_by = call.referred_by.as_ref().map(|by| Header::new(HeaderName::ReferredBy, by));
         let Some(call) = self.calls.get(id) else { return Ok(()) };
-        let (Shown { from, contact_user, headers }, reliable) = self.show_caller(call, named, &target);
+        let (Shown { from, contact_user, mut headers }, reliable) = self.show_caller(call, named, &target);
         let digits_by_info = self.profile_of(named).digits_by == DigitsBy::Info;
+        headers.extend(referred_by);
         let Prepared { stream, ours } = self.prepare_stream(&codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
@@ -482,9 +493,12 @@ impl Gateway {
         fork.steps.clear();
         fork.step_ends_at = None;
         let was_heard = fork.joined == Some(branch);
-        let Some(won) = fork.take(branch) else { return };
+        let Some(mut won) = fork.take(branch) else { return };
+        if let Leg::Sip(leg) = &mut won.leg {
+            leg.fresh = call.transfer.is_some();
+        }
         call.target = Some(won.target.to_string());
-        if bound_worker(call).is_none() {
+        if bound_worker(call).is_none() && call.answered_at.is_none() {
             call.worker = match (&call.a, &won.leg) {
                 (Leg::Line(port), _) | (_, Leg::Line(port)) => WorkerId(port.card.0),
                 _ => software,
@@ -498,9 +512,12 @@ impl Gateway {
             self.branch_sessions.remove(&leg.session);
             self.sessions.insert(leg.session, (id, Side::B));
         }
-        call.b = Some(won.leg);
+        let (worker, old) = (call.worker, call.b.replace(won.leg));
         self.refresh_stream(id, Side::B, step);
         self.drop_empty_fork(id);
+        if let Some(old) = old {
+            self.transferor_replaced(id, old, worker, step);
+        }
     }
 
     /// A fork that is decided and has no branch left is of no use.

@@ -95,7 +95,8 @@ impl Gateway {
             }
             Redirects::Follow => {}
         }
-        if fork.redirects >= limits::REDIRECTS_PER_CALL {
+        let by = target.to_string();
+        if fork.redirects >= limits::REDIRECTS_PER_CALL || call.diversions.iter().any(|earlier| earlier.by == by) {
             info!(call = call.number, by = %target, "redirected too often");
             return false;
         }

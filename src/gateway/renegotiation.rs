@@ -47,7 +47,7 @@ impl Gateway {
 
     /// What the party behind the other leg sends and hears: RFC 3264 6.1 lets an answer say less than
     /// the offer, and a party that holds is not resumed by the other one.
-    fn wish_for(&self, id: CallId, place: Place) -> Direction {
+    pub(super) fn wish_for(&self, id: CallId, place: Place) -> Direction {
         let other = match place {
             Place::Side(side) => self.calls.get(id).and_then(|call| call.leg(side.other())),
             Place::Branch(_) => None,
@@ -117,11 +117,16 @@ impl Gateway {
         let Some((id, place, leg)) = self.sip_leg(session) else { return false };
         match sdp::accept(&body.bytes, &leg.ours) {
             Ok(agreed) => {
-                // What we did not offer says nothing about what the peer wants.
+                // What we did not offer says nothing about what the peer wants, and a party that holds
+                // takes that back by an offer of its own, or when everything was offered to it.
                 let (told, wants) = (leg.told, leg.wants);
-                let sends = if told.receives() { agreed.receives } else { wants.sends() };
-                let hears = if told.sends() { agreed.sends } else { wants.receives() };
-                leg.wants = Direction::of(sends, hears);
+                leg.wants = match told {
+                    Direction::SendRecv => Direction::of(agreed.receives, agreed.sends),
+                    _ => Direction::of(
+                        wants.sends() && (agreed.receives || !told.receives()),
+                        wants.receives() && (agreed.sends || !told.sends()),
+                    ),
+                };
                 let (sends, receives) = (agreed.sends && told.sends(), agreed.receives && told.receives());
                 leg.agreed = Some(Agreed { sends, receives, ..agreed });
                 if let Place::Side(side) = place {
@@ -150,8 +155,9 @@ impl Gateway {
         }
     }
 
-    /// Makes sure that the leg of `side` knows a direction, and uses a codec if it can.
-    fn offer_to(
+    /// Makes sure that the leg of `side` knows a direction, and uses a codec if it can; `anyway` when
+    /// something else has changed that it must know.
+    pub(super) fn offer_to(
         &mut self,
         id: CallId,
         side: Side,
@@ -169,14 +175,12 @@ impl Gateway {
             return;
         }
         let known = leg.offered.as_ref().map_or(leg.told, |offered| offered.direction);
-        // The peer may hold as well: what it was told last is then less than what it may have.
-        let possible = |direction: Direction, wants: Direction| {
-            Direction::of(direction.sends() && wants.receives(), direction.receives() && wants.sends())
-        };
-        let is_known = known == direction || known == possible(direction, leg.wants);
+        // A party that holds is offered no more than it wants; the rest it takes by itself.
+        let (sends, receives) = (leg.wants.receives(), leg.wants.sends());
+        let direction = Direction::of(direction.sends() && sends, direction.receives() && receives);
         let codec = codec
             .filter(|codec| leg.ours.codecs.contains(codec) && leg.agreed.is_some_and(|agreed| agreed.codec != *codec));
-        if is_known && codec.is_none() && !anyway {
+        if known == direction && codec.is_none() && !anyway {
             return;
         }
         let text = leg.describe(codec, direction);

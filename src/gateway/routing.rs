@@ -5,7 +5,7 @@ use super::{Gateway, Step};
 use crate::call::CallId;
 use crate::call::fork::{Candidate, GoesOn, SipTarget, Step as ForkStep};
 use crate::config::Forward;
-use crate::dialplan::{Decision, Refusal, Target, TargetKind, Verdict, is_inside};
+use crate::dialplan::{Decision, Refusal, Rung, Target, TargetKind, Verdict, is_inside};
 use crate::sip::{Flow, Transport, Uri};
 use crate::time::Instant;
 use crate::trunk::{Cause, Release};
@@ -25,6 +25,8 @@ impl Gateway {
                 let by_sip = |kind| matches!(kind, TargetKind::Phone | TargetKind::Trunk | TargetKind::Group);
                 targets.iter().any(|target| by_sip(target.kind))
             }
+            // Who of them is rung is known only then; a call with no hop left is not begun.
+            Verdict::Ring(_) => true,
             Verdict::Refused(_) => false,
         }
     }
@@ -52,7 +54,34 @@ impl Gateway {
                 let steps = targets.into_iter().flat_map(|target| self.steps_of(target, &decision.number, goes_on));
                 Ok(steps.collect())
             }
+            Verdict::Ring(steps) => {
+                Ok(steps.into_iter().flat_map(|rung| self.steps_of_rung(rung, &decision.number)).collect())
+            }
         }
+    }
+
+    /// One step of a route that rings in steps.
+    fn steps_of_rung(&mut self, rung: Rung, number: &str) -> Vec<ForkStep> {
+        let alone = rung.targets.len() == 1;
+        let mut steps: Vec<ForkStep> = Vec::new();
+        for target in rung.targets {
+            steps.extend(self.steps_of(target, number, GoesOn::Always));
+        }
+        if !alone {
+            // Those who ring together have no forwarding, which would take the call away from the others.
+            let all = steps.into_iter().filter_map(|step| match step {
+                ForkStep::Ring { candidates, .. } => Some(candidates),
+                ForkStep::Forward(_) => None,
+            });
+            let candidates = all.flatten().collect();
+            steps = vec![ForkStep::Ring { candidates, rings_for: rung.rings_for, goes_on: GoesOn::Always }];
+        }
+        for next in &mut steps {
+            if let (ForkStep::Ring { rings_for, .. }, Some(time)) = (next, rung.rings_for) {
+                *rings_for = Some(time);
+            }
+        }
+        steps
     }
 
     /// The steps by which one target of the dial plan is rung.

@@ -16,7 +16,7 @@
 //! Packets stay coded in slots until they are played. Does not know sequence numbers: loss and
 //! duplicates are counted by [`rtp::Reception`](crate::rtp::Reception).
 
-use super::conceal::{PAST, Past, SEAM, cross_fade, distance, magnitude};
+use super::conceal::{KNOWN, PAST, Past, SEAM, cross_fade, distance, magnitude};
 use super::{JitterBounds, Statistics};
 use crate::limits::{JITTER_SLOTS, PACKET_SAMPLES_MAX};
 use g7xx::g711::{self, Law};
@@ -296,7 +296,12 @@ impl JitterBuffer {
                 Err(gap) => {
                     let count = rest.len().min(gap);
                     if self.has_played {
-                        self.past.fill(before, &mut rest[..count]);
+                        let mut after = [0; KNOWN];
+                        let known = match u32::try_from(gap) {
+                            Ok(gap) => self.peek(self.position.wrapping_add(gap), &mut after),
+                            Err(_) => 0,
+                        };
+                        self.past.fill(before, &mut rest[..count], gap - count, &after[..known]);
                         statistics.concealed_samples += count as u64;
                     } else {
                         rest[..count].fill(0);
@@ -343,11 +348,12 @@ impl JitterBuffer {
         coded.len().min(to.len())
     }
 
-    /// Decodes what comes next without playing it; the number of samples until the first gap.
-    fn peek(&mut self, to: &mut [i16]) -> usize {
+    /// Decodes what comes from `position` on without playing it; the number of samples until the
+    /// first gap.
+    fn peek(&mut self, position: u32, to: &mut [i16]) -> usize {
         let mut count = 0;
         while count < to.len() {
-            let Ok((slot, offset)) = self.find(self.position.wrapping_add(count as u32)) else { break };
+            let Ok((slot, offset)) = self.find(position.wrapping_add(count as u32)) else { break };
             count += self.decode(slot, offset, &mut to[count..]);
         }
         count
@@ -373,7 +379,7 @@ impl JitterBuffer {
         let mut signal = [0; PAST + Block::SAMPLES_MAX as usize + SHIFT_MAX];
         let now = PAST;
         signal[..now].copy_from_slice(self.past.samples());
-        let ahead = self.peek(&mut signal[now..now + block.len() + SHIFT_MAX]);
+        let ahead = self.peek(self.position, &mut signal[now..now + block.len() + SHIFT_MAX]);
         let natural = &signal[now..now + SEAM];
         let target = |shift: usize| if wants_more { now - shift } else { now + shift };
         if ahead < block.len() + if wants_more { 0 } else { SHIFT_MAX } {

@@ -334,6 +334,14 @@ impl Control {
                     Response::Failed(format!("there is no call {call}"))
                 }
             }
+            Request::Call { from, to } => {
+                let mut outcome = Err("the gateway did not say".to_owned());
+                self.feed(now, Input::Dial { from: &from, to: &to, outcome: &mut outcome });
+                match outcome {
+                    Ok(call) => Response::Begun { call },
+                    Err(why) => Response::Failed(why),
+                }
+            }
             Request::Drain => {
                 self.feed(now, Input::Drain);
                 Response::Done

@@ -111,6 +111,18 @@ pub fn hangup(socket: &Path, call: u64) -> Result<String, ClientError> {
     }
 }
 
+/// `tipring call FROM TO`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn call(socket: &Path, from: &str, to: &str, json: bool) -> Result<String, ClientError> {
+    match request(socket, &Request::Call { from: from.to_owned(), to: to.to_owned() })? {
+        Response::Begun { call } if json => Ok(format!("{{\"call\":{call}}}")),
+        Response::Begun { call } => Ok(format!("call {call}: {from} rings, then {to} is called")),
+        other => Err(unexpected(other)),
+    }
+}
+
 /// `tipring drain`.
 ///
 /// # Errors

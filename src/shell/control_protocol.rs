@@ -23,6 +23,13 @@ pub enum Request {
         /// Its number, as `Calls` shows it.
         call: u64,
     },
+    /// Calls one party and, when it answers, another.
+    Call {
+        /// `phone/NAME`, `station/NAME` or a number that one of them has.
+        from: String,
+        /// The number that it is to talk to.
+        to: String,
+    },
     /// No new calls from now on.
     Drain,
     /// Moves a simulated telephone.
@@ -60,6 +67,11 @@ pub enum Response {
     Done,
     /// It is not done, and why.
     Failed(String),
+    /// Answer to [`Request::Call`]: the number of the call.
+    Begun {
+        /// What `hangup` takes.
+        call: u64,
+    },
     /// Answer to [`Request::Calls`].
     Calls(Vec<CallRow>),
     /// Answer to [`Request::Phones`].

@@ -14,7 +14,7 @@ use crate::call::record::CallRecord;
 use crate::gateway::Counts;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Problems that are written down; more are only counted.
 const PROBLEMS_KEPT: usize = 20;
@@ -29,8 +29,9 @@ pub struct Checkers {
     problem_count: u64,
 }
 
-/// An INVITE transaction: Call-ID, CSeq number, who asked whom.
-type InviteKey = (String, u32, SocketAddr, SocketAddr);
+/// An INVITE transaction: Call-ID, CSeq number, who asked whom. Without ports: a response may come over
+/// another connection than its request (RFC 3261 18.2.2).
+type InviteKey = (String, u32, IpAddr, IpAddr);
 
 #[derive(Debug)]
 struct Invite {
@@ -39,15 +40,15 @@ struct Invite {
 }
 
 impl Checkers {
-    /// A SIP datagram reached its receiver.
+    /// A SIP message reached its receiver.
     pub fn delivered(&mut self, now: Instant, packet: &Packet) {
         if let Some(Glimpse { kind: Kind::Request("INVITE"), call_id, sequence, .. }) = Glimpse::of(&packet.bytes) {
-            let key = (call_id.to_owned(), sequence, packet.from, packet.to);
+            let key = (call_id.to_owned(), sequence, packet.from.ip(), packet.to.ip());
             self.invites.entry(key).or_insert(Invite { at: now, status: None });
         }
     }
 
-    /// A SIP datagram was sent.
+    /// A SIP message was sent.
     pub fn sent(&mut self, now: Instant, packet: &Packet) {
         let Some(Glimpse { kind: Kind::Response(status), call_id, sequence, method: "INVITE" }) =
             Glimpse::of(&packet.bytes)
@@ -57,7 +58,7 @@ impl Checkers {
         if status < 200 {
             return;
         }
-        let key = (call_id.to_owned(), sequence, packet.to, packet.from);
+        let key = (call_id.to_owned(), sequence, packet.to.ip(), packet.from.ip());
         match self.invites.get_mut(&key) {
             None => self.problem(format!("{now}: {status} for an INVITE that nobody sent, Call-ID {call_id}")),
             Some(invite) => match invite.status.replace(status) {
@@ -160,12 +161,12 @@ pub fn left(counts: &Counts) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::network::Traffic;
+    use crate::simulator::network::{Form, Traffic};
 
     fn packet(from: u16, to: u16, text: &str) -> Packet {
-        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let address = |last: u16| SocketAddr::from(([127, 0, 0, last as u8], 5060));
         let bytes = format!("{text}\r\nCSeq: 1 INVITE\r\nCall-ID: x\r\n\r\n").into_bytes();
-        Packet { traffic: Traffic::Signalling, from: address(from), to: address(to), bytes }
+        Packet { traffic: Traffic::Signalling, form: Form::Datagram, from: address(from), to: address(to), bytes }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! last sample, and [`Report::hash`] proves it. Files are touched in [`run_file`] alone.
 
 pub mod checkers;
+pub mod links;
 pub mod network;
 pub mod peers;
 pub mod phone_audio;

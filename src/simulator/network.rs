@@ -4,6 +4,9 @@
 //! everything depends on the seed alone. Packets with the same time of arrival come out in the order
 //! in which they were sent. Jitter alone does not reorder: packets of one direction between two
 //! addresses stay in order, unless the reordering fault holds one of them back.
+//!
+//! Packets of a TCP connection are never lost, doubled or reordered: a loss costs them the time of a
+//! repetition, and the connection as a whole may die, which both ends hear of.
 
 use crate::rng::{Rng, Seed};
 use crate::time::{Duration, Instant};
@@ -45,6 +48,27 @@ pub struct Faults {
     pub reorder: Millionths,
     /// How long those are held back.
     pub reorder_by: Duration,
+    /// Share of packets of a TCP connection at which the connection dies.
+    pub dies: Millionths,
+}
+
+/// What a loss costs a packet of a TCP connection: the time until it is repeated.
+const TCP_REPEATED_AFTER: Duration = Duration::from_millis(200);
+
+/// How a packet travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// By itself.
+    #[default]
+    Datagram,
+    /// Asks for a TCP connection between its two addresses.
+    Open,
+    /// Grants one.
+    Accept,
+    /// Bytes on a connection.
+    Bytes,
+    /// Ends a connection, or refuses one.
+    Close,
 }
 
 /// What a packet carries, which decides the faults it meets.
@@ -77,11 +101,13 @@ impl Cut {
     }
 }
 
-/// A datagram on its way.
+/// A datagram on its way, or a piece of a TCP connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// What it carries.
     pub traffic: Traffic,
+    /// How it travels.
+    pub form: Form,
     /// Who sent it.
     pub from: SocketAddr,
     /// Where it goes.
@@ -103,6 +129,8 @@ pub struct Counters {
     pub reordered: u64,
     /// Handed to the receiver.
     pub delivered: u64,
+    /// TCP connections that died.
+    pub died: u64,
 }
 
 /// The network between everybody.
@@ -116,6 +144,8 @@ pub struct Network {
     sequence: u64,
     /// When the last packet of a direction arrives, so that jitter keeps the order.
     arrivals: BTreeMap<(SocketAddr, SocketAddr), Instant>,
+    /// The same for each direction of a TCP connection, until it is closed.
+    stream_arrivals: BTreeMap<(SocketAddr, SocketAddr), Instant>,
     counters: Counters,
 }
 
@@ -165,6 +195,7 @@ impl Network {
             in_flight: BinaryHeap::new(),
             sequence: 0,
             arrivals: BTreeMap::new(),
+            stream_arrivals: BTreeMap::new(),
             counters: Counters::default(),
         }
     }
@@ -183,6 +214,9 @@ impl Network {
     /// Sends a packet.
     pub fn send(&mut self, now: Instant, packet: Packet) {
         self.counters.sent += 1;
+        if packet.form != Form::Datagram {
+            return self.send_stream(now, packet);
+        }
         let path = if packet.traffic == Traffic::Media { &mut self.media } else { &mut self.signalling };
         let faults = path.faults;
         if path.burst_left == 0 && faults.burst.happens(&mut self.rng) {
@@ -200,6 +234,41 @@ impl Network {
             self.launch(now, faults, packet.clone());
         }
         self.launch(now, faults, packet);
+    }
+
+    /// A cut and a death end the connection; each loss delays its packet.
+    fn send_stream(&mut self, now: Instant, packet: Packet) {
+        let faults = self.signalling.faults;
+        let cut = self.cuts.iter().any(|c| c.stops(now, &packet));
+        if packet.form != Form::Close && (cut || faults.dies.happens(&mut self.rng)) {
+            self.counters.died += 1;
+            let end = |from, to| Packet { form: Form::Close, from, to, bytes: Vec::new(), ..packet.clone() };
+            let (ours, theirs) = (end(packet.to, packet.from), end(packet.from, packet.to));
+            self.launch_in_order(now + faults.delay, ours);
+            return self.launch_in_order(now + faults.delay, theirs);
+        }
+        let mut at = now + faults.delay;
+        let mut repeated_after = TCP_REPEATED_AFTER;
+        while faults.loss.happens(&mut self.rng) && repeated_after < TCP_REPEATED_AFTER * 64 {
+            at += repeated_after;
+            repeated_after = repeated_after * 2;
+        }
+        let jitter = u64::try_from(faults.jitter.as_nanos()).unwrap_or(u64::MAX);
+        if jitter > 0 {
+            at += Duration::from_nanos(self.rng.below(jitter));
+        }
+        self.launch_in_order(at, packet);
+    }
+
+    fn launch_in_order(&mut self, at: Instant, packet: Packet) {
+        let last = self.stream_arrivals.entry((packet.from, packet.to)).or_default();
+        let at = at.max(*last);
+        match packet.form {
+            Form::Close => drop(self.stream_arrivals.remove(&(packet.from, packet.to))),
+            _ => *last = at,
+        }
+        self.sequence += 1;
+        self.in_flight.push(Reverse(InFlight { at, sequence: self.sequence, packet }));
     }
 
     fn launch(&mut self, now: Instant, faults: Faults, packet: Packet) {
@@ -261,7 +330,14 @@ mod tests {
 
     fn packet(number: u32) -> Packet {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Packet { traffic: Traffic::Signalling, from: address(1), to: address(2), bytes: number.to_be_bytes().to_vec() }
+        let form = Form::Datagram;
+        Packet {
+            traffic: Traffic::Signalling,
+            form,
+            from: address(1),
+            to: address(2),
+            bytes: number.to_be_bytes().to_vec(),
+        }
     }
 
     /// Sends `count` packets a millisecond apart; times of arrival and numbers of what arrives.

@@ -4,7 +4,8 @@
 //! listens and presses keys (RFC 4733). What it noticed stands in its log. Like the cores it waits for
 //! nobody: bytes and the time go in, packets come out.
 
-use super::network::{Packet, Traffic};
+use super::links::{Happened, Links};
+use super::network::{Form, Packet, Traffic};
 use super::phone_audio::{Far, PhoneAudio, Received, Voice, describe, offered_events};
 use super::sound::Noise;
 use super::wire::{Glimpse, Kind};
@@ -22,6 +23,8 @@ use tipring_hal::Digit;
 
 /// First port for RTP of a phone; the next calls take the ports after it.
 const RTP_PORT_FIRST: u16 = 30_000;
+/// Bytes of a TCP connection that are handed over at once: less than most messages have.
+pub const PORTION_BYTES: usize = 300;
 /// Calls whose late final response is still noted after they ended here.
 const ENDED_REMEMBERED: usize = 64;
 
@@ -34,6 +37,8 @@ pub struct PhoneSettings {
     pub address: SocketAddr,
     /// The gateway's.
     pub gateway: SocketAddr,
+    /// How it sends SIP; it takes both.
+    pub transport: Transport,
     /// The gateway's domain.
     pub domain: String,
     /// Of the account, if it has one.
@@ -55,6 +60,10 @@ pub struct Habits {
     pub answers_after: Option<Duration>,
     /// Refuses every call with this status.
     pub rejects_with: Option<u16>,
+    /// Sends every call on to this number of the gateway (302).
+    pub redirects_to: Option<&'static str>,
+    /// Has media for the caller while it rings (183).
+    pub announces: bool,
     /// Hangs up this long after a call was answered.
     pub hangs_up_after: Option<Duration>,
     /// Gives up this long after calling, when there is no answer.
@@ -78,12 +87,18 @@ pub enum Noticed {
     Ringback,
     /// The call was answered, by either side.
     Answered,
+    /// A transfer that was asked for: what the NOTIFY said.
+    Transferred(u16),
+    /// An INVITE came with this field of its history: Diversion, History-Info or Referred-By.
+    SentOn(String),
     /// The call ended, or the final response of an ended one came.
     Released {
         /// Status of the final response, when it was 300 or more.
         status: Option<u16>,
         /// Q.850 cause in Reason.
         cause: Option<u8>,
+        /// SIP status in Reason: 200 when somebody else answered.
+        elsewhere: bool,
         /// In words.
         how: &'static str,
     },
@@ -107,6 +122,7 @@ pub struct LogEntry {
 pub struct SipPhone {
     settings: PhoneSettings,
     endpoint: Endpoint,
+    links: Links,
     calls: BTreeMap<SessionId, PhoneCall>,
     calls_begun: u64,
     registration: Option<RequestId>,
@@ -147,10 +163,14 @@ impl SipPhone {
     /// A phone at rest.
     pub fn new(settings: PhoneSettings, seed: &Seed) -> Self {
         let seed = seed.fork(&format!("phone {}", settings.address));
-        let sip = Settings { listeners: vec![(Transport::Udp, settings.address)], ..Settings::default() };
+        let listeners = vec![(Transport::Udp, settings.address), (Transport::Tcp, settings.address)];
+        let mut sip = Settings { listeners, ..Settings::default() };
+        sip.allow.extend([Method::Notify, Method::Refer]);
+        sip.supported.push("replaces".to_owned());
         SipPhone {
             endpoint: Endpoint::new(Settings { server: "simulated-phone".to_owned(), ..sip }, &seed.fork("sip")),
             rng: seed.fork("media").rng(),
+            links: Links::new(settings.address.ip()),
             settings,
             calls: BTreeMap::new(),
             calls_begun: 0,
@@ -172,6 +192,11 @@ impl SipPhone {
     /// The person takes up other habits, for calls that come.
     pub fn set_habits(&mut self, habits: Habits) {
         self.settings.habits = habits;
+    }
+
+    /// Whether a packet gets beyond its socket: bytes of a connection that is gone do not.
+    pub fn hears(&self, packet: &Packet) -> bool {
+        packet.form == Form::Datagram || self.links.knows(packet)
     }
 
     /// All that was noticed so far.
@@ -215,6 +240,15 @@ impl SipPhone {
 
     /// Registers, or removes the registration.
     pub fn register(&mut self, now: Instant, stays: bool, sent: &mut Vec<Packet>) {
+        self.register_contact(now, stays, None, sent);
+    }
+
+    /// Registers with a preference below that of others: `0.5`.
+    pub fn register_with_q(&mut self, now: Instant, q: &str, sent: &mut Vec<Packet>) {
+        self.register_contact(now, true, Some(q), sent);
+    }
+
+    fn register_contact(&mut self, now: Instant, stays: bool, q: Option<&str>, sent: &mut Vec<Packet>) {
         let mut actions = Actions::default();
         self.registers += 1;
         let address = self.address_of(&self.settings.user);
@@ -224,9 +258,15 @@ impl SipPhone {
             flow: self.flow(),
             from: address.clone(),
             to: address,
-            contact_user: Some(self.settings.user.clone()),
+            contact_user: q.is_none().then(|| self.settings.user.clone()),
             sequence: None,
-            headers: vec![Header::new(HeaderName::Expires, if stays { 3_600 } else { 0 })],
+            headers: [Header::new(HeaderName::Expires, if stays { 3_600 } else { 0 })]
+                .into_iter()
+                .chain(q.map(|q| {
+                    let contact = format!("<sip:{}@{}>;q={q}", self.settings.user, self.settings.address);
+                    Header::new(HeaderName::Contact, contact)
+                }))
+                .collect(),
             body: None,
             credentials: self.credentials(),
         };
@@ -236,6 +276,10 @@ impl SipPhone {
 
     /// Calls a number; which call of this phone it is.
     pub fn call(&mut self, now: Instant, number: &str, sent: &mut Vec<Packet>) -> u64 {
+        self.call_with(now, number, Vec::new(), sent)
+    }
+
+    fn call_with(&mut self, now: Instant, number: &str, headers: Vec<Header>, sent: &mut Vec<Packet>) -> u64 {
         let mut actions = Actions::default();
         let audio = self.new_audio(now);
         let body = describe(audio.local, 1, &self.settings.laws, offered_events());
@@ -246,20 +290,64 @@ impl SipPhone {
             to: self.address_of(number),
             contact_user: self.settings.user.clone(),
             body: Some(Body::sdp(body)),
-            headers: Vec::new(),
+            headers,
             max_forwards: 70,
             reliable: Reliable::Off,
             credentials: self.credentials(),
         };
         let session = self.endpoint.invite(now, invite, &mut actions);
         let call_id = actions.sends.iter().find_map(|send| match send {
-            crate::sip::Send::Datagram { bytes, .. } => Glimpse::of(bytes).map(|g| g.call_id.to_owned()),
+            crate::sip::Send::Datagram { bytes, .. } | crate::sip::Send::Stream { bytes, .. } => {
+                Glimpse::of(bytes).map(|g| g.call_id.to_owned())
+            }
             _ => None,
         });
         let gives_up = self.settings.habits.gives_up_after.map(|after| (now + after, Habit::HangUp));
         let number = self.add_call(session, call_id.unwrap_or_default(), false, audio, gives_up);
         self.carry_out(now, actions, sent);
         number
+    }
+
+    /// Asks the gateway to call `number` in its place (REFER), in the latest call.
+    pub fn transfer(&mut self, now: Instant, number: &str, sent: &mut Vec<Packet>) {
+        let refer_to = format!("<{}>", sip_uri(Some(number), &self.settings.domain));
+        if let Some(session) = self.latest() {
+            self.refer(now, session, &refer_to, sent);
+        }
+    }
+
+    /// Asks the gateway to join the two others of its first and its latest call (REFER with Replaces).
+    pub fn transfer_attended(&mut self, now: Instant, sent: &mut Vec<Packet>) {
+        let first = self.calls.iter().min_by_key(|(_, call)| call.number).map(|(id, _)| *id);
+        let (Some(first), Some(latest)) = (first, self.latest()) else { return };
+        let Some(replaces) = self.replaces(latest) else { return };
+        let uri = sip_uri(Some("consulted"), &self.settings.domain);
+        let refer_to =
+            format!("<{uri}?Replaces={}>", replaces.replace(';', "%3B").replace('=', "%3D").replace('@', "%40"));
+        self.refer(now, first, &refer_to, sent);
+    }
+
+    /// How another message would name the dialog of a call: Call-ID and tags as the gateway has them.
+    pub fn replaces(&self, session: SessionId) -> Option<String> {
+        let (call_id, local_tag, remote_tag) = self.endpoint.names(session)?;
+        Some(format!("{call_id};to-tag={remote_tag};from-tag={local_tag}"))
+    }
+
+    /// The session of the latest call.
+    pub fn latest_session(&self) -> Option<SessionId> {
+        self.latest()
+    }
+
+    /// Calls in place of a dialog that `replaces` names.
+    pub fn call_replacing(&mut self, now: Instant, replaces: &str, sent: &mut Vec<Packet>) -> u64 {
+        self.call_with(now, "pickup", vec![Header::new(HeaderName::Replaces, replaces)], sent)
+    }
+
+    fn refer(&mut self, now: Instant, session: SessionId, refer_to: &str, sent: &mut Vec<Packet>) {
+        let mut actions = Actions::default();
+        let headers = vec![Header::new(HeaderName::ReferTo, refer_to)];
+        let _ = self.endpoint.request_in_dialog(now, session, Method::Refer, None, headers, &mut actions);
+        self.carry_out(now, actions, sent);
     }
 
     /// Answers the latest call that rings here.
@@ -310,6 +398,9 @@ impl SipPhone {
 
     /// Takes a packet that came to one of its ports.
     pub fn handle_packet(&mut self, now: Instant, packet: &Packet, sent: &mut Vec<Packet>) {
+        if packet.form != Form::Datagram {
+            return self.handle_stream(now, packet, sent);
+        }
         if packet.to != self.settings.address {
             let call = self.calls.values_mut().find(|call| call.audio.local == packet.to);
             let digit = call.and_then(|c| Some((c.number, c.audio.receive(now, &packet.bytes)?)));
@@ -320,8 +411,27 @@ impl SipPhone {
         }
         self.note_last_word(now, &packet.bytes);
         let mut actions = Actions::default();
-        let flow = Flow { remote: packet.from, ..self.flow() };
+        let flow = Flow { transport: Transport::Udp, remote: packet.from, ..self.flow() };
         self.endpoint.handle_datagram(now, flow, &packet.bytes, &mut actions);
+        self.carry_out(now, actions, sent);
+    }
+
+    /// Takes a piece of a TCP connection, in portions as a socket would give it.
+    fn handle_stream(&mut self, now: Instant, packet: &Packet, sent: &mut Vec<Packet>) {
+        let (happened, reply) = self.links.receive(packet, packet.to == self.settings.address);
+        sent.extend(reply);
+        let mut actions = Actions::default();
+        match happened {
+            Happened::Nothing => {}
+            Happened::Opened(id, flow) => self.endpoint.handle_stream_opened(now, id, flow, &mut actions),
+            Happened::Bytes(flow) => {
+                self.note_last_word(now, &packet.bytes);
+                for portion in packet.bytes.chunks(PORTION_BYTES) {
+                    self.endpoint.handle_stream_bytes(now, flow, portion, &mut actions);
+                }
+            }
+            Happened::Closed(id) => self.endpoint.handle_stream_closed(now, id, &mut actions),
+        }
         self.carry_out(now, actions, sent);
     }
 
@@ -337,7 +447,7 @@ impl SipPhone {
                 let (from, to) = (call.audio.local, call.audio.far.map(|far| far.address));
                 call.audio.speak(now, |bytes| {
                     let to = to.unwrap_or(from);
-                    sent.push(Packet { traffic: Traffic::Media, from, to, bytes });
+                    sent.push(Packet { traffic: Traffic::Media, form: Form::Datagram, from, to, bytes });
                 });
             }
             if let Some((_, habit)) = call.next_habit.take_if(|(at, _)| *at <= now) {
@@ -363,7 +473,7 @@ impl SipPhone {
 
     fn flow(&self) -> Flow {
         Flow {
-            transport: Transport::Udp,
+            transport: self.settings.transport,
             local: self.settings.address,
             remote: self.settings.gateway,
             connection: None,
@@ -458,8 +568,16 @@ impl SipPhone {
         // Ends: each event is handled once, and what it causes is finite (a reply, a 180).
         while !actions.events.is_empty() || !actions.sends.is_empty() {
             for send in actions.sends.drain(..) {
-                if let crate::sip::Send::Datagram { flow, bytes } = send {
-                    sent.push(Packet { traffic: Traffic::Signalling, from: flow.local, to: flow.remote, bytes });
+                match send {
+                    crate::sip::Send::Datagram { flow, bytes } => {
+                        let (from, to) = (flow.local, flow.remote);
+                        sent.push(Packet { traffic: Traffic::Signalling, form: Form::Datagram, from, to, bytes });
+                    }
+                    crate::sip::Send::OpenStream { connection, remote } => {
+                        sent.push(self.links.open(connection, remote));
+                    }
+                    crate::sip::Send::Stream { connection, bytes } => sent.extend(self.links.write(connection, bytes)),
+                    crate::sip::Send::CloseStream { connection } => sent.extend(self.links.close(connection)),
                 }
             }
             for event in std::mem::take(&mut actions.events) {
@@ -474,6 +592,12 @@ impl SipPhone {
         match event {
             Event::Incoming { session, request, .. } => {
                 let call_id = request.call_id().map(|id| id.into_owned()).unwrap_or_default();
+                for name in [HeaderName::Diversion, HeaderName::HistoryInfo, HeaderName::ReferredBy] {
+                    for value in request.headers.all(&name) {
+                        let value = format!("{}: {}", name.as_str(), String::from_utf8_lossy(value));
+                        self.note(now, 0, Noticed::SentOn(value));
+                    }
+                }
                 self.incoming(now, session, call_id, request.typed_body().as_ref(), actions);
             }
             Event::Progress { session, status, body, .. } => {
@@ -505,6 +629,14 @@ impl SipPhone {
                 });
                 self.endpoint.reply(now, server, Response::new(200).with_body(body), actions);
             }
+            Event::InDialog { session, server, request } if request.method == Method::Notify => {
+                let body = String::from_utf8_lossy(&request.body).into_owned();
+                let status = body.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)?.parse().ok());
+                if let (Some(status), Some(call)) = (status, self.calls.get(&session).map(|call| call.number)) {
+                    self.note(now, call, Noticed::Transferred(status));
+                }
+                self.endpoint.reply(now, server, Response::new(200), actions);
+            }
             Event::InDialog { server, .. } | Event::Request { server, .. } => {
                 self.endpoint.reply(now, server, Response::new(200), actions);
             }
@@ -518,8 +650,8 @@ impl SipPhone {
                 self.note(now, 0, noticed);
             }
             Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } => {}
-            // A telephone of the simulator accepts no subscription.
-            Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
+            // A telephone of the simulator accepts no subscription and passes nothing on.
+            Event::Undecided { .. } | Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
     }
 
@@ -539,14 +671,28 @@ impl SipPhone {
             self.endpoint.reject(now, session, status, Vec::new(), actions);
             return;
         }
+        if let Some(number) = habits.redirects_to {
+            let contact = format!("<{}>", sip_uri(Some(number), &self.settings.domain));
+            let headers = vec![Header::new(HeaderName::Contact, contact)];
+            self.endpoint.reject(now, session, 302, headers, actions);
+            return;
+        }
         let audio = self.new_audio(now);
+        let local = audio.local;
         let answers = habits.answers_after.map(|after| (now + after, Habit::Answer));
         let number = self.add_call(session, call_id, true, audio, answers);
         if let Some(call) = self.calls.get_mut(&session) {
             call.offer = offer;
         }
         self.note(now, number, Noticed::Ringing);
-        self.endpoint.progress(now, session, 180, None, Vec::new(), actions);
+        match offer.filter(|_| habits.announces) {
+            Some(far) => {
+                self.talk(now, session, Some(far));
+                let body = Body::sdp(describe(local, 1, &[far.law], far.events));
+                self.endpoint.progress(now, session, 183, Some(body), Vec::new(), actions);
+            }
+            None => self.endpoint.progress(now, session, 180, None, Vec::new(), actions),
+        }
     }
 
     fn ended(&mut self, now: Instant, session: SessionId, how: &Ended) {
@@ -554,6 +700,12 @@ impl SipPhone {
         let cause = |reasons: Vec<Reason>| {
             let q850 = reasons.into_iter().find(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"));
             q850.and_then(|reason| u8::try_from(reason.cause?).ok())
+        };
+        let elsewhere = match how {
+            Ended::Cancelled { request } => {
+                request.reasons().iter().any(|r| r.protocol.eq_ignore_ascii_case("SIP") && r.cause == Some(200))
+            }
+            _ => false,
         };
         let (status, cause, how) = match how {
             Ended::Rejected { status, response } => (Some(*status), cause(response.reasons()), "refused"),
@@ -574,7 +726,7 @@ impl SipPhone {
         if self.settings.keeps_all && call.talking {
             self.finished.push((call.number, call.audio));
         }
-        self.note(now, call.number, Noticed::Released { status, cause, how });
+        self.note(now, call.number, Noticed::Released { status, cause, elsewhere, how });
     }
 
     /// The core does not tell what answered an INVITE that was cancelled; the person wants to know.
@@ -588,7 +740,11 @@ impl SipPhone {
         if let Some(at) = self.ended.iter().position(|(id, _)| id == call_id)
             && let Some((_, call)) = self.ended.remove(at)
         {
-            self.note(now, call, Noticed::Released { status: Some(status), cause: None, how: "last word" });
+            self.note(
+                now,
+                call,
+                Noticed::Released { status: Some(status), cause: None, elsewhere: false, how: "last word" },
+            );
         }
     }
 }

@@ -294,7 +294,7 @@ impl Player {
     fn released(&self, who: &Actor, status: Option<u16>, cause: Option<u8>) -> (bool, String) {
         let mut seen = Vec::new();
         for entry in self.entries(who) {
-            if let Noticed::Released { status: got_status, cause: got_cause, how } = &entry.noticed {
+            if let Noticed::Released { status: got_status, cause: got_cause, how, .. } = &entry.noticed {
                 let status_text = got_status.map(|s| format!(" with status {s}")).unwrap_or_default();
                 let cause_text = got_cause.map(|c| format!(" and cause {c}")).unwrap_or_default();
                 let text = format!("{how}{status_text}{cause_text} at {}", entry.at);
@@ -424,6 +424,7 @@ pub fn phone_settings(config: &Config, user: &str, address: SocketAddr, password
         user: user.to_owned(),
         address,
         gateway: udp.expect("a gateway to be simulated listens on UDP").address,
+        transport: Transport::Udp,
         domain: config.sip.domain.clone(),
         password,
         laws: vec![Law::Mu, Law::A],

@@ -1,6 +1,6 @@
 //! What a run leaves behind: the packets of the gateway as pcapng, what everybody heard as WAV.
 
-use super::network::{Packet, Traffic};
+use super::network::{Form, Packet, Traffic};
 use super::sound::RATE_HZ;
 use super::wire::Glimpse;
 use super::world::World;
@@ -35,7 +35,16 @@ impl Recording {
             Traffic::Media => None,
         };
         let comment = comment.unwrap_or_default();
-        self.capture.datagram(&mut self.bytes, now, packet.from, packet.to, &packet.bytes, &comment);
+        match packet.form {
+            Form::Datagram => {
+                self.capture.datagram(&mut self.bytes, now, packet.from, packet.to, &packet.bytes, &comment);
+            }
+            Form::Bytes => {
+                self.capture.stream_bytes(&mut self.bytes, now, packet.from, packet.to, &packet.bytes, &comment);
+            }
+            // The capture makes up neither the beginning nor the end of a connection.
+            Form::Open | Form::Accept | Form::Close => {}
+        }
     }
 
     /// All packets so far, as a pcapng file.

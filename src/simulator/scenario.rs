@@ -15,6 +15,7 @@
 //! duplicate = 1.0              # percent
 //! reorder = 2.0                # percent held back by `reorder-by`
 //! reorder-by = "20ms"
+//! dies = 0.1                   # percent of packets of TCP at which the connection dies
 //!
 //! [[cut]]                      # all packets lost; `who` and `traffic` may be left out
 //! who = "phone/203"
@@ -427,10 +428,11 @@ impl Reader<'_> {
         let burst = share("burst", base.burst);
         let duplicate = share("duplicate", base.duplicate);
         let reorder = share("reorder", base.reorder);
+        let dies = share("dies", base.dies);
         let length = self.note(table.optional("burst-length", integer::<u32>)).flatten();
         let burst_length = length.unwrap_or(base.burst_length.max(1));
         self.finish(table);
-        Faults { delay, jitter, loss, burst, burst_length, duplicate, reorder, reorder_by }
+        Faults { delay, jitter, loss, burst, burst_length, duplicate, reorder, reorder_by, dies }
     }
 
     fn cut(&mut self, entries: Spanned<Entries>) -> Option<ActorCut> {

@@ -67,7 +67,7 @@ impl Trace {
 
     /// A packet was sent (`s`) or received (`r`).
     pub fn packet(&mut self, now: Instant, what: u8, packet: &Packet) {
-        self.begin(now, what, 0);
+        self.begin(now, what, packet.form as usize);
         for address in [packet.from, packet.to] {
             self.word(u64::from(address.port()));
             match address.ip() {
@@ -113,7 +113,7 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::network::Traffic;
+    use crate::simulator::network::{Form, Traffic};
 
     #[test]
     fn every_bit_and_the_order_of_events_count() {
@@ -122,7 +122,8 @@ mod tests {
             for text in texts {
                 let address = ([127, 0, 0, 1], 5_060).into();
                 let bytes = text.as_bytes().to_vec();
-                let packet = Packet { traffic: Traffic::Signalling, from: address, to: address, bytes };
+                let packet =
+                    Packet { traffic: Traffic::Signalling, form: Form::Datagram, from: address, to: address, bytes };
                 trace.packet(Instant::ZERO, b's', &packet);
             }
             trace.hash()

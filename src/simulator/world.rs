@@ -12,8 +12,9 @@
 //! the order in which they were caused. Nothing depends on addresses in memory or on the machine.
 
 use super::checkers::Checkers;
-use super::network::{Cut, Faults, Network, Packet, Traffic};
-use super::peers::{PhoneSettings, SipPhone};
+use super::links::{Happened, Links};
+use super::network::{Cut, Faults, Form, Network, Packet, Traffic};
+use super::peers::{PORTION_BYTES, PhoneSettings, SipPhone};
 use super::recording::Recording;
 use super::stations::Station;
 use super::trace::Trace;
@@ -23,7 +24,7 @@ use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits::{STREAMS_PER_WORKER, TICKS_CATCH_UP};
 use crate::media::{MediaCommand, MediaEvent, MediaOut, PacketBatch, StreamId, Worker, WorkerLayout};
 use crate::rng::Seed;
-use crate::sip::{ConnectionId, Flow, Transport};
+use crate::sip::{Flow, Transport};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -74,7 +75,7 @@ pub struct World {
     seed: Seed,
     gateway: Gateway,
     outbox: Outbox,
-    listeners: Vec<SocketAddr>,
+    listeners: Vec<(Transport, SocketAddr)>,
     cards: Vec<CardSeat>,
     workers: Vec<WorkerSeat>,
     /// Who receives what comes to an address for RTP.
@@ -85,6 +86,10 @@ pub struct World {
     phones: Vec<SipPhone>,
     phones_next: Vec<Option<Instant>>,
     homes: BTreeMap<IpAddr, PhoneId>,
+    /// Hosts without a phone, whose packets a test reads and writes itself: what came to them.
+    hosts: BTreeMap<IpAddr, VecDeque<(Instant, Packet)>>,
+    /// The gateway's TCP connections.
+    links: Links,
     /// To be handed to the control core when its outbox is empty.
     consequences: VecDeque<Consequence>,
     records: Vec<CallRecord>,
@@ -116,7 +121,6 @@ struct WorkerSeat {
 /// What an output of the control core brought about at once.
 enum Consequence {
     Media(WorkerId, MediaEvent),
-    Refused(ConnectionId),
 }
 
 /// Where the next input comes from; earlier ones go first at the same time.
@@ -136,8 +140,8 @@ impl World {
         let now = Instant::ZERO;
         let seed = Seed::from_number(settings.seed);
         let config = &settings.config;
-        let udp = config.sip.listen.iter().filter(|listener| listener.transport == Transport::Udp);
-        let listeners = udp.map(|listener| listener.address).collect();
+        let listeners: Vec<_> = config.sip.listen.iter().map(|l| (l.transport, l.address)).collect();
+        let home = listeners.first().map_or(IpAddr::from([127, 0, 0, 1]), |(_, address)| address.ip());
         let (mut cards, mut workers) = (Vec::new(), Vec::new());
         for index in 0..config.cards.len() {
             let seat = CardSeat::open(now, &settings, index, &seed);
@@ -158,6 +162,8 @@ impl World {
             phones: Vec::new(),
             phones_next: Vec::new(),
             homes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            links: Links::new(home),
             consequences: VecDeque::new(),
             records: Vec::new(),
             checkers: Checkers::default(),
@@ -225,7 +231,8 @@ impl World {
     /// # Panics
     /// When the configuration has no UDP listener: there is nothing to simulate then.
     pub fn gateway_address(&self) -> SocketAddr {
-        *self.listeners.first().expect("a gateway to be simulated listens on UDP")
+        let udp = self.listeners.iter().find(|(transport, _)| *transport == Transport::Udp);
+        udp.expect("a gateway to be simulated listens on UDP").1
     }
 
     /// Puts a phone on the network. Its IP address must be its own.
@@ -236,6 +243,22 @@ impl World {
         self.phones.push(SipPhone::new(settings, &self.seed));
         self.phones_next.push(None);
         id
+    }
+
+    /// Puts a host on the network whose packets somebody else reads ([`World::take_packet`]) and writes
+    /// ([`World::send_packet`]).
+    pub fn add_host(&mut self, ip: IpAddr) {
+        self.hosts.entry(ip).or_default();
+    }
+
+    /// The next packet that came to a host of [`World::add_host`], and when.
+    pub fn take_packet(&mut self, ip: IpAddr) -> Option<(Instant, Packet)> {
+        self.hosts.get_mut(&ip)?.pop_front()
+    }
+
+    /// Puts a packet of such a host on the network.
+    pub fn send_packet(&mut self, packet: Packet) {
+        self.send(packet);
     }
 
     /// A phone, to look at.
@@ -273,6 +296,16 @@ impl World {
     /// All stations.
     pub fn stations(&self) -> impl Iterator<Item = &Station> {
         self.cards.iter().flat_map(|card| &card.stations)
+    }
+
+    /// An operator lets one party call a number, see [`Input::Dial`].
+    ///
+    /// # Errors
+    /// Why not, in the gateway's words.
+    pub fn dial(&mut self, from: &str, to: &str) -> Result<u64, String> {
+        let mut outcome = Err(String::new());
+        self.control(Input::Dial { from, to, outcome: &mut outcome });
+        outcome
     }
 
     /// Runs until `until`: everything that is due by then has happened.
@@ -357,13 +390,9 @@ impl World {
         self.carry_out();
         // Ends: a consequence comes from an output, and what is stopped or refused causes no further one.
         while let Some(consequence) = self.consequences.pop_front() {
-            let input = match consequence {
-                Consequence::Media(worker, event) => {
-                    self.trace.media_event(self.now, worker.0, &event);
-                    Input::Media(worker, event)
-                }
-                Consequence::Refused(connection) => Input::StreamClosed { connection },
-            };
+            let Consequence::Media(worker, event) = consequence;
+            self.trace.media_event(self.now, worker.0, &event);
+            let input = Input::Media(worker, event);
             self.gateway.handle(self.now, input, &mut self.outbox);
             self.carry_out();
         }
@@ -375,7 +404,7 @@ impl World {
             match output {
                 Output::Datagram { flow, bytes } => {
                     let (from, to) = (flow.local, flow.remote);
-                    self.send(Packet { traffic: Traffic::Signalling, from, to, bytes });
+                    self.send(Packet { traffic: Traffic::Signalling, form: Form::Datagram, from, to, bytes });
                 }
                 Output::Line(port, command) => self.command_line(port, command),
                 Output::Media(worker, command) => self.command_worker(worker, command),
@@ -383,11 +412,19 @@ impl World {
                     self.checkers.recorded(self.now, &record);
                     self.records.push(record);
                 }
-                // Nobody in this world speaks TCP: connections are refused as by a host without it.
-                Output::OpenStream { connection, .. } => {
-                    self.consequences.push_back(Consequence::Refused(connection));
+                Output::OpenStream { connection, remote } => {
+                    let packet = self.links.open(connection, remote);
+                    self.send(packet);
                 }
-                Output::StreamBytes { .. } | Output::CloseStream { .. } => {}
+                Output::StreamBytes { connection, bytes } => match self.links.write(connection, bytes) {
+                    Some(packet) => self.send(packet),
+                    None => self.checkers.problem(format!("{}: bytes for a connection that is gone", self.now)),
+                },
+                Output::CloseStream { connection } => {
+                    if let Some(packet) = self.links.close(connection) {
+                        self.send(packet);
+                    }
+                }
             }
         }
         self.outbox = outbox;
@@ -490,7 +527,8 @@ impl World {
                         self.checkers.sent_from_card(self.now, *from, packet.bytes);
                     }
                     let bytes = packet.bytes.to_vec();
-                    sent.push(Packet { traffic: Traffic::Media, from: *from, to: packet.to, bytes });
+                    let (form, to) = (Form::Datagram, packet.to);
+                    sent.push(Packet { traffic: Traffic::Media, form, from: *from, to, bytes });
                 }
                 None => self.checkers.problem(format!("{}: RTP of a stream that is not there", self.now)),
             }
@@ -519,23 +557,52 @@ impl World {
     fn deliver_packet(&mut self) {
         let Some(packet) = self.network.take_due(self.now) else { return };
         self.trace.packet(self.now, b'r', &packet);
-        if packet.traffic == Traffic::Signalling {
+        let heard = match self.homes.get(&packet.to.ip()) {
+            Some(phone) => self.phones[phone.0].hears(&packet),
+            None => packet.form == Form::Datagram || self.links.knows(&packet),
+        };
+        if packet.traffic == Traffic::Signalling && heard {
             self.checkers.delivered(self.now, &packet);
         }
         if let Some(phone) = self.homes.get(&packet.to.ip()).copied() {
             self.at_phone(phone, |phone, now, sent| phone.handle_packet(now, &packet, sent));
             return;
         }
+        if let Some(host) = self.hosts.get_mut(&packet.to.ip()) {
+            host.push_back((self.now, packet));
+            return;
+        }
         if let Some(recording) = &mut self.recording {
             recording.packet(self.now, &packet);
         }
-        if self.listeners.contains(&packet.to) {
+        if packet.form != Form::Datagram {
+            self.deliver_stream(&packet);
+        } else if self.listeners.contains(&(Transport::Udp, packet.to)) {
             let flow = Flow { transport: Transport::Udp, local: packet.to, remote: packet.from, connection: None };
             self.control(Input::Datagram { flow, bytes: &packet.bytes });
         } else if let Some((worker, stream)) = self.bound.get(&packet.to).copied() {
             self.receive_media(worker, stream, &packet);
         } else {
             self.misdirected += 1;
+        }
+    }
+
+    /// A piece of a TCP connection came to the gateway; it gets it in portions, as from a socket.
+    fn deliver_stream(&mut self, packet: &Packet) {
+        let listens = self.listeners.contains(&(Transport::Tcp, packet.to));
+        let (happened, reply) = self.links.receive(packet, listens);
+        if let Some(reply) = reply {
+            self.send(reply);
+        }
+        match happened {
+            Happened::Nothing => {}
+            Happened::Opened(connection, flow) => self.control(Input::StreamOpened { connection, flow }),
+            Happened::Closed(connection) => self.control(Input::StreamClosed { connection }),
+            Happened::Bytes(flow) => {
+                for bytes in packet.bytes.chunks(PORTION_BYTES) {
+                    self.control(Input::StreamBytes { flow, bytes });
+                }
+            }
         }
     }
 

@@ -106,7 +106,7 @@ impl Endpoint {
         }
     }
 
-    fn via(&mut self, flow: &Flow) -> Via {
+    pub(super) fn via(&mut self, flow: &Flow) -> Via {
         let address = self.listener(flow);
         let branch = format!("{}{}", Via::COOKIE, self.secrets.token::<20>());
         Via {
@@ -156,6 +156,10 @@ impl Endpoint {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.outgoing.get(request).and_then(|o| o.session),
             User::Notify(_) => None,
+            User::Proxy(proxy) => {
+                self.hold_proxy(proxy);
+                None
+            }
         };
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
             session.clients += 1;

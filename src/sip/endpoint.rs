@@ -5,6 +5,7 @@
 
 use super::message::{HeaderName, Method, Response};
 use super::parser::{Message, Refusal, Start, parse};
+use super::proxy::Proxy;
 use super::session::outgoing::Outgoing;
 use super::session::{Session, State};
 use super::subscription::Subscription;
@@ -12,7 +13,9 @@ use super::transaction::{
     ClientAction, ClientId, ClientMachine, ServerAction, ServerId, ServerMachine, Table, Timers, User,
 };
 use super::transport::{Connections, Patience};
-use super::{Actions, ConnectionId, Counts, Event, Failure, Flow, Settings, SubscriptionId, Transport, transport, uas};
+use super::{
+    Actions, ConnectionId, Counts, Event, Failure, Flow, ProxyId, Settings, SubscriptionId, Transport, transport, uas,
+};
 use crate::ids::{Id, Index, Slab};
 use crate::limits;
 use crate::rng::{Secrets, Seed};
@@ -25,6 +28,7 @@ pub(super) enum Owner {
     Server(ServerId),
     Session(Id<Session>),
     Subscription(SubscriptionId),
+    Proxy(ProxyId),
     Connection(ConnectionId),
 }
 
@@ -48,13 +52,14 @@ pub struct Endpoint {
     /// Sessions by our tag, which is unique.
     pub(super) by_tag: Index<String, Id<Session>>,
     pub(super) outgoing: Slab<Outgoing>,
+    pub(super) proxies: Slab<Proxy>,
     pub(super) subscriptions: Slab<Subscription>,
     /// Subscriptions by our tag.
     pub(super) subscription_by_tag: Index<String, SubscriptionId>,
     pub(super) connections: Connections,
     pub(super) deadlines: Deadlines<Owner>,
-    /// Makes the tags of stateless responses.
-    stateless_key: [u64; 2],
+    /// Makes the tags of stateless responses and the tokens of recorded routes.
+    pub(super) stateless_key: [u64; 2],
 }
 
 impl Endpoint {
@@ -73,6 +78,7 @@ impl Endpoint {
             sessions: Slab::default(),
             by_tag,
             outgoing: Slab::default(),
+            proxies: Slab::default(),
             subscriptions: Slab::default(),
             subscription_by_tag,
             connections: Connections::default(),
@@ -161,6 +167,7 @@ impl Endpoint {
                 Owner::Server(id) => self.time_server(now, id, out),
                 Owner::Session(id) => self.time_session(now, id, out),
                 Owner::Subscription(id) => self.time_subscription(now, id, out),
+                Owner::Proxy(id) => self.time_proxy(now, id, out),
                 Owner::Connection(id) => {
                     let patience = self.patience();
                     if self.connections.handle_timeout(now, id, &patience, out) {
@@ -182,6 +189,7 @@ impl Endpoint {
             Owner::Server(id) => self.table.servers.get_mut(id).map(|s| &mut s.scheduled),
             Owner::Session(id) => self.sessions.get_mut(id).map(|s| &mut s.scheduled),
             Owner::Subscription(id) => self.subscriptions.get_mut(id).map(|s| &mut s.scheduled),
+            Owner::Proxy(id) => self.proxies.get_mut(id).map(|p| &mut p.scheduled),
             Owner::Connection(id) => self.connections.scheduled(id),
         }
     }
@@ -198,6 +206,7 @@ impl Endpoint {
             },
             Owner::Session(id) => self.sessions.get(id)?.deadline(),
             Owner::Subscription(id) => self.subscriptions.get(id)?.deadline(),
+            Owner::Proxy(id) => self.proxies.get(id)?.deadline(),
             Owner::Connection(id) => self.connections.deadline(id, &self.patience()),
         }
     }
@@ -219,6 +228,7 @@ impl Endpoint {
         let counts = self.counts();
         let live = counts.sessions
             + counts.subscriptions
+            + counts.proxied
             + counts.client_transactions
             + counts.server_transactions
             + counts.connections;
@@ -235,6 +245,7 @@ impl Endpoint {
             sessions: self.sessions.len(),
             client_transactions: self.table.clients.len(),
             server_transactions: self.table.servers.len(),
+            proxied: self.proxies.len(),
             subscriptions: self.subscriptions.len(),
             deadlines: self.deadlines.len(),
             connections: self.connections.len(),
@@ -287,7 +298,12 @@ impl Endpoint {
                 _ => self.repeated(now, id, out),
             };
         }
+        // With a tag in To it belongs to a dialog, and that may be one of others which passes through us.
+        let is_proxied = message.to.tag().is_some() && self.is_proxied(message);
         if *method == Method::Ack {
+            if is_proxied {
+                return self.proxy_ack(now, flow, message, out);
+            }
             return self.acknowledged(now, message, out);
         }
         if self.table.servers.len() >= limits::TRANSACTIONS_MAX {
@@ -308,6 +324,16 @@ impl Endpoint {
         self.schedule(Owner::Server(server));
         if *method == Method::Cancel {
             return self.cancelled(now, server, cancelled, out);
+        }
+        if is_proxied {
+            return self.proxy_in_dialog(now, server, flow, out);
+        }
+        if *method == Method::Invite
+            && message.to.tag().is_none()
+            && let Some(request) = self.table.servers.get(server).map(|s| &s.request).filter(|r| self.asks_first(r))
+        {
+            let request = request.clone();
+            return out.events.push(Event::Undecided { server, request, flow });
         }
         if merged {
             return self.respond(now, server, Response::new(482), out);
@@ -363,12 +389,14 @@ impl Endpoint {
 
     fn handle_response(&mut self, now: Instant, status: u16, message: &Message<'_>, out: &mut Actions) {
         // "If there is more than one Via header field value, the UAC SHOULD discard the message" (8.1.3.3).
-        let vias = message.lines.all(&HeaderName::Via).flat_map(super::parser::split_list);
-        if vias.count() != 1 {
-            return;
-        }
+        let vias = message.lines.all(&HeaderName::Via).flat_map(super::parser::split_list).count();
         let Some(id) = self.table.client_of(message) else { return };
         let Some(client) = self.table.clients.get_mut(id) else { return };
+        // A proxy has those of others below its own; the answer to its CANCEL has none.
+        let is_passed_on = matches!(client.user, User::Proxy(_)) && client.request.method != Method::Cancel;
+        if (vias > 1) != is_passed_on {
+            return;
+        }
         let transport = client.flow.transport;
         let (next, action) = match client.machine {
             ClientMachine::Invite(machine) => {
@@ -399,8 +427,9 @@ impl Endpoint {
             match user {
                 User::Invite(session) => self.invite_answered(now, session, id, message, response, out),
                 User::Request(request) => self.request_answered(now, request, id, response, out),
-                User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
                 User::Notify(subscription) => self.notified(now, subscription, id, &response, out),
+                User::Proxy(proxy) => self.proxy_answered(now, proxy, id, response, out),
+                User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
             }
         }
         match next {
@@ -461,6 +490,7 @@ impl Endpoint {
             User::Invite(session) => self.invite_failed(session, failure, out),
             User::Request(request) => self.request_failed(now, request, failure, out),
             User::Notify(subscription) => self.notify_failed(subscription, failure, out),
+            User::Proxy(proxy) => self.proxy_failed(now, proxy, id, failure, out),
             User::Nobody(_) => {}
         }
         self.drop_client(id);
@@ -473,6 +503,10 @@ impl Endpoint {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.release_request(request, id),
             User::Notify(_) => None,
+            User::Proxy(proxy) => {
+                self.release_proxy(proxy);
+                None
+            }
         };
         if let Some(session) = session {
             if let Some(session) = self.sessions.get_mut(session) {

@@ -121,7 +121,8 @@ pub(super) fn escaped_text(text: &[u8], allowed: impl Fn(u8) -> bool) -> bool {
 pub(super) fn host(input: &[u8]) -> Parsed<'_, Host> {
     let v6 = map_res(
         delimited(byte('['), take_while1(|b: u8| b.is_ascii_hexdigit() || b == b':' || b == b'.'), byte(']')),
-        |inside| text_of(inside).parse::<Ipv6Addr>().map(|ip| Host::Ip(IpAddr::V6(ip))),
+        // "An implementation must tolerate" the third colon that RFC 3261 allows before an IPv4 part (RFC 5118 4.10).
+        |inside| text_of(inside).replacen(":::", "::", 1).parse::<Ipv6Addr>().map(|ip| Host::Ip(IpAddr::V6(ip))),
     );
     let name = take_while1(|b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')).map(|name| {
         let name = text_of(name);

@@ -24,6 +24,7 @@ pub mod message;
 mod multipart;
 pub mod parser;
 pub mod printer;
+pub mod proxy;
 pub mod registration;
 pub mod session;
 pub mod subscription;
@@ -74,6 +75,8 @@ pub struct Flow {
 
 /// Names a session: one INVITE, sent or received, and the dialog that came of it.
 pub type SessionId = Id<session::Session>;
+/// Names a request that is passed on.
+pub type ProxyId = Id<proxy::Proxy>;
 /// Names a subscription of a peer.
 pub type SubscriptionId = Id<subscription::Subscription>;
 /// Names a request that waits for our [`Endpoint::reply`].
@@ -107,6 +110,12 @@ pub struct Settings {
     pub min_se: Duration,
     /// An INVITE of ours that rings this long without a new provisional response is cancelled.
     pub ring_max: Duration,
+    /// The realm of our challenges: credentials for it are not passed on.
+    pub realm: String,
+    /// User parts of Request-URIs whose INVITE is not taken before the application has said so.
+    pub asks_first: std::collections::BTreeSet<String>,
+    /// Hosts of Request-URIs, likewise.
+    pub asks_first_at: Vec<Host>,
     /// Sessions at once; a new INVITE over it gets 503 with `Retry-After`.
     pub sessions_max: usize,
 }
@@ -135,6 +144,9 @@ impl Default for Settings {
             session_expires: None,
             min_se: session::expiry::MIN_SE,
             ring_max: Duration::from_secs(300),
+            realm: String::new(),
+            asks_first: std::collections::BTreeSet::new(),
+            asks_first_at: Vec::new(),
             sessions_max: 2 * crate::limits::CALLS_MAX,
         }
     }
@@ -393,6 +405,16 @@ pub enum Event {
         /// The outcome.
         outcome: Result<Response, Failure>,
     },
+    /// A new INVITE that [`Settings::asks_first`] names: [`Endpoint::proxy`], [`Endpoint::be_called`] or
+    /// [`Endpoint::reply`] is owed.
+    Undecided {
+        /// To be decided about.
+        server: ServerTransactionId,
+        /// The INVITE.
+        request: Request,
+        /// Where it came from.
+        flow: Flow,
+    },
     /// A subscription was refreshed, ended by the peer, or its time is over; [`Endpoint::notify`] is owed.
     NotifyDue {
         /// The subscription.
@@ -423,6 +445,8 @@ pub struct Counts {
     pub client_transactions: usize,
     /// Server transactions.
     pub server_transactions: usize,
+    /// Requests that are passed on.
+    pub proxied: usize,
     /// Subscriptions of peers.
     pub subscriptions: usize,
     /// Entries in the heap of deadlines, stale ones included.

@@ -19,6 +19,11 @@ pub struct Baresip {
 impl Baresip {
     /// Starts one that registers as `account` with the demo's password, and speaks `speech`.
     pub fn start(gateway: &Gateway, account: &str, speech: &Path) -> Baresip {
+        Baresip::start_by(gateway, account, speech, "udp")
+    }
+
+    /// The same by `udp`, `tcp` or `tls`.
+    pub fn start_by(gateway: &Gateway, account: &str, speech: &Path, transport: &str) -> Baresip {
         let directory = gateway.directory.join("baresip");
         std::fs::create_dir_all(&directory).expect("a directory");
         let control = free_port("127.0.0.1");
@@ -54,7 +59,7 @@ impl Baresip {
         );
         std::fs::write(directory.join("config"), config).expect("written");
         let line = format!(
-            "<sip:{account}@{}>;auth_user={account};auth_pass=tipring-demo;regint=600;answermode=manual\n",
+            "<sip:{account}@{};transport={transport}>;auth_user={account};auth_pass=tipring-demo;regint=600;answermode=manual\n",
             gateway.sip
         );
         std::fs::write(directory.join("accounts"), line).expect("written");
@@ -95,7 +100,12 @@ impl Baresip {
 
     /// Gives a command such as `accept` or `hangup`.
     pub fn command(&mut self, command: &str) {
-        let text = format!("{{\"command\":\"{command}\",\"token\":\"t\"}}");
+        self.command_with(command, "");
+    }
+
+    /// Gives a command with what it is about, such as `dial` and an address.
+    pub fn command_with(&mut self, command: &str, what: &str) {
+        let text = format!("{{\"command\":\"{command}\",\"params\":\"{what}\",\"token\":\"t\"}}");
         write!(self.control, "{}:{text},", text.len()).expect("baresip listens");
     }
 }

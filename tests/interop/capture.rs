@@ -51,7 +51,7 @@ impl Capture {
         });
         // tshark knows SIP by its port; RTP it finds by the SDP inside.
         let mut decode = Vec::new();
-        for port in [gateway.sip.port(), gateway.callee_port] {
+        for port in [gateway.sip.port(), gateway.callee_port, gateway.proxy_port] {
             decode.extend([format!("udp.port=={port},sip"), format!("tcp.port=={port},sip")]);
         }
         Capture { child, file, decode }
@@ -92,6 +92,12 @@ impl Captured {
         assert!(malformed.is_empty(), "malformed packets in {}:\n{malformed}", self.file.display());
         let sip = self.tshark(&["-Y", "sip", "-T", "fields", "-e", "frame.number"]);
         assert!(sip.lines().count() > 0, "no SIP in {}", self.file.display());
+    }
+
+    /// The SIP messages that a filter picks, as tshark describes them.
+    pub fn sip(&self, filter: &str) -> Vec<String> {
+        let text = self.tshark(&["-Y", filter]);
+        text.lines().map(str::to_owned).collect()
     }
 
     /// Every RTP packet.

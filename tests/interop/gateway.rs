@@ -18,6 +18,12 @@ to = "sip:127.0.0.3:CALLEE"
 [trunk.callee-tcp]
 to = "sip:127.0.0.3:CALLEE;transport=tcp"
 
+[trunk.proxy]
+to = "sip:127.0.0.5:PROXY"
+
+[trunk.proxy-tcp]
+to = "sip:127.0.0.5:PROXY;transport=tcp"
+
 [[route]]
 name = "to the peer"
 match = "70XXXX"
@@ -31,7 +37,46 @@ match = "71XXXX"
 from = ["inside", "trunk/loopback"]
 transit = true
 to = "trunk/callee-tcp"
+
+[[route]]
+name = "to the proxy"
+match = "72XXXX"
+from = ["inside", "trunk/loopback"]
+transit = true
+to = "trunk/proxy"
+
+[[route]]
+name = "to the proxy by TCP"
+match = "73XXXX"
+from = ["inside", "trunk/loopback"]
+transit = true
+to = "trunk/proxy-tcp"
 "#;
+
+/// Where a test takes place: ports that were free a moment ago, and a directory.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where the gateway listens for SIP, by UDP and TCP.
+    pub sip: SocketAddr,
+    /// Port of the peer on 127.0.0.3 that 70XXXX and 71XXXX lead to.
+    pub callee_port: u16,
+    /// Port of the proxy on 127.0.0.5 that 72XXXX and 73XXXX lead to.
+    pub proxy_port: u16,
+    /// Where this test leaves things.
+    pub directory: PathBuf,
+}
+
+impl Place {
+    /// One for the test called `name`.
+    pub fn choose(name: &str) -> Place {
+        Place {
+            sip: SocketAddr::from(([127, 0, 0, 1], free_port("127.0.0.1"))),
+            callee_port: free_port("127.0.0.3"),
+            proxy_port: free_port("127.0.0.5"),
+            directory: directory(name),
+        }
+    }
+}
 
 /// The gateway under test. Told to end when dropped.
 pub struct Gateway {
@@ -40,6 +85,8 @@ pub struct Gateway {
     pub sip: SocketAddr,
     /// Port of the peer on 127.0.0.3 that 70XXXX and 71XXXX lead to.
     pub callee_port: u16,
+    /// Port of the proxy on 127.0.0.5 that 72XXXX and 73XXXX lead to.
+    pub proxy_port: u16,
     /// Where this test leaves things.
     pub directory: PathBuf,
     control: PathBuf,
@@ -64,14 +111,19 @@ pub fn free_port(address: &str) -> u16 {
 impl Gateway {
     /// Starts one for the test called `name` and waits until it answers.
     pub fn start(name: &str) -> Gateway {
-        let directory = directory(name);
-        let (sip_port, callee_port) = (free_port("127.0.0.1"), free_port("127.0.0.3"));
+        Gateway::start_at(Place::choose(name), "")
+    }
+
+    /// Starts one at this place, with more tables in its configuration, where PROXY stands for the port
+    /// of the proxy.
+    pub fn start_at(place: Place, more: &str) -> Gateway {
+        let Place { sip, callee_port, proxy_port, directory } = place;
+        let peers = format!("{PEERS}{more}").replace("CALLEE", &callee_port.to_string());
+        let peers = peers.replace("PROXY", &proxy_port.to_string());
         let output = program().args(["config", "default"]).output().expect("tipring runs");
         assert!(output.status.success(), "tipring config default: {output:?}");
         let text = String::from_utf8(output.stdout).expect("text");
-        let changed =
-            text.replace("127.0.0.1:5060", &format!("127.0.0.1:{sip_port}")).replace("20000-29999", RTP_PORTS)
-                + &PEERS.replace("CALLEE", &callee_port.to_string());
+        let changed = text.replace("127.0.0.1:5060", &sip.to_string()).replace("20000-29999", RTP_PORTS) + &peers;
         let config = directory.join("tipring.toml");
         std::fs::write(&config, changed).expect("written");
         let control = std::env::temp_dir().join(format!("tipring-interop-{}.sock", std::process::id()));
@@ -86,14 +138,19 @@ impl Gateway {
             .stderr(log)
             .spawn()
             .expect("tipring runs");
-        let sip = SocketAddr::from(([127, 0, 0, 1], sip_port));
-        let mut gateway = Gateway { child: Some(child), sip, callee_port, directory, control };
+        let mut gateway = Gateway { child: Some(child), sip, callee_port, proxy_port, directory, control };
         wait_for("an answer to OPTIONS", Duration::from_secs(20), || {
             let ended = gateway.child.as_mut().and_then(|c| c.try_wait().expect("a child"));
             assert!(ended.is_none(), "tipring ended: {ended:?}\n{}", gateway.log());
             gateway.answers_options().then_some(())
         });
         gateway
+    }
+
+    /// Where it runs.
+    pub fn place(&self) -> Place {
+        let directory = self.directory.clone();
+        Place { sip: self.sip, callee_port: self.callee_port, proxy_port: self.proxy_port, directory }
     }
 
     /// What it has logged.

@@ -8,8 +8,11 @@
 mod baresip;
 mod calls;
 mod capture;
+mod clients;
+mod differential;
 mod gateway;
 mod handset;
+mod kamailio;
 mod load;
 mod noise;
 mod signal;

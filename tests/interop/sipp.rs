@@ -26,12 +26,24 @@ pub struct Caller<'a> {
     rate: u32,
     duration_ms: u32,
     media_port: u16,
+    /// Where the calls go instead of to the gateway.
+    through: Option<(&'a str, u16)>,
 }
 
 impl<'a> Caller<'a> {
     /// One call to `number`, by UDP, that stays half a second.
     pub fn new(gateway: &'a Gateway, scenario: &'a str, number: &'a str) -> Self {
-        Caller { gateway, scenario, number, by: By::Udp, calls: 1, rate: 10, duration_ms: 500, media_port: 6_000 }
+        Caller {
+            gateway,
+            scenario,
+            number,
+            by: By::Udp,
+            calls: 1,
+            rate: 10,
+            duration_ms: 500,
+            media_port: 6_000,
+            through: None,
+        }
     }
 
     pub fn by(self, by: By) -> Self {
@@ -40,6 +52,11 @@ impl<'a> Caller<'a> {
 
     pub fn calls(self, calls: u32, rate: u32) -> Self {
         Caller { calls, rate, ..self }
+    }
+
+    /// The calls go to this address.
+    pub fn through(self, address: &'a str, port: u16) -> Self {
+        Caller { through: Some((address, port)), ..self }
     }
 
     pub fn lasting_ms(self, duration_ms: u32) -> Self {
@@ -54,10 +71,21 @@ impl<'a> Caller<'a> {
     pub fn run(self) {
         let mut command = sipp(self.gateway, self.scenario, CALLER, self.by);
         command
-            .args(["-s", self.number, "-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
+            .args([
+                "-s",
+                self.number,
+                "-au",
+                self.number,
+                "-ap",
+                "tipring-demo",
+                "-m",
+                &self.calls.to_string(),
+                "-r",
+                &self.rate.to_string(),
+            ])
             .args(["-d", &self.duration_ms.to_string(), "-mp", &self.media_port.to_string()])
             .args(["-l", "1000", "-recv_timeout", "40000", "-timeout", "180s", "-timeout_error"])
-            .arg(self.gateway.sip.to_string());
+            .arg(self.through.map_or(self.gateway.sip.to_string(), |(address, port)| format!("{address}:{port}")));
         let output = command.output().expect("sipp runs");
         assert!(
             output.status.success(),
@@ -69,6 +97,36 @@ impl<'a> Caller<'a> {
             tail(&String::from_utf8_lossy(&output.stdout), 60),
             tail(&std::fs::read_to_string(errors(self.gateway, self.scenario)).unwrap_or_default(), 60),
         );
+    }
+}
+
+/// SIPp as a third party that joins `a` and `b` (RFC 3725 flow I): it invites `a` without a
+/// description, offers `b` what `a` offered, and brings back the answer in the ACK.
+pub fn third_party(gateway: &Gateway, a: &str, b: &str, calls: u32) {
+    let twin = format!("127.0.0.1:{}", super::gateway::free_port("127.0.0.1"));
+    let side = |scenario: &str, number: &str| {
+        let mut command = Command::new("sipp");
+        command
+            .current_dir(&gateway.directory)
+            .args(["-sn", scenario, "-3pcc", &twin, "-s", number, "-i", CALLER, "-nostdin", "-m", &calls.to_string()])
+            .args(["-r", "5", "-timeout", "30s", "-timeout_error", "-trace_err", "-error_file"])
+            .arg(errors(gateway, scenario))
+            .arg(gateway.sip.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().expect("sipp runs")
+    };
+    let mut second = side("3pcc-C-B", b);
+    // It takes connections of its twin; there is no other sign of it.
+    super::wait_for("sipp to wait for its twin", std::time::Duration::from_secs(5), || {
+        std::net::TcpListener::bind(&twin).is_err().then_some(())
+    });
+    let mut first = side("3pcc-C-A", a);
+    for (scenario, child) in [("3pcc-C-A", &mut first), ("3pcc-C-B", &mut second)] {
+        let status = child.wait().expect("sipp ran");
+        let errors = std::fs::read_to_string(errors(gateway, scenario)).unwrap_or_default();
+        assert!(status.success(), "sipp {scenario}: {status}\n{}", tail(&errors, 60));
     }
 }
 

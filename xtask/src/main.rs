@@ -7,8 +7,14 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// What the interoperability tests run, and the Debian package that brings it.
-const TOOLS: [(&str, &str); 4] =
-    [("sipp", "sip-tester"), ("tshark", "tshark"), ("dumpcap", "wireshark-common"), ("baresip", "baresip-core")];
+const TOOLS: [(&str, &str); 6] = [
+    ("sipp", "sip-tester"),
+    ("tshark", "tshark"),
+    ("dumpcap", "wireshark-common"),
+    ("baresip", "baresip-core"),
+    ("kamailio", "kamailio"),
+    ("sipsak", "sipsak"),
+];
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
@@ -131,7 +137,9 @@ fn missing() -> Vec<&'static str> {
 
 fn is_on_path(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(tool).is_file())
+    // Servers are where only root looks.
+    let more = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(more).any(|directory| directory.join(tool).is_file())
 }
 
 fn is_root() -> bool {

@@ -3,88 +3,95 @@
 //! The level is found once. It can be lowered and never raised, so that every level can be tested
 //! on one machine. All `unsafe` of this crate lives below here.
 
+use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use core::sync::atomic::{AtomicU8, Ordering};
 
+mod dispatch;
+#[cfg(any(test, target_arch = "x86_64"))]
+pub mod lanes;
 mod scalar;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod stages;
+#[cfg(any(test, target_arch = "x86_64"))]
+pub mod vector;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
+pub use dispatch::*;
 pub use scalar::Scalar;
 
-/// Values of the matrix of [`Kernels::signed_rows`].
-pub const MATRIX: usize = 40 + 40 * 41 / 2;
-
-/// Best candidate of each place: squared correlation, energy, and the row it stands in.
-#[derive(Clone, Copy, Debug)]
-pub struct Lanes {
-    /// Squared correlations.
-    pub squares: [i32; 8],
-    /// Energies.
-    pub energies: [i32; 8],
-    /// Rows.
-    pub rows: [i32; 8],
-}
-
-impl Lanes {
-    /// Takes those candidates of a further row that are strictly better. With positive energies the
-    /// comparison is one of fractions, so the order in which candidates meet does not matter as
-    /// long as the first of equals stays.
-    #[inline(always)]
-    pub fn take(&mut self, row: usize, squares: &[i32; 8], energies: &[i32; 8]) {
-        for k in 0..8 {
-            let better = self.energies[k] * squares[k] > self.squares[k] * energies[k];
-            self.squares[k] = if better { squares[k] } else { self.squares[k] };
-            self.energies[k] = if better {
-                energies[k]
-            } else {
-                self.energies[k]
-            };
-            self.rows[k] = if better { row as i32 } else { self.rows[k] };
-        }
-    }
+/// Windowed speech correlated with itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windowed {
+    /// One and twice the sum of squares.
+    pub energy: i32,
+    /// Scale: 1, and 4 more for each time that the samples had to be divided by four.
+    pub exponent: i16,
+    /// Sums for lags 1 to 12, not doubled.
+    pub lags: [i32; 12],
 }
 
 /// The inner loops of G.729 that the compiler does not turn into vectors by itself. All sums are
-/// plain: the caller has made sure that none can leave 32 bits.
+/// plain: the caller has made sure that none can leave 32 bits, or the kernel says that it is so.
 pub trait Kernels {
-    /// Takes ten outputs before a block (oldest first) times the coefficients that reach from them
-    /// into the block off its sums. `tails` holds the eleven coefficients and eight zeros.
-    fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]);
+    /// Synthesis without limits through several filters, `BLOCKS` times four outputs after the ten
+    /// of the past; true where the result is exact.
+    fn synthesise<const M: usize, const BLOCKS: usize>(
+        a: [&Predictor; M],
+        x: [&[i16; 40]; M],
+        areas: [&mut [i16; 50]; M],
+    ) -> [bool; M];
 
     /// Twice the correlations of `h` with `x` from 0 to 39 on; the second half of `x` is zero.
     fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40];
 
-    /// The correlations of a scaled response `g` with itself for all pairs of positions, with the signs
-    /// of Annex A: equal signs multiply by 32767 / 32768, different ones by -1. `reversed` and
-    /// `negative` are runs of the response backwards and of -1 for negative positions, after forty
-    /// zeros. Row `j` of the matrix starts at `40 + j (j + 1) / 2`.
-    fn signed_rows(
-        g: &[i16; 40],
-        reversed: &[i16; 88],
-        negative: &[i16; 88],
-        matrix: &mut [i16; MATRIX],
-    );
+    /// Search of Annex A's codebook with a scaled response `g`, whose energy fits, the magnitudes `d`
+    /// of the correlations and -1 for each that is negative. `None` when this level has no such
+    /// kernel, or when an energy is not positive and the order of comparisons matters.
+    fn best_pulses(g: &[i16; 40], d: &[i16; 40], negative: &[i16; 40]) -> Option<[usize; 4]>;
 
-    /// For each of eight places the best of eight rows of candidates: sums of `bases` and `inner`,
-    /// energies of `starts`, an eighth of `block` and half of `v`. False when an energy is not
-    /// positive, since then the order of comparisons matters.
-    fn best_by_lane(
-        bases: &[i16; 8],
-        inner: &[i16; 8],
-        starts: &[i32; 8],
-        v: &[i32; 8],
-        block: &[[i16; 8]; 8],
-        lanes: &mut Lanes,
-    ) -> bool;
+    /// First of the nearest of 128 vectors, whose elements stand in pairs. Squared distances are
+    /// limited to 2^30; 0 when all of them are.
+    fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize;
 
-    /// Squared distances of `target` from 128 vectors, whose elements stand in pairs; limited to 2^30.
-    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128];
+    /// The same of 32 vectors by element, each distance weighted (positive, Q15). The sums of the first
+    /// three and of the last two elements are limited to 2^30 and added.
+    fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize;
+
+    /// Sum of squares, exact.
+    fn energy(x: &[i16; 40]) -> i64;
+
+    /// Residual of a subframe after ten past samples, in plain sums.
+    fn residual(a: &Predictor, x: &[i16; 50]) -> [i16; 40];
 
     /// Sum of products.
     fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32;
 
+    /// Sums of products of `x` with the windows of `y` from the first, second, ... value on. `N` is
+    /// a multiple of eight.
+    fn dots<const N: usize>(x: &[i16; 40], y: &[i16]) -> [i32; N];
+
     /// Eight outputs of the interpolation filter, rounded.
     fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8];
+
+    /// Sixteen of them.
+    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16];
+
+    /// Autocorrelation of windowed speech. The window has no negative values.
+    fn autocorrelate(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed;
+
+    /// Values of a Chebyshev series where no limit can act.
+    fn chebyshev(x: &[i16; 8], f: &[i16; 6], coarse: bool) -> [i16; 8];
+
+    /// A bit for each value whose product with the one before it is not positive; the first has none.
+    fn sign_changes(values: &[i16; 64]) -> u64;
+
+    /// Levinson recursion: predictor and the first two reflection coefficients; `None` where a limit
+    /// could have acted or the filter is unstable.
+    fn levinson(r: &Autocorrelation) -> Option<Stable>;
+
+    /// Predictors of two sets of line spectral pairs; `None` where a limit could have acted.
+    fn lsp_az(lsp: [&Lsp; 2]) -> Option<[Predictor; 2]>;
 }
 
 /// Vector instructions that are used. Each level includes those before it.
@@ -95,6 +102,10 @@ pub enum Level {
     Scalar = 1,
     /// x86-64 with AVX2, BMI1, BMI2 and LZCNT.
     Avx2 = 2,
+    /// The same with AVX-512 F, BW, CD, DQ and VL (server processors since 2017).
+    Avx512 = 3,
+    /// The same with VBMI (since 2019).
+    Avx512Vbmi = 4,
 }
 
 /// The level in use; zero before it was found.
@@ -102,13 +113,13 @@ static LEVEL: AtomicU8 = AtomicU8::new(0);
 
 impl Level {
     /// All levels, lowest first.
-    pub const ALL: [Level; 2] = [Level::Scalar, Level::Avx2];
+    pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vbmi];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|level| *level as u8 == number)
     }
 
-    /// Finds a level by its name in lower case: `scalar`, `avx2`.
+    /// Finds a level by its name in lower case: `scalar`, `avx2`, `avx512`, `avx512vbmi`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
@@ -118,6 +129,8 @@ impl Level {
         match self {
             Level::Scalar => "scalar",
             Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+            Level::Avx512Vbmi => "avx512vbmi",
         }
     }
 
@@ -133,11 +146,7 @@ impl Level {
     #[cold]
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let level = if x86_64::has_avx2() {
-            Level::Avx2
-        } else {
-            Level::Scalar
-        };
+        let level = x86_64::detect();
         #[cfg(not(target_arch = "x86_64"))]
         let level = Level::Scalar;
         LEVEL.store(level as u8, Ordering::Relaxed);

@@ -1,6 +1,10 @@
 //! The kernels as plain loops: the reference.
 
-use super::{Kernels, Lanes, MATRIX};
+use super::{Kernels, Windowed};
+use crate::g729::filter;
+use crate::g729::lpc::{self, Autocorrelation, Lsp, Predictor, Stable, WINDOW};
+use crate::g729::lsp;
+use crate::g729::ops;
 
 /// Kernels without anything of a processor.
 #[derive(Clone, Copy, Debug)]
@@ -16,25 +20,78 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
-    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
-        let mut sums = [0u32; 128];
-        for (target, pairs) in target.as_chunks::<2>().0.iter().zip(pairs) {
-            for (sum, pair) in sums.iter_mut().zip(pairs.as_chunks::<2>().0) {
-                let [a, b] = [0, 1].map(|k| i32::from(target[k].saturating_sub(pair[k])));
-                // Two squares and what is limited to 2^30 fit a word.
-                *sum = (*sum + (a * a) as u32 + (b * b) as u32).min(1 << 30);
-            }
-        }
-        sums
+    fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize {
+        lsp::nearest_of_pairs(target, pairs)
     }
 
     #[inline(always)]
-    fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]) {
-        for (m, past) in past.iter().enumerate() {
-            for (sum, tail) in sums.iter_mut().zip(&tails[10 - m..18 - m]) {
-                *sum = sum.wrapping_sub(tail.wrapping_mul(*past));
-            }
+    fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize {
+        lsp::nearest_weighted(target, weights, elements)
+    }
+
+    #[inline(always)]
+    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
+        let mut y = [0; 16];
+        for (k, y) in y.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            *y = Self::interpolate(filter::window(x, 8 * k), taps);
         }
+        y
+    }
+
+    #[inline(always)]
+    fn sign_changes(values: &[i16; 64]) -> u64 {
+        values.windows(2).rev().fold(0, |bits, two| {
+            bits << 1 | u64::from(lpc::signs_differ(two[0], two[1]))
+        }) << 1
+    }
+
+    #[inline(always)]
+    fn levinson(_: &Autocorrelation) -> Option<Stable> {
+        None
+    }
+
+    #[inline(always)]
+    fn energy(x: &[i16; 40]) -> i64 {
+        ops::energy_wide(0, x) >> 1
+    }
+
+    #[inline(always)]
+    fn residual(a: &Predictor, x: &[i16; 50]) -> [i16; 40] {
+        filter::residual_plain(a, x)
+    }
+
+    #[inline(always)]
+    fn dots<const N: usize>(x: &[i16; 40], y: &[i16]) -> [i32; N] {
+        core::array::from_fn(|k| Self::dot(x, filter::window(y, k)))
+    }
+
+    #[inline(always)]
+    fn synthesise<const M: usize, const BLOCKS: usize>(
+        a: [&Predictor; M],
+        x: [&[i16; 40]; M],
+        mut areas: [&mut [i16; 50]; M],
+    ) -> [bool; M] {
+        core::array::from_fn(|m| filter::synthesise_plain::<BLOCKS>(a[m], x[m], areas[m]))
+    }
+
+    #[inline(always)]
+    fn best_pulses(_: &[i16; 40], _: &[i16; 40], _: &[i16; 40]) -> Option<[usize; 4]> {
+        None
+    }
+
+    #[inline(always)]
+    fn autocorrelate(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed {
+        lpc::autocorrelate_plain(speech, window)
+    }
+
+    #[inline(always)]
+    fn chebyshev(x: &[i16; 8], f: &[i16; 6], coarse: bool) -> [i16; 8] {
+        x.map(|x| lpc::chebyshev_plain(x, f, coarse))
+    }
+
+    #[inline(always)]
+    fn lsp_az(lsp: [&Lsp; 2]) -> Option<[Predictor; 2]> {
+        Some(lsp.map(lpc::lsp_az))
     }
 
     #[inline(always)]
@@ -57,65 +114,5 @@ impl Kernels for Scalar {
             }
         }
         sums.map(|sum| (sum >> 15).clamp(-32768, 32767) as i16)
-    }
-
-    #[inline(always)]
-    fn signed_rows(
-        g: &[i16; 40],
-        reversed: &[i16; 88],
-        negative: &[i16; 88],
-        matrix: &mut [i16; MATRIX],
-    ) {
-        let mut sums = [0i32; 40];
-        for n in 0..40 {
-            let j = 39 - n;
-            for (sum, delayed) in sums.iter_mut().zip(&reversed[40 - n..80 - n]) {
-                *sum += 2 * i32::from(g[n]) * i32::from(*delayed);
-            }
-            let own = negative[40 + j];
-            let start = 40 + j * (j + 1) / 2 - n;
-            let row = &mut matrix[start..start + 40];
-            for ((value, sum), negative) in row.iter_mut().zip(&sums).zip(&negative[40 - n..80 - n])
-            {
-                let differ = i32::from(negative ^ own);
-                // An autocorrelation at a distance is always well above -1 times the energy, so the
-                // value is never -32768.
-                let high = *sum >> 16;
-                *value = (((high ^ differ) - differ) - (i32::from(high > 0) & !differ)) as i16;
-            }
-            row[39] = (sums[39] >> 16) as i16;
-        }
-    }
-
-    #[inline(always)]
-    fn best_by_lane(
-        bases: &[i16; 8],
-        inner: &[i16; 8],
-        starts: &[i32; 8],
-        v: &[i32; 8],
-        block: &[[i16; 8]; 8],
-        lanes: &mut Lanes,
-    ) -> bool {
-        let mut least = i32::MAX;
-        for row in 0..8 {
-            let (mut squares, mut energies) = ([0; 8], [0; 8]);
-            for k in 0..8 {
-                let sum = (i32::from(bases[row]) + i32::from(inner[k])).min(32767);
-                squares[k] = (sum * sum) >> 15;
-                energies[k] =
-                    (starts[row] + (i32::from(block[row][k]) << 13) + (v[k] << 15) + 0x8000) >> 16;
-                least = least.min(energies[k]);
-            }
-            if row == 0 {
-                *lanes = Lanes {
-                    squares,
-                    energies,
-                    rows: [0; 8],
-                };
-            } else {
-                lanes.take(row, &squares, &energies);
-            }
-        }
-        least > 0
     }
 }

@@ -5,9 +5,11 @@
 //! of others, and the decoder is told to leave them out.
 
 mod band;
+mod conceal;
 mod tables;
 
 use band::{Band, Kind, limit};
+pub use conceal::ConcealingDecoder;
 use tables::*;
 
 /// How many bits of an octet are audio.

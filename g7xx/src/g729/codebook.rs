@@ -3,7 +3,7 @@
 use super::filter::{SUBFRAME, window, window_mut};
 use super::ops::*;
 use super::pitch::backward_filter;
-use crate::arch::{Kernels, Lanes, MATRIX};
+use crate::arch::{Kernels, Scalar};
 
 /// Positions of a track.
 const PLACES: usize = 8;
@@ -11,7 +11,7 @@ const PLACES: usize = 8;
 const TRACKS: usize = 5;
 
 /// What a search found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Innovation {
     /// Code vector, Q13, sharpened.
     pub code: [i16; SUBFRAME],
@@ -51,7 +51,7 @@ pub fn decode(positions: u16, signs: u16) -> [i16; SUBFRAME] {
 
 /// Correlations of the impulse response with itself between two positions. Row `j` holds the
 /// positions `i <= j`; it starts where the rows before it end, after some room.
-struct Matrix([i16; MATRIX]);
+struct Matrix([i16; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
 
 /// Room before the first row, since rows are written from the right with more to their left.
 const ROOM: usize = SUBFRAME;
@@ -85,8 +85,8 @@ impl Matrix {
 
 /// The impulse response scaled so that its energy nearly fills the word.
 #[inline(always)]
-fn scaled(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
-    let e = energy(0, h);
+fn scaled<K: Kernels>(h: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
+    let e = clamp_32(2 * K::energy(h));
     if extract_h(e) > 32000 {
         h.map(|h| h >> 1)
     } else {
@@ -103,13 +103,8 @@ fn run(values: [i16; SUBFRAME]) -> [i16; 2 * SUBFRAME + 8] {
     run
 }
 
-/// [`Kernels::signed_rows`].
-type RowsKernel =
-    fn(&[i16; SUBFRAME], &[i16; 2 * SUBFRAME + 8], &[i16; 2 * SUBFRAME + 8], &mut [i16; MATRIX]);
-
 /// Fills the matrix. `signed` puts the signs of two positions into their correlation: it gets the
-/// value and, for each position, -1 when its sign is negative and 0 otherwise. `kernel` does all of
-/// that for plain sums, if there is one.
+/// value and, for each position, -1 when its sign is negative and 0 otherwise.
 ///
 /// Lane `e` of step `n` belongs to the positions `e - n` and `39 - n`: runs of both vectors, after as
 /// many zeros as there are steps. Lanes below `n` belong to no pair; what they write left of a row
@@ -118,19 +113,14 @@ type RowsKernel =
 fn correlations(
     h: &[i16; SUBFRAME],
     positive: &[bool; SUBFRAME],
-    kernel: Option<RowsKernel>,
     signed: impl Fn(i32, i32, i32) -> i32,
 ) -> Matrix {
-    let g = scaled(h);
-    let mut matrix = Matrix([0; MATRIX]);
+    let g = scaled::<Scalar>(h);
+    let mut matrix = Matrix([0; ROOM + SUBFRAME * (SUBFRAME + 1) / 2]);
     // By Cauchy-Schwarz no sum exceeds the energy.
     let plain = energy_wide(0, &g) <= i64::from(MAX_32);
     let reversed = run(core::array::from_fn(|k| g[SUBFRAME - 1 - k]));
     let negative_run = run(positive.map(|positive| -i16::from(!positive)));
-    if plain && let Some(kernel) = kernel {
-        kernel(&g, &reversed, &negative_run, &mut matrix.0);
-        return matrix;
-    }
     let mut sums = [0i32; SUBFRAME];
     for (n, &now) in g.iter().enumerate() {
         let j = SUBFRAME - 1 - n;
@@ -263,7 +253,31 @@ impl<const ROWS: usize> Candidates<ROWS> {
     }
 }
 
+/// Best candidate of each place: squared correlation, energy, and the row it stands in.
+struct Lanes {
+    squares: [i32; PLACES],
+    energies: [i32; PLACES],
+    rows: [i32; PLACES],
+}
+
 impl Lanes {
+    /// Takes those candidates of a further row that are strictly better. With positive energies the
+    /// comparison is one of fractions, so the order in which candidates meet does not matter as
+    /// long as the first of equals stays.
+    #[inline(always)]
+    fn take(&mut self, row: usize, squares: &[i32; PLACES], energies: &[i32; PLACES]) {
+        for k in 0..PLACES {
+            let better = self.energies[k] * squares[k] > self.squares[k] * energies[k];
+            self.squares[k] = if better { squares[k] } else { self.squares[k] };
+            self.energies[k] = if better {
+                energies[k]
+            } else {
+                self.energies[k]
+            };
+            self.rows[k] = if better { row as i32 } else { self.rows[k] };
+        }
+    }
+
     /// The best of all with its row and place; of equals the first row, then the first place.
     #[inline(always)]
     fn best(&self) -> (Best, usize, usize) {
@@ -365,7 +379,7 @@ impl Walk<'_> {
     /// Two more pulses on the tracks `OUTER` and `INNER`, given the first two. The weights of the
     /// energies are such that no sum of 16-bit values can leave 32 bits, rounding included.
     #[inline(always)]
-    fn second_pair<K: Kernels, const OUTER: usize, const INNER: usize>(
+    fn second_pair<const OUTER: usize, const INNER: usize>(
         &mut self,
         first: Best,
         i0: usize,
@@ -391,23 +405,13 @@ impl Walk<'_> {
             })
         };
         let bases = outer_d.map(|d| add(self.sum, d));
-        let mut lanes = Lanes {
-            squares: [0; PLACES],
-            energies: [0; PLACES],
-            rows: [0; PLACES],
-        };
-        let found = if K::best_by_lane(&bases, &inner_d, &starts, &v, block, &mut lanes) {
-            Some(lanes.best())
-        } else {
-            let squares = bases.map(|base| inner_d.map(|d| square_of_sum(base, d)));
-            let energies = core::array::from_fn(|row| {
-                core::array::from_fn(|k| {
-                    round_plain(starts[row] + twice(block[row][k], EIGHTH) + (v[k] << 15))
-                })
-            });
-            Candidates { squares, energies }.best_in_order()
-        };
-        match found {
+        let squares = bases.map(|base| inner_d.map(|d| square_of_sum(base, d)));
+        let energies = core::array::from_fn(|row| {
+            core::array::from_fn(|k| {
+                round_plain(starts[row] + twice(block[row][k], EIGHTH) + (v[k] << 15))
+            })
+        });
+        match (Candidates { squares, energies }).best() {
             Some((best, row, place)) => {
                 (self.x, self.y) = (TRACKS * row + OUTER, TRACKS * place + INNER);
                 best
@@ -419,24 +423,24 @@ impl Walk<'_> {
     /// Half of the search for one track of the fourth pulse: `(2, FOURTH)` first, then `(0, 1)`; or
     /// `(FOURTH, 0)` first, then `(1, 2)`. Returns the pulses in the order of the tracks.
     #[inline(always)]
-    fn search<K: Kernels, const FOURTH: usize>(
+    fn search<const FOURTH: usize>(
         &mut self,
         blocks: &[[[i16; PLACES]; PLACES]; 2],
     ) -> [(Best, [usize; 4]); 2] {
         let first = self.first_pair::<2, FOURTH>();
         let (i0, i1) = (self.x, self.y);
-        let best = self.second_pair::<K, 0, 1>(first, i0, i1, &blocks[0]);
+        let best = self.second_pair::<0, 1>(first, i0, i1, &blocks[0]);
         let one = (best, [self.x, self.y, i0, i1]);
         let first = self.first_pair::<FOURTH, 0>();
         let (i0, i1) = (self.x, self.y);
-        let best = self.second_pair::<K, 1, 2>(first, i0, i1, &blocks[1]);
+        let best = self.second_pair::<1, 2>(first, i0, i1, &blocks[1]);
         [one, (best, [i1, self.x, self.y, i0])]
     }
 }
 
 /// Depth-first search of Annex A.
 #[inline(always)]
-fn depth_first<K: Kernels>(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
+fn depth_first(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
     let block = |outer: usize, inner: usize| -> [[i16; PLACES]; PLACES] {
         core::array::from_fn(|row| matrix.row(TRACKS * row + outer, inner))
     };
@@ -448,8 +452,8 @@ fn depth_first<K: Kernels>(ground: &Ground, matrix: &Matrix) -> [usize; 4] {
         y: 0,
         sum: 0,
     };
-    let [a, b] = walk.search::<K, 3>(&blocks);
-    let [c, d] = walk.search::<K, 4>(&blocks);
+    let [a, b] = walk.search::<3>(&blocks);
+    let [c, d] = walk.search::<4>(&blocks);
     let mut best = (Best::NONE, [0, 1, 2, 3]);
     for found in [a, b, c, d] {
         if best.0.loses_to(found.0) {
@@ -528,13 +532,23 @@ fn finish(
 ) -> Innovation {
     let mut code = [0; SUBFRAME];
     let mut filtered = [0i16; SUBFRAME];
+    let response = run(*h);
     let mut signs = 0;
     for (k, at) in pulses.into_iter().enumerate() {
         let positive = ground.positive[at];
         code[at] = if positive { 8191 } else { -8192 };
         signs |= u16::from(positive) << k;
-        for (y, h) in filtered[at..].iter_mut().zip(h) {
-            *y = if positive { add(*y, *h) } else { sub(*y, *h) };
+        let delayed: &[i16; SUBFRAME] = window(&response, SUBFRAME - at);
+        if positive {
+            filtered
+                .iter_mut()
+                .zip(delayed)
+                .for_each(|(y, h)| *y = add(*y, *h));
+        } else {
+            filtered
+                .iter_mut()
+                .zip(delayed)
+                .for_each(|(y, h)| *y = sub(*y, *h));
         }
     }
     // Annex A negates the first pulse where the base codec subtracts it from zero: the same but for
@@ -562,19 +576,33 @@ pub fn search_a<K: Kernels>(
     let mut h = *h;
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new::<K>(target, &h);
+    let pulses = match best_pulses::<K>(&ground, &h) {
+        Some(pulses) => pulses,
+        None => best_pulses_in_order(&ground, &h),
+    };
+    finish(&ground, &h, pulses, lag, sharpening)
+}
+
+/// The kernel for the search, where no limit can act.
+#[inline(always)]
+fn best_pulses<K: Kernels>(ground: &Ground, h: &[i16; SUBFRAME]) -> Option<[usize; 4]> {
+    let g = scaled::<K>(h);
+    // By Cauchy-Schwarz no sum exceeds the energy.
+    let plain = K::energy(&g) < 1 << 30;
+    let negative = ground.positive.map(|positive| -i16::from(!positive));
+    plain.then(|| K::best_pulses(&g, &ground.d, &negative))?
+}
+
+/// The search as it stands in the recommendation.
+#[inline(never)]
+fn best_pulses_in_order(ground: &Ground, h: &[i16; SUBFRAME]) -> [usize; 4] {
     // The recommendation multiplies by 32767 for equal signs and by -32768 for different ones.
-    let matrix = correlations(&h, &ground.positive, Some(K::signed_rows), |value, a, b| {
+    let matrix = correlations(h, &ground.positive, |value, a, b| {
         let differ = a ^ b;
         let less = i32::from(value > 0) - i32::from(value == -32768);
         (((value ^ differ) - differ) - (less & !differ)).min(32767)
     });
-    finish(
-        &ground,
-        &h,
-        depth_first::<K>(&ground, &matrix),
-        lag,
-        sharpening,
-    )
+    depth_first(ground, &matrix)
 }
 
 /// Search of the base codec. `credit` is 30 before the first subframe and is handed to the second.
@@ -590,7 +618,7 @@ pub fn search_base<K: Kernels>(
     sharpen(&mut h, lag, sharpening);
     let ground = Ground::new::<K>(target, &h);
     // The recommendation multiplies two signs of 32767 and -32768; the products are not exact.
-    let matrix = correlations(&h, &ground.positive, None, |value, a, b| {
+    let matrix = correlations(&h, &ground.positive, |value, a, b| {
         let factor = match (a, b) {
             (0, 0) => 32766,
             (-1, -1) => 32767,

@@ -12,12 +12,12 @@ use super::lsp::{self, Indices};
 use super::ops::*;
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, LAG_MAX, Lag};
 use super::postfilter::PostFilterBase;
-use super::postfilter_a::PostFilterA;
+use super::postfilter_a::{self, PostFilterA};
 use super::tables::{FREQ_PREV_RESET, INIT_LSP, INIT_LSP_SID};
 use super::{FRAME, FrameInput, Variant};
 use crate::arch::Kernels;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) mod lockstep;
 
 /// The post-filter of a variant.
@@ -62,11 +62,12 @@ struct Noise {
     energy: Energy,
 }
 
-/// What the post-filter is told about a frame.
-struct Synthesis {
-    /// The ten samples before the frame, then the frame.
-    samples: [i16; FRAME + ORDER],
+/// What is known of a frame before its subframes.
+struct Course {
+    /// Parameters of speech, or that they were lost; `None` for noise, whose excitation is there.
+    speech: Option<Option<Parameters>>,
     a: [Predictor; 2],
+    /// Lags of the subframes, put in as they become known.
     lags: [i32; 2],
 }
 
@@ -120,63 +121,135 @@ impl Decoder {
         let mut excitation = [0; EXCITATION];
         excitation[..EXCITATION_PAST].copy_from_slice(&self.excitation);
         // An erased frame goes on with what there was: speech or noise.
-        let (speech, synthesis) = match input {
-            FrameInput::Speech(octets) => (
-                true,
-                self.decode_speech::<K>(Some(&bits::unpack(octets)), &mut excitation),
-            ),
-            FrameInput::Erased if self.noise.after_speech => {
-                (true, self.decode_speech::<K>(None, &mut excitation))
+        let speech = match input {
+            FrameInput::Speech(_) => true,
+            FrameInput::Erased => self.noise.after_speech,
+            FrameInput::Sid(_) | FrameInput::Untransmitted => false,
+        };
+        let mut course = match input {
+            FrameInput::Speech(octets) => self.begin_speech::<K>(Some(bits::unpack(octets))),
+            FrameInput::Erased if speech => self.begin_speech::<K>(None),
+            FrameInput::Sid(octets) => {
+                self.decode_noise::<K>(Some(&bits::unpack_sid(octets)), &mut excitation)
             }
-            FrameInput::Sid(octets) => (
-                false,
-                self.decode_noise::<K>(Some(&bits::unpack_sid(octets)), &mut excitation),
-            ),
             FrameInput::Untransmitted | FrameInput::Erased => {
-                (false, self.decode_noise::<K>(None, &mut excitation))
+                self.decode_noise::<K>(None, &mut excitation)
             }
         };
-        self.keep(input != FrameInput::Erased, speech, &excitation);
-        self.voicing = match &mut self.post_filter {
-            PostFilter::A(post_filter) => {
-                for subframe in 0..2 {
-                    let s = window(&synthesis.samples, SUBFRAME * subframe);
-                    let y = post_filter.filter::<K>(
-                        s,
-                        &synthesis.a[subframe],
-                        synthesis.lags[subframe],
-                        speech,
-                    );
-                    output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
-                }
-                0
+        let mut samples = self.history();
+        if let PostFilter::A(_) = self.post_filter {
+            self.finish_a::<K>(&mut course, speech, &mut excitation, &mut samples, output);
+        } else {
+            for subframe in 0..2 {
+                self.excite_if_speech::<K>(&mut course, subframe, &mut excitation);
+                let a = &course.a[subframe];
+                self.synthesise::<K>(a, &mut excitation, subframe, &mut samples);
             }
-            PostFilter::Base(post_filter) => {
-                let mut voicing = 0;
-                for subframe in 0..2 {
-                    let s = window(&synthesis.samples, SUBFRAME * subframe);
-                    let (y, voiced) = post_filter.filter::<K>(
-                        s,
-                        &synthesis.a[subframe],
-                        synthesis.lags[0],
-                        speech,
-                    );
-                    output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
-                    if voiced != 0 {
-                        voicing = voiced;
-                    }
-                }
-                voicing
-            }
-        };
+            self.finish_base::<K>(&course, speech, &samples, output);
+        }
+        self.keep::<K>(input != FrameInput::Erased, speech, &excitation);
         self.post_process.post_process(output);
+    }
+
+    /// Excitation of a subframe; that of noise is there already.
+    #[inline(always)]
+    fn excite_if_speech<K: Kernels>(
+        &mut self,
+        course: &mut Course,
+        subframe: usize,
+        excitation: &mut [i16; EXCITATION],
+    ) {
+        if let Some(parameters) = &course.speech {
+            let lags = &mut course.lags;
+            self.excite::<K>(parameters.as_ref(), subframe, lags, excitation);
+        }
+    }
+
+    /// Synthesis and post-filter of Annex A. The post-filter of the first subframe runs beside the
+    /// synthesis of the second, since either waits for its own last output.
+    #[inline(always)]
+    fn finish_a<K: Kernels>(
+        &mut self,
+        course: &mut Course,
+        speech: bool,
+        excitation: &mut [i16; EXCITATION],
+        samples: &mut [i16; FRAME + ORDER],
+        output: &mut [i16; FRAME],
+    ) {
+        let a = course.a;
+        let shapes = postfilter_a::shapes::<K>(&a);
+        self.excite_if_speech::<K>(course, 0, excitation);
+        self.synthesise::<K>(&a[0], excitation, 0, samples);
+        self.excite_if_speech::<K>(course, 1, excitation);
+        let PostFilter::A(post_filter) = &mut self.post_filter else {
+            return;
+        };
+        let s = window(samples, 0);
+        let x = post_filter.excite::<K>(s, &shapes[0], course.lags[0], speech);
+        let mut areas = [
+            filter::area_of(&self.synthesis_memory),
+            filter::area_of(post_filter.memory()),
+        ];
+        let second = window(&excitation[..], EXCITATION_PAST + SUBFRAME);
+        let [exact, exact_output] = K::synthesise::<2, { SUBFRAME / 4 }>(
+            [&a[1], &shapes[0].denominator],
+            [second, &x],
+            areas.each_mut(),
+        );
+        if !exact_output {
+            filter::synthesise_limited(&shapes[0].denominator, &x, &mut areas[1]);
+        }
+        let y: &mut [i16; SUBFRAME] = filter::window_mut(output, 0);
+        *y = filter::outputs_of(&areas[1]);
+        post_filter.finish::<K>(s, y);
+        if exact {
+            let y = filter::outputs_of(&areas[0]);
+            self.put_synthesis(&y, 1, samples);
+        } else {
+            self.synthesise::<K>(&a[1], excitation, 1, samples);
+        }
+        let PostFilter::A(post_filter) = &mut self.post_filter else {
+            return;
+        };
+        let s = window(samples, SUBFRAME);
+        let x = post_filter.excite::<K>(s, &shapes[1], course.lags[1], speech);
+        let denominator = &shapes[1].denominator;
+        let y: &mut [i16; SUBFRAME] = filter::window_mut(output, SUBFRAME);
+        *y = filter::synthesise_only::<K>(denominator, &x, post_filter.memory());
+        post_filter.finish::<K>(s, y);
+        self.voicing = 0;
+    }
+
+    /// Post-filter of the base codec.
+    #[inline(always)]
+    fn finish_base<K: Kernels>(
+        &mut self,
+        course: &Course,
+        speech: bool,
+        samples: &[i16; FRAME + ORDER],
+        output: &mut [i16; FRAME],
+    ) {
+        let PostFilter::Base(post_filter) = &mut self.post_filter else {
+            return;
+        };
+        self.voicing = 0;
+        for subframe in 0..2 {
+            let s = window(samples, SUBFRAME * subframe);
+            let a = &course.a[subframe];
+            let (y, voiced) = post_filter.filter::<K>(s, a, course.lags[0], speech);
+            output[SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
+            if voiced != 0 {
+                self.voicing = voiced;
+            }
+        }
     }
 
     /// Remembers the excitation of a frame, and its energy if anything was received.
     #[inline(always)]
-    fn keep(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
+    fn keep<K: Kernels>(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
         if received {
-            let sum = energy(0, &excitation[EXCITATION_PAST..]);
+            let part = |at: usize| K::energy(window(excitation, EXCITATION_PAST + at));
+            let sum = clamp_32(2 * (part(0) + part(SUBFRAME)));
             let norm = norm_l(sum);
             self.noise.energy = Energy {
                 value: round(l_shl(sum, norm)),
@@ -206,27 +279,22 @@ impl Decoder {
         lsp::lsf_to_lsp(&self.lsf_previous)
     }
 
+    /// What comes before the subframes of speech.
     #[inline(always)]
-    fn decode_speech<K: Kernels>(
-        &mut self,
-        parameters: Option<&Parameters>,
-        excitation: &mut [i16; EXCITATION],
-    ) -> Synthesis {
-        let lsp = self.begin_speech(parameters);
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
+    fn begin_speech<K: Kernels>(&mut self, parameters: Option<Parameters>) -> Course {
+        let lsp = self.spectrum_of_speech(parameters.as_ref());
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
-        let mut samples = self.history();
-        let mut lags = [0; 2];
-        for (subframe, a) in a.iter().enumerate() {
-            self.excite::<K>(parameters, subframe, &mut lags, excitation);
-            self.synthesise::<K>(a, excitation, subframe, &mut samples);
+        Course {
+            speech: Some(parameters),
+            a,
+            lags: [0; 2],
         }
-        Synthesis { samples, a, lags }
     }
 
-    /// What comes before the subframes of speech; returns its LSP.
+    /// LSP of a frame of speech.
     #[inline(always)]
-    fn begin_speech(&mut self, parameters: Option<&Parameters>) -> Lsp {
+    fn spectrum_of_speech(&mut self, parameters: Option<&Parameters>) -> Lsp {
         self.noise.seed = cng::SEED;
         self.spectrum(parameters)
     }
@@ -263,8 +331,8 @@ impl Decoder {
         let start = EXCITATION_PAST + SUBFRAME * subframe;
         pitch::predict::<K>(excitation, start, lag);
         let code = self.innovation(parameters.map(|p| &p.subframes[subframe]), lag.whole);
-        let gains = self.decode_gains(parameters.map(|p| p.subframes[subframe].gains), &code);
-        mix(&mut excitation[start..start + SUBFRAME], &code, gains);
+        let gains = self.decode_gains::<K>(parameters.map(|p| p.subframes[subframe].gains), &code);
+        mix(filter::window_mut(&mut excitation[..], start), &code, gains);
     }
 
     /// Code vector of a subframe, received or drawn.
@@ -284,10 +352,10 @@ impl Decoder {
 
     /// Gains for the excitation of a subframe; a lost one repeats them, attenuated.
     #[inline(always)]
-    fn decode_gains(&mut self, index: Option<u16>, code: &[i16; SUBFRAME]) -> Gains {
+    fn decode_gains<K: Kernels>(&mut self, index: Option<u16>, code: &[i16; SUBFRAME]) -> Gains {
         let used = match index {
             Some(index) => {
-                self.gains = gains::decode(index, code, &mut self.gain_predictor);
+                self.gains = gains::decode::<K>(index, code, &mut self.gain_predictor);
                 self.gains
             }
             None => {
@@ -341,9 +409,20 @@ impl Decoder {
                 &self.synthesis_memory,
             );
         }
+        self.put_synthesis(&y, subframe, samples);
+    }
+
+    /// Puts a subframe behind the samples that there are.
+    #[inline(always)]
+    fn put_synthesis(
+        &mut self,
+        y: &[i16; SUBFRAME],
+        subframe: usize,
+        samples: &mut [i16; FRAME + ORDER],
+    ) {
         self.synthesis_memory
             .copy_from_slice(&y[SUBFRAME - ORDER..]);
-        samples[ORDER + SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(&y);
+        samples[ORDER + SUBFRAME * subframe..][..SUBFRAME].copy_from_slice(y);
     }
 
     #[inline(always)]
@@ -351,7 +430,7 @@ impl Decoder {
         &mut self,
         sid: Option<&SidParameters>,
         excitation: &mut [i16; EXCITATION],
-    ) -> Synthesis {
+    ) -> Course {
         let noise = &mut self.noise;
         match sid {
             Some(sid) => {
@@ -367,15 +446,11 @@ impl Decoder {
         noise.gain = cng::smooth(noise.gain, noise.sid_gain, noise.after_speech);
         cng::excite(excitation, noise.gain, &mut noise.seed, None);
         let lsp = noise.lsp;
-        let a = lpc::interpolate(&self.lsp_old, &lsp);
+        let a = lpc::interpolate::<K>(&self.lsp_old, &lsp);
         self.lsp_old = lsp;
-        let mut samples = self.history();
-        for (subframe, a) in a.iter().enumerate() {
-            self.synthesise::<K>(a, excitation, subframe, &mut samples);
-        }
         self.sharpening = SHARPENING_MIN;
-        Synthesis {
-            samples,
+        Course {
+            speech: None,
             a,
             lags: [self.lag_previous; 2],
         }

@@ -10,6 +10,7 @@ use super::lsp::Memory;
 use super::ops::*;
 use super::pitch::EXCITATION;
 use super::vad::Vad;
+use crate::arch::Kernels;
 
 /// High words of an autocorrelation with the exponent of their scale.
 #[derive(Clone, Copy, Debug)]
@@ -188,7 +189,7 @@ impl Silence {
     }
 
     /// Decides what a silent frame becomes; returns it with the spectrum that the noise has now.
-    pub fn describe(
+    pub fn describe<K: Kernels>(
         &mut self,
         stable: &mut Stable,
         search: RootSearch,
@@ -229,7 +230,7 @@ impl Silence {
         self.frames_since_sid = 0;
         self.changed = false;
         let filter = self.choose_filter(stable, &present, &present_filter, alpha);
-        let lsp = lpc::az_lsp(&filter, search).unwrap_or(*lsp_old_quantised);
+        let lsp = lpc::az_lsp::<K>(&filter, search).unwrap_or(*lsp_old_quantised);
         let (mut sid, lsp) = cng::quantise_spectrum(&lsp, memory);
         self.sent_lsp = lsp;
         self.sent_energy = energy;

@@ -16,7 +16,7 @@ use super::tables::{GRID_A, GRID_BASE, INIT_LSP};
 use super::{FRAME, Frame, Variant};
 use crate::arch::Kernels;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) mod lockstep;
 
 /// Sharpening of the fixed codebook at reset and after silence, Q14.
@@ -118,7 +118,7 @@ impl Encoder {
     pub fn encode<K: Kernels>(&mut self, samples: &[i16; FRAME]) -> Frame {
         self.pre_filter
             .pre_process(samples, &mut self.speech[WINDOW - FRAME..]);
-        let (lsp_new, active) = self.analyse();
+        let (lsp_new, active) = self.analyse::<K>();
         let mut work = self.work();
         let weighting = match self.variant {
             Variant::Base => Some(self.weigh_base::<K>(&lsp_new, &mut work)),
@@ -136,16 +136,16 @@ impl Encoder {
 
     /// Linear prediction of the speech buffer: its LSP, and whether the frame is active.
     #[inline(always)]
-    fn analyse(&mut self) -> (Lsp, bool) {
-        let (unwindowed, r) = self.autocorrelate();
-        lpc::levinson(&r, &mut self.stable);
-        self.judge(&unwindowed, &r)
+    fn analyse<K: Kernels>(&mut self) -> (Lsp, bool) {
+        let (unwindowed, r) = self.autocorrelate::<K>();
+        lpc::predict::<K>(&r, &mut self.stable);
+        self.judge::<K>(&unwindowed, &r)
     }
 
     /// Autocorrelation of the speech buffer, before and after the lag window.
     #[inline(always)]
-    fn autocorrelate(&self) -> (Autocorrelation, Autocorrelation) {
-        let unwindowed = lpc::autocorrelate(&self.speech);
+    fn autocorrelate<K: Kernels>(&self) -> (Autocorrelation, Autocorrelation) {
+        let unwindowed = lpc::autocorrelate::<K>(&self.speech);
         let mut r = unwindowed;
         lpc::lag_window(&mut r);
         (unwindowed, r)
@@ -153,8 +153,12 @@ impl Encoder {
 
     /// LSP of the last stable predictor, and whether the frame is active.
     #[inline(always)]
-    fn judge(&mut self, unwindowed: &Autocorrelation, r: &Autocorrelation) -> (Lsp, bool) {
-        let lsp_new = lpc::az_lsp(&self.stable.a, self.root_search()).unwrap_or(self.lsp_old);
+    fn judge<K: Kernels>(
+        &mut self,
+        unwindowed: &Autocorrelation,
+        r: &Autocorrelation,
+    ) -> (Lsp, bool) {
+        let lsp_new = lpc::az_lsp::<K>(&self.stable.a, self.root_search()).unwrap_or(self.lsp_old);
         let active = match &mut self.silence {
             Some(silence) => silence.decide(
                 unwindowed,
@@ -200,7 +204,7 @@ impl Encoder {
         self.lsp_old = *lsp_new;
         for (subframe, filters) in weighting.iter().enumerate() {
             let mut residual = [0; SUBFRAME];
-            filter::residual(&filters.numerator, self.speech_of(subframe), &mut residual);
+            filter::residual::<K>(&filters.numerator, self.speech_of(subframe), &mut residual);
             let y = filter::synthesise::<K>(
                 &filters.denominator,
                 &residual,
@@ -240,7 +244,7 @@ impl Encoder {
     ) -> Parameters {
         let old = self.lsp_old_quantised;
         let mut parameters = self.quantise_spectrum::<K>(lsp_new);
-        let a = lpc::interpolate(&old, &self.lsp_old_quantised);
+        let a = lpc::interpolate::<K>(&old, &self.lsp_old_quantised);
         let narrowed = a.map(|a| lpc::weight(&a, &GAMMA_A));
         let open_loop = match weighting {
             Some(_) => pitch::open_loop_base(&work.weighted),
@@ -280,7 +284,7 @@ impl Encoder {
     ) {
         for subframe in 0..2 {
             let mut residual = [0; SUBFRAME];
-            filter::residual(&a[subframe], self.speech_of(subframe), &mut residual);
+            filter::residual::<K>(&a[subframe], self.speech_of(subframe), &mut residual);
             let tilted = tilt(&narrowed[subframe]);
             let y = filter::synthesise::<K>(&tilted, &residual, &mut self.weighting_memory);
             let at = WEIGHTED_PAST + SUBFRAME * subframe;
@@ -301,9 +305,11 @@ impl Encoder {
         let start = work.start(subframe);
         let mut impulse = [0; SUBFRAME];
         impulse[0] = 4096;
-        let h = filter::synthesise_only::<K>(narrowed, &impulse, &[0; ORDER]);
-        let residual: [i16; SUBFRAME] = *window(&work.excitation, start);
-        let target = filter::synthesise_only::<K>(narrowed, &residual, &self.target_memory);
+        let [h, target] = filter::synthesise_together::<K, 2>(
+            [narrowed; 2],
+            [&impulse, window(&work.excitation, start)],
+            [&[0; ORDER], &self.target_memory],
+        );
         let lag = pitch::closed_loop_a::<K>(
             &target,
             &h,
@@ -329,10 +335,10 @@ impl Encoder {
         start: usize,
         work: &mut Work,
     ) -> Choice {
-        let (pitch_gain, tamed) = self.open_gain(target, filtered, lag);
+        let (pitch_gain, tamed) = self.open_gain::<K>(target, filtered, lag);
         let target2 = subtract(target, filtered, pitch_gain.gain);
         let innovation = codebook::search_a::<K>(&target2, h, lag.whole, self.sharpening);
-        self.close_subframe(
+        self.close_subframe::<K>(
             target,
             filtered,
             &pitch_gain,
@@ -359,10 +365,10 @@ impl Encoder {
             numerator,
             denominator,
         } = weighting;
-        let h = filter::impulse_response::<K, SUBFRAME, { SUBFRAME + ORDER }>(numerator, a);
+        let h = filter::impulse_response::<K, SUBFRAME, { SUBFRAME / 4 }>(numerator, a);
         let h = filter::synthesise_only::<K>(denominator, &h, &[0; ORDER]);
         let mut residual = [0; SUBFRAME];
-        filter::residual(a, self.speech_of(subframe), &mut residual);
+        filter::residual::<K>(a, self.speech_of(subframe), &mut residual);
         work.excitation[start..start + SUBFRAME].copy_from_slice(&residual);
         let mut error = [0; SUBFRAME + ORDER];
         error[..ORDER].copy_from_slice(&self.error_memory);
@@ -372,17 +378,17 @@ impl Encoder {
             &self.error_memory,
         ));
         let mut target = [0; SUBFRAME];
-        filter::residual(numerator, &error, &mut target);
+        filter::residual::<K>(numerator, &error, &mut target);
         let target = filter::synthesise_only::<K>(denominator, &target, &self.target_memory);
         let lag =
             pitch::closed_loop_base(&target, &h, &work.excitation, start, range, subframe == 0);
         pitch::predict::<K>(&mut work.excitation, start, lag);
         let filtered = filter::convolve(window(&work.excitation, start), &h);
-        let (pitch_gain, tamed) = self.open_gain(&target, &filtered, lag);
+        let (pitch_gain, tamed) = self.open_gain::<K>(&target, &filtered, lag);
         let target2 = subtract(&target, &filtered, pitch_gain.gain);
         let innovation =
             codebook::search_base::<K>(&target2, &h, lag.whole, self.sharpening, credit);
-        let choice = self.close_subframe(
+        let choice = self.close_subframe::<K>(
             &target,
             &filtered,
             &pitch_gain,
@@ -404,13 +410,13 @@ impl Encoder {
 
     /// Pitch gain before quantisation, and whether it had to be tamed.
     #[inline(always)]
-    fn open_gain(
+    fn open_gain<K: Kernels>(
         &self,
         target: &[i16; SUBFRAME],
         filtered: &[i16; SUBFRAME],
         lag: Lag,
     ) -> (PitchGain, bool) {
-        let mut pitch_gain = gains::pitch_gain(target, filtered);
+        let mut pitch_gain = gains::pitch_gain::<K>(target, filtered);
         let tamed = self.taming.acts(lag.whole, lag.third);
         if tamed {
             pitch_gain.gain = gains::tame(pitch_gain.gain);
@@ -421,7 +427,7 @@ impl Encoder {
     /// Quantises the gains, makes the excitation and moves the memories on.
     #[allow(clippy::too_many_arguments)]
     #[inline(always)]
-    fn close_subframe(
+    fn close_subframe<K: Kernels>(
         &mut self,
         target: &[i16; SUBFRAME],
         filtered: &[i16; SUBFRAME],
@@ -432,19 +438,17 @@ impl Encoder {
         start: usize,
         work: &mut Work,
     ) -> Choice {
-        let correlations = gains::correlations(pitch_gain, target, filtered, &innovation.filtered);
-        let (gain_index, gains) = gains::quantise(
+        let correlations =
+            gains::correlations::<K>(pitch_gain, target, filtered, &innovation.filtered);
+        let (gain_index, gains) = gains::quantise::<K>(
             &correlations,
             &innovation.code,
             tamed,
             &mut self.gain_predictor,
         );
         self.sharpening = gains.pitch.clamp(SHARPENING_MIN, SHARPENING_MAX);
-        mix(
-            &mut work.excitation[start..start + SUBFRAME],
-            &innovation.code,
-            gains,
-        );
+        let excitation = filter::window_mut(&mut work.excitation, start);
+        mix(excitation, &innovation.code, gains);
         self.taming.update(gains.pitch, lag.whole);
         self.target_memory = core::array::from_fn(|j| {
             let n = SUBFRAME - ORDER + j;
@@ -469,14 +473,14 @@ impl Encoder {
         let Some(silence) = &mut self.silence else {
             return Frame::Untransmitted;
         };
-        let (frame, lsp_sid) = silence.describe(
+        let (frame, lsp_sid) = silence.describe::<K>(
             &mut self.stable,
             search,
             &self.lsp_old_quantised,
             &mut self.lsf_memory,
         );
         silence.excite(&mut work.excitation, &mut self.taming);
-        let a = lpc::interpolate(&self.lsp_old_quantised, &lsp_sid);
+        let a = lpc::interpolate::<K>(&self.lsp_old_quantised, &lsp_sid);
         self.lsp_old_quantised = lsp_sid;
         silence.finish();
         for (subframe, a) in a.iter().enumerate() {
@@ -502,7 +506,7 @@ impl Encoder {
         work: &mut Work,
     ) {
         let mut residual = [0; SUBFRAME];
-        filter::residual(a, self.speech_of(subframe), &mut residual);
+        filter::residual::<K>(a, self.speech_of(subframe), &mut residual);
         let narrowed = lpc::weight(a, &GAMMA_A);
         let y = filter::synthesise::<K>(&tilt(&narrowed), &residual, &mut self.weighting_memory);
         let at = WEIGHTED_PAST + SUBFRAME * subframe;
@@ -527,7 +531,7 @@ impl Encoder {
             error[ORDER + n] = sub(speech[n], synthesis[n]);
         }
         let mut x = [0; SUBFRAME];
-        filter::residual(&weighting.numerator, &error, &mut x);
+        filter::residual::<K>(&weighting.numerator, &error, &mut x);
         filter::synthesise::<K>(&weighting.denominator, &x, &mut self.target_memory);
         self.error_memory.copy_from_slice(&error[SUBFRAME..]);
     }
@@ -568,7 +572,7 @@ fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> 
 /// Total excitation from the adaptive vector (in place) and the code vector. Limits on the way only
 /// act on values that end at the same limit, and gains are not negative: one at the end is enough.
 #[inline(always)]
-pub fn mix(excitation: &mut [i16], code: &[i16; SUBFRAME], gains: Gains) {
+pub fn mix(excitation: &mut [i16; SUBFRAME], code: &[i16; SUBFRAME], gains: Gains) {
     let (pitch, code_gain) = (i32::from(gains.pitch), i32::from(gains.code));
     for (e, c) in excitation.iter_mut().zip(code) {
         let sum = i32::from(*e) * pitch + i32::from(*c) * code_gain;

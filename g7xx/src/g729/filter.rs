@@ -27,66 +27,76 @@ fn finish(sum: i32) -> i16 {
     clamp_16(sum.wrapping_add(0x800) >> 12)
 }
 
+/// Residual where no sum can leave 32 bits.
+#[inline(always)]
+pub fn residual_plain(a: &Predictor, x: &[i16; SUBFRAME + ORDER]) -> [i16; SUBFRAME] {
+    let mut sums = [0i32; SUBFRAME];
+    for (j, a) in a.iter().enumerate() {
+        let x: &[i16; SUBFRAME] = window(x, ORDER - j);
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += i32::from(*a) * i32::from(*x);
+        }
+    }
+    sums.map(finish)
+}
+
 /// Residual of `x[10..]` through the predictor; `x` starts with ten past samples.
 #[inline(always)]
-pub fn residual(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+pub fn residual<K: Kernels>(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
     if bounded(sum_magnitudes(a), max_magnitude(x)) {
-        let mut sums = [0i32; SUBFRAME];
-        for (j, a) in a.iter().enumerate() {
-            let x: &[i16; SUBFRAME] = window(x, ORDER - j);
-            for (sum, x) in sums.iter_mut().zip(x) {
-                *sum += i32::from(*a) * i32::from(*x);
-            }
-        }
-        for (y, sum) in y.iter_mut().zip(&sums) {
-            *y = finish(*sum);
-        }
+        *y = K::residual(a, x);
     } else {
-        for (n, y) in y.iter_mut().enumerate() {
-            let mut sum = l_mult(x[n + ORDER], a[0]);
-            for j in 1..=ORDER {
-                sum = l_mac(sum, a[j], x[n + ORDER - j]);
-            }
-            *y = round(l_shl(sum, 3));
-        }
+        residual_limited(a, x, y);
     }
 }
 
-/// Work area of a synthesis: memory, then outputs.
-type Area<const L: usize> = [i16; L];
+/// The same with every limit.
+#[inline(never)]
+fn residual_limited(a: &Predictor, x: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+    for (n, y) in y.iter_mut().enumerate() {
+        let mut sum = l_mult(x[n + ORDER], a[0]);
+        for j in 1..=ORDER {
+            sum = l_mac(sum, a[j], x[n + ORDER - j]);
+        }
+        *y = round(l_shl(sum, 3));
+    }
+}
 
 /// Outputs that are made at a time.
 const BLOCK: usize = 8;
+/// Memory and outputs of a synthesis.
+pub type Area = [i16; SUBFRAME + ORDER];
 
-/// Plain synthesis without any limit; returns whether the result is exact, which it is unless an
-/// output or a sum did not fit. What the outputs before a block add to it is found for the whole
-/// block at once.
+/// Plain synthesis without any limit, `FOURS` times four outputs; returns whether the result is
+/// exact, which it is unless an output or a sum did not fit. What the outputs before a block add to
+/// it is found for the whole block at once.
 #[inline(always)]
-fn synthesise_plain<K: Kernels, const N: usize, const L: usize>(
+pub fn synthesise_plain<const FOURS: usize>(
     a: &Predictor,
-    x: &[i16; N],
-    area: &mut Area<L>,
+    x: &[i16; SUBFRAME],
+    area: &mut Area,
 ) -> bool {
-    const { assert!(N <= SUBFRAME) };
+    const { assert!(4 * FOURS <= SUBFRAME && (4 * FOURS).is_multiple_of(BLOCK)) };
     let c = a.map(i32::from);
     let narrow = a.map(i64::from);
     let mut tails = [0i32; ORDER + 1 + BLOCK];
     tails[..ORDER + 1].copy_from_slice(&c);
-    // The memory, then outputs; the last block may go beyond what is asked for.
     let mut wide = [0i32; ORDER + SUBFRAME];
-    let mut input = [0i16; SUBFRAME];
-    input[..N].copy_from_slice(x);
     for k in 0..ORDER {
         wide[k] = i32::from(area[k]);
     }
-    for start in (0..N).step_by(BLOCK) {
+    for start in (0..4 * FOURS).step_by(BLOCK) {
         let past: [i32; ORDER] = *window(&wide, start);
-        let block: &[i16; BLOCK] = window(&input, start);
+        let block: &[i16; BLOCK] = window(x, start);
         let mut sums = [0x800i32; BLOCK];
         for i in 0..BLOCK {
             sums[i] = sums[i].wrapping_add(c[0].wrapping_mul(i32::from(block[i])));
         }
-        K::recur(&tails, &past, &mut sums);
+        for (m, past) in past.iter().enumerate() {
+            for (sum, tail) in sums.iter_mut().zip(&tails[10 - m..18 - m]) {
+                *sum = sum.wrapping_sub(tail.wrapping_mul(*past));
+            }
+        }
         // In 64 bits this stays a chain of single products: vectors of them would only wait for
         // one another. An output that does not fit may become anything.
         let mut y = [0i64; BLOCK];
@@ -119,18 +129,14 @@ fn synthesise_plain<K: Kernels, const N: usize, const L: usize>(
 
 /// Synthesis with every limit; returns whether one of them acted.
 #[inline(never)]
-pub fn synthesise_limited<const N: usize, const L: usize>(
-    a: &Predictor,
-    x: &[i16; N],
-    area: &mut Area<L>,
-) -> bool {
+pub fn synthesise_limited(a: &Predictor, x: &[i16; SUBFRAME], area: &mut Area) -> bool {
     let mut overflow = false;
     let mut watch = |wide: i64| {
         let limited = clamp_32(wide);
         overflow |= i64::from(limited) != wide;
         limited
     };
-    for n in 0..N {
+    for n in 0..SUBFRAME {
         let mut sum = watch(2 * i64::from(x[n]) * i64::from(a[0]));
         for k in 1..=ORDER {
             let product = watch(2 * i64::from(a[k]) * i64::from(area[ORDER + n - k]));
@@ -142,20 +148,36 @@ pub fn synthesise_limited<const N: usize, const L: usize>(
     overflow
 }
 
-/// Synthesis of `x` through `1/A(z)` after the outputs in `memory`, which stay as they are.
+/// Area of a synthesis with its past in place.
 #[inline(always)]
-pub fn synthesise_peek<K: Kernels, const N: usize, const L: usize>(
-    a: &Predictor,
-    x: &[i16; N],
-    memory: &Memory,
-) -> [i16; N] {
-    const { assert!(L == N + ORDER) };
-    let mut area = [0; L];
+pub fn area_of(memory: &Memory) -> Area {
+    let mut area = [0; SUBFRAME + ORDER];
     area[..ORDER].copy_from_slice(memory);
-    if !synthesise_plain::<K, _, _>(a, x, &mut area) {
-        synthesise_limited(a, x, &mut area);
+    area
+}
+
+/// The outputs in an area.
+#[inline(always)]
+pub fn outputs_of(area: &Area) -> [i16; SUBFRAME] {
+    *window(area, ORDER)
+}
+
+/// Synthesis of a subframe through `1/A(z)` after the outputs in `memory`, which stay as they are;
+/// of several filters at once, which takes little longer than of one.
+#[inline(always)]
+pub fn synthesise_together<K: Kernels, const M: usize>(
+    a: [&Predictor; M],
+    x: [&[i16; SUBFRAME]; M],
+    memories: [&Memory; M],
+) -> [[i16; SUBFRAME]; M] {
+    let mut areas = memories.map(area_of);
+    let exact = K::synthesise::<M, { SUBFRAME / 4 }>(a, x, areas.each_mut());
+    for m in 0..M {
+        if !exact[m] {
+            synthesise_limited(a[m], x[m], &mut areas[m]);
+        }
     }
-    core::array::from_fn(|n| area[ORDER + n])
+    areas.each_ref().map(outputs_of)
 }
 
 /// Synthesis of a subframe; the memory is not changed.
@@ -165,7 +187,8 @@ pub fn synthesise_only<K: Kernels>(
     x: &[i16; SUBFRAME],
     memory: &Memory,
 ) -> [i16; SUBFRAME] {
-    synthesise_peek::<K, SUBFRAME, { SUBFRAME + ORDER }>(a, x, memory)
+    let [y] = synthesise_together::<K, 1>([a], [x], [memory]);
+    y
 }
 
 /// Synthesis of a subframe; the memory becomes its last ten outputs.
@@ -187,22 +210,46 @@ pub fn synthesise_checked<K: Kernels>(
     x: &[i16; SUBFRAME],
     memory: &Memory,
 ) -> ([i16; SUBFRAME], bool) {
-    let mut area = [0; SUBFRAME + ORDER];
-    area[..ORDER].copy_from_slice(memory);
-    let overflow =
-        !synthesise_plain::<K, _, _>(a, x, &mut area) && synthesise_limited(a, x, &mut area);
-    (core::array::from_fn(|n| area[ORDER + n]), overflow)
+    let mut area = area_of(memory);
+    let [exact] = K::synthesise::<1, { SUBFRAME / 4 }>([a], [x], [&mut area]);
+    let overflow = !exact && synthesise_limited(a, x, &mut area);
+    (outputs_of(&area), overflow)
 }
 
-/// Impulse response of `numerator / denominator`, `N` samples.
+/// Impulse response of `numerator / denominator`, `N` samples, of which `FOURS` times four are made.
 #[inline(always)]
-pub fn impulse_response<K: Kernels, const N: usize, const L: usize>(
+pub fn impulse_response<K: Kernels, const N: usize, const FOURS: usize>(
     numerator: &Predictor,
     denominator: &Predictor,
 ) -> [i16; N] {
-    let mut x = [0; N];
-    x[..ORDER + 1].copy_from_slice(numerator);
-    synthesise_peek::<K, N, L>(denominator, &x, &[0; ORDER])
+    let [h] = impulse_responses::<K, 1, N, FOURS>(
+        core::array::from_ref(numerator),
+        core::array::from_ref(denominator),
+    );
+    h
+}
+
+/// Impulse responses of several filters.
+#[inline(always)]
+pub fn impulse_responses<K: Kernels, const M: usize, const N: usize, const FOURS: usize>(
+    numerators: &[Predictor; M],
+    denominators: &[Predictor; M],
+) -> [[i16; N]; M] {
+    const { assert!(N <= 4 * FOURS) };
+    let mut x = [[0; SUBFRAME]; M];
+    for (x, numerator) in x.iter_mut().zip(numerators) {
+        x[..ORDER + 1].copy_from_slice(numerator);
+    }
+    let mut areas = [[0; SUBFRAME + ORDER]; M];
+    let exact = K::synthesise::<M, FOURS>(denominators.each_ref(), x.each_ref(), areas.each_mut());
+    let mut h = [[0; N]; M];
+    for m in 0..M {
+        if !exact[m] {
+            synthesise_limited(&denominators[m], &x[m], &mut areas[m]);
+        }
+        h[m] = *window(&areas[m], ORDER);
+    }
+    h
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.

@@ -4,6 +4,7 @@
 use super::filter::{SUBFRAME, window};
 use super::ops::*;
 use super::tables::*;
+use crate::arch::Kernels;
 
 /// Pitch gain under taming, Q14.
 const PITCH_GAIN_TAMED: i16 = 15564;
@@ -32,16 +33,16 @@ pub struct PitchGain {
 
 /// Whether the energies show (Cauchy-Schwarz) that no sum of products can reach a limit.
 #[inline(always)]
-fn are_small(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> bool {
-    let limit = i64::from(MAX_32);
-    energy_wide(1, a) <= limit && energy_wide(1, b) <= limit
+fn are_small<K: Kernels>(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> bool {
+    let limit = 1 << 30;
+    K::energy(a) < limit && K::energy(b) < limit
 }
 
 /// Sum of products, each limited in order, from one on.
 #[inline(always)]
-fn correlate(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> i32 {
-    if are_small(a, b) {
-        1 + 2 * dot(a, b)
+fn correlate<K: Kernels>(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> i32 {
+    if are_small::<K>(a, b) {
+        1 + 2 * K::dot(a, b)
     } else {
         mac_chain_from(1, a, b)
     }
@@ -49,9 +50,9 @@ fn correlate(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> i32 {
 
 /// Sum of products in order, or `None` when a limit would have acted.
 #[inline(always)]
-fn unlimited(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> Option<i32> {
-    if are_small(a, b) {
-        return Some(2 * dot(a, b));
+fn unlimited<K: Kernels>(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> Option<i32> {
+    if are_small::<K>(a, b) {
+        return Some(2 * K::dot(a, b));
     }
     let (mut sum, mut low, mut high) = (0i64, 0i64, 0i64);
     let mut extreme = false;
@@ -67,9 +68,9 @@ fn unlimited(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME]) -> Option<i32> {
 
 /// Pitch gain of the filtered adaptive vector against the target.
 #[inline(always)]
-pub fn pitch_gain(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME]) -> PitchGain {
+pub fn pitch_gain<K: Kernels>(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME]) -> PitchGain {
     let quarter = filtered.map(|y| y >> 2);
-    let exact = energy_wide(1, filtered);
+    let exact = 1 + 2 * K::energy(filtered);
     let (sum, back) = if exact <= i64::from(MAX_32) {
         (exact as i32, 0)
     } else {
@@ -78,7 +79,7 @@ pub fn pitch_gain(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME]) -> Pitch
     let norm = norm_l(sum);
     let energy = round(l_shl(sum, norm));
     let energy_exponent = norm - back;
-    let (sum, back) = match unlimited(target, filtered) {
+    let (sum, back) = match unlimited::<K>(target, filtered) {
         Some(sum) => (sum, 0),
         None => (mac_chain(target, &quarter), 2),
     };
@@ -112,7 +113,7 @@ pub fn tame(gain: i16) -> i16 {
 
 /// The five correlations of the gain quantiser.
 #[inline(always)]
-pub fn correlations(
+pub fn correlations<K: Kernels>(
     pitch: &PitchGain,
     target: &[i16; SUBFRAME],
     adaptive: &[i16; SUBFRAME],
@@ -126,9 +127,9 @@ pub fn correlations(
             exponent: norm + offset,
         }
     };
-    let energy = scaled(energy(1, &eighth), 3);
-    let with_target = scaled(correlate(target, &eighth), -7);
-    let with_adaptive = scaled(correlate(adaptive, &eighth), -7);
+    let energy = scaled(clamp_32(1 + 2 * K::energy(&eighth)), 3);
+    let with_target = scaled(correlate::<K>(target, &eighth), -7);
+    let with_adaptive = scaled(correlate::<K>(adaptive, &eighth), -7);
     let with_target = Scaled {
         value: negate(with_target.value),
         ..with_target
@@ -154,8 +155,8 @@ impl Predictor {
 
     /// Predicted code gain for a code vector: mantissa (16384-32767) and exponent.
     #[inline(always)]
-    pub fn predict(&self, code: &[i16; SUBFRAME]) -> Scaled {
-        let t = mpy_32_16(log2(energy(0, code)), -24660);
+    pub fn predict<K: Kernels>(&self, code: &[i16; SUBFRAME]) -> Scaled {
+        let t = mpy_32_16(log2(clamp_32(2 * K::energy(code))), -24660);
         let t = l_shl(l_mac(t, 32588, 32), 10);
         let t = PRED
             .iter()
@@ -201,10 +202,10 @@ pub struct Gains {
 
 /// Gains of a received index, and the predictor moves on.
 #[inline(always)]
-pub fn decode(index: u16, code: &[i16; SUBFRAME], predictor: &mut Predictor) -> Gains {
+pub fn decode<K: Kernels>(index: u16, code: &[i16; SUBFRAME], predictor: &mut Predictor) -> Gains {
     let first = GBK1[usize::from(IMAP1[usize::from(index >> 4 & 7)])];
     let second = GBK2[usize::from(IMAP2[usize::from(index & 15)])];
-    gains_of(first, second, predictor.predict(code), predictor)
+    gains_of(first, second, predictor.predict::<K>(code), predictor)
 }
 
 #[inline(always)]
@@ -322,13 +323,13 @@ fn preselect(pitch: i16, code: i16, predicted_q4: i16) -> (usize, usize) {
 
 /// Quantises the gains: returns the index (7 bits) and the gains, and moves the predictor on.
 #[inline(always)]
-pub fn quantise(
+pub fn quantise<K: Kernels>(
     c: &[Scaled; 5],
     code: &[i16; SUBFRAME],
     taming: bool,
     predictor: &mut Predictor,
 ) -> (u16, Gains) {
-    let predicted = predictor.predict(code);
+    let predicted = predictor.predict::<K>(code);
     let (pitch, code_gain) = optimum(c, taming);
     let predicted_q4 = if predicted.exponent >= 4 {
         shr(predicted.value, predicted.exponent - 4)

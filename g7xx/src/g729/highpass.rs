@@ -63,27 +63,34 @@ impl HighPass {
     /// the shift are sure to stay inside.
     #[inline(always)]
     fn run_plain(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> Option<[i32; FRAME]> {
-        let mut forward = [0i32; FRAME];
+        let mut forward = [0i32; FRAME + 1];
         for n in 0..FRAME {
             let sum = i32::from(x[n + 2]) * i32::from(c.b[0])
                 + i32::from(x[n + 1]) * i32::from(c.b[1])
                 + i32::from(x[n]) * i32::from(c.b[2]);
-            forward[n] = 2 * sum;
+            forward[n] = sum;
         }
-        let [mut y1, mut y2] = past.map(i64::from);
-        let [a1, a2] = c.a.map(i64::from);
+        // Outputs are sums shifted up, so what counts of them is found in the sums: the truncated
+        // product of half an output (see `mpy_wide`) is that of a sum and a shifted factor. Only what
+        // a limit left behind has other bits.
+        if past.iter().any(|y| y >> 1 & ((1 << c.shift) - 1) != 0) {
+            return None;
+        }
+        let [mut u1, u2] = past.map(|y| i64::from(y >> (c.shift + 1)));
+        let [a1, a2] = c.a.map(|a| i64::from(a) << c.shift);
         let mut spread = 0;
         let mut y = [0; FRAME];
+        // What does not wait for the last output comes one step ahead.
+        let mut ready = i64::from(forward[0]) + ((u2 * a2) >> 15);
         for n in 0..FRAME {
-            // The truncated product of a double precision value, see `mpy_wide`.
-            let older = i64::from(forward[n]) + 2 * (((y2 >> 1) * a2) >> 15);
-            let sum = older + 2 * (((y1 >> 1) * a1) >> 15);
-            let shifted = sum << c.shift;
-            spread |= shifted ^ (shifted >> 63);
-            (y2, y1) = (y1, i64::from(shifted as i32));
-            y[n] = shifted as i32;
+            let u = ready + ((u1 * a1) >> 15);
+            ready = i64::from(forward[n + 1]) + ((u1 * a2) >> 15);
+            // Whether twice the sum, shifted, fits 32 bits.
+            spread |= u ^ (u >> 63);
+            u1 = u;
+            y[n] = (u << (c.shift + 1)) as i32;
         }
-        (max_magnitude(x) <= c.harmless && spread >> 31 == 0).then_some(y)
+        (max_magnitude(x) <= c.harmless && spread >> (30 - c.shift) == 0).then_some(y)
     }
 
     /// With every limit, in order.
@@ -119,17 +126,20 @@ impl HighPass {
     }
 }
 
-/// The same for eight channels at once.
-#[cfg(target_arch = "x86_64")]
+/// The same for several channels at once.
+#[cfg(any(test, target_arch = "x86_64"))]
 pub mod lockstep {
     use super::*;
-    use crate::arch::x86_64::lanes::{Lockstep, Row, ZERO, column};
-    use crate::g729::postfilter_a::lockstep::mend;
+    use crate::arch::lanes::{Lockstep, Row, column, mend};
+    use crate::arch::vector::Mask;
 
     /// Puts the past inputs into the first two rows and returns the past outputs.
     #[inline(always)]
-    fn past(filters: &[&mut HighPass; 8], x: &mut [Row; FRAME + 2]) -> [Row; 2] {
-        let mut y = [ZERO; 2];
+    fn past<const N: usize>(
+        filters: &[&mut HighPass; N],
+        x: &mut [Row<N>; FRAME + 2],
+    ) -> [Row<N>; 2] {
+        let mut y = [[0; N]; 2];
         for (lane, filter) in filters.iter().enumerate() {
             (x[1][lane], x[0][lane]) = (i32::from(filter.x[0]), i32::from(filter.x[1]));
             (y[0][lane], y[1][lane]) = (filter.y[0], filter.y[1]);
@@ -139,7 +149,12 @@ pub mod lockstep {
 
     /// Remembers the last samples of the lanes that are exact.
     #[inline(always)]
-    fn remember(filters: &mut [&mut HighPass; 8], exact: u8, x: &[Row; FRAME + 2], y: &[Row; 2]) {
+    fn remember<const N: usize>(
+        filters: &mut [&mut HighPass; N],
+        exact: Mask,
+        x: &[Row<N>; FRAME + 2],
+        y: &[Row<N>; 2],
+    ) {
         for (lane, filter) in filters.iter_mut().enumerate() {
             if exact >> lane & 1 == 1 {
                 filter.x = [x[FRAME + 1][lane] as i16, x[FRAME][lane] as i16];
@@ -150,34 +165,34 @@ pub mod lockstep {
 
     /// [`HighPass::pre_process`] of a frame, which stands in `x` after room for two rows.
     #[inline(always)]
-    pub fn pre_process(
-        filters: &mut [&mut HighPass; 8],
-        x: &mut [Row; FRAME + 2],
-        mut outputs: [&mut [i16]; 8],
+    pub fn pre_process<L: Lockstep<N>, const N: usize>(
+        filters: &mut [&mut HighPass; N],
+        x: &mut [Row<N>; FRAME + 2],
+        mut outputs: [&mut [i16]; N],
     ) {
-        let mut y = [ZERO; FRAME];
+        let mut y = [[0; N]; FRAME];
         let mut last = past(filters, x);
-        let exact = Lockstep::high_pass::<false>(x, &mut last, &mut y);
-        Lockstep::scatter(&y, outputs.each_mut().map(|output| &mut **output));
+        let exact = L::high_pass::<false>(x, &mut last, &mut y);
+        L::scatter(&y, outputs.each_mut().map(|output| &mut **output));
         remember(filters, exact, x, &last);
-        mend(exact, |lane| {
+        mend::<N>(exact, |lane| {
             filters[lane].pre_process(&column(&x[2..], lane), outputs[lane])
         });
     }
 
     /// [`HighPass::post_process`] of a frame, which stands in `x` after room for two rows.
     #[inline(always)]
-    pub fn post_process(
-        filters: &mut [&mut HighPass; 8],
-        x: &mut [Row; FRAME + 2],
-        mut outputs: [&mut [i16; FRAME]; 8],
+    pub fn post_process<L: Lockstep<N>, const N: usize>(
+        filters: &mut [&mut HighPass; N],
+        x: &mut [Row<N>; FRAME + 2],
+        mut outputs: [&mut [i16; FRAME]; N],
     ) {
-        let mut y = [ZERO; FRAME];
+        let mut y = [[0; N]; FRAME];
         let mut last = past(filters, x);
-        let exact = Lockstep::high_pass::<true>(x, &mut last, &mut y);
-        Lockstep::scatter(&y, outputs.each_mut().map(|output| &mut output[..]));
+        let exact = L::high_pass::<true>(x, &mut last, &mut y);
+        L::scatter(&y, outputs.each_mut().map(|output| &mut output[..]));
         remember(filters, exact, x, &last);
-        mend(exact, |lane| {
+        mend::<N>(exact, |lane| {
             *outputs[lane] = column(&x[2..], lane);
             filters[lane].post_process(outputs[lane]);
         });
@@ -197,6 +212,9 @@ mod tests {
             let x = noise.values(round_of % 12);
             let past = [0; 2].map(|_: i32| noise.next() as i32 >> (round_of / 12 % 8));
             for c in [&PRE, &POST] {
+                // Outputs are shifted up unless a limit acted.
+                let shift = if round_of % 5 == 0 { 0 } else { c.shift + 1 };
+                let past = past.map(|y| y >> shift << shift);
                 if let Some(y) = HighPass::run_plain(&x, past, c) {
                     plain += 1;
                     assert_eq!(y, HighPass::run_limited(&x, past, c));

@@ -1,8 +1,10 @@
 //! Linear prediction: window, autocorrelation, Levinson recursion, and the way from the predictor
 //! to line spectral pairs (G.729 3.2.1 to 3.2.3).
 
+use super::filter::{window, window_mut};
 use super::ops::*;
 use super::tables::{HAM_WINDOW, LAG_H, LAG_L};
+use crate::arch::{Kernels, Windowed};
 
 /// Order of the linear prediction.
 pub const ORDER: usize = 10;
@@ -34,11 +36,11 @@ impl Autocorrelation {
     }
 }
 
-/// Windows the speech buffer and correlates it with itself.
+/// Windows speech and correlates it with itself.
 #[inline(always)]
-pub fn autocorrelate(speech: &[i16; WINDOW]) -> Autocorrelation {
+pub fn autocorrelate_plain(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed {
     let mut y = [0i16; WINDOW];
-    for ((y, s), w) in y.iter_mut().zip(speech).zip(&HAM_WINDOW) {
+    for ((y, s), w) in y.iter_mut().zip(speech).zip(window) {
         *y = mult_r(*s, *w);
     }
     let mut exponent = 1;
@@ -48,16 +50,30 @@ pub fn autocorrelate(speech: &[i16; WINDOW]) -> Autocorrelation {
         exponent += 4;
         sum = energy_wide(1, &y);
     }
-    let norm = norm_l(sum as i32);
+    // No sum of a lag exceeds the energy, nor does any part of one, so plain sums are exact.
+    let mut lags = [0; LAGS - 1];
+    for (lag, sum) in (1..).zip(&mut lags) {
+        *sum = dot(&y[..WINDOW - lag], &y[lag..]);
+    }
+    Windowed {
+        energy: sum as i32,
+        exponent,
+        lags,
+    }
+}
+
+/// Windows the speech buffer and correlates it with itself.
+#[inline(always)]
+pub fn autocorrelate<K: Kernels>(speech: &[i16; WINDOW]) -> Autocorrelation {
+    let windowed = K::autocorrelate(speech, &HAM_WINDOW);
+    let norm = norm_l(windowed.energy);
     let mut r = Autocorrelation {
         high: [0; LAGS],
         low: [0; LAGS],
-        exponent: exponent - norm as i16,
+        exponent: windowed.exponent - norm as i16,
     };
-    (r.high[0], r.low[0]) = l_extract((sum as i32) << norm);
-    // No sum of a lag exceeds the energy, nor does any part of one, so plain sums are exact.
-    for lag in 1..LAGS {
-        let sum = dot(&y[..WINDOW - lag], &y[lag..]);
+    (r.high[0], r.low[0]) = l_extract(windowed.energy << norm);
+    for (lag, sum) in (1..).zip(windowed.lags) {
         (r.high[lag], r.low[lag]) = l_extract((2 * sum) << norm);
     }
     r
@@ -72,7 +88,7 @@ pub fn lag_window(r: &mut Autocorrelation) {
 }
 
 /// What the last stable Levinson recursion gave; an unstable one repeats it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stable {
     /// Predictor.
     pub a: Predictor,
@@ -137,6 +153,18 @@ pub fn levinson(r: &Autocorrelation, stable: &mut Stable) -> Option<i16> {
     }
     stable.reflection = reflection;
     Some(shr(alpha.0, alpha_exponent))
+}
+
+/// Solves for the predictor and leaves it in `stable`, which stays as it was when the filter is
+/// unstable.
+#[inline(always)]
+pub fn predict<K: Kernels>(r: &Autocorrelation, stable: &mut Stable) {
+    match K::levinson(r) {
+        Some(solved) => *stable = solved,
+        None => {
+            levinson(r, stable);
+        }
+    }
 }
 
 /// Sum and difference polynomials, and whether they are in Q10 instead of Q11.
@@ -205,7 +233,7 @@ fn chebyshev_is_plain(f: &[i16; 6]) -> bool {
 
 /// [`chebyshev`] where no limit can act.
 #[inline(always)]
-fn chebyshev_plain(x: i16, f: &[i16; 6], coarse: bool) -> i16 {
+pub fn chebyshev_plain(x: i16, f: &[i16; 6], coarse: bool) -> i16 {
     let (unit, factor, shift) = if coarse {
         (1 << 23, 512, 7)
     } else {
@@ -231,19 +259,106 @@ pub struct RootSearch {
     pub halvings: usize,
 }
 
+/// Points of a grid, filled up to whole vectors.
+const POINTS: usize = 64;
+
 /// Finds the line spectral pairs of a predictor; `None` when fewer than ten roots were found.
 #[inline(always)]
-pub fn az_lsp(a: &Predictor, search: RootSearch) -> Option<Lsp> {
+pub fn az_lsp<K: Kernels>(a: &Predictor, search: RootSearch) -> Option<Lsp> {
     let polynomials = polynomials(a);
-    let plain = polynomials.f.iter().all(chebyshev_is_plain);
-    let value = |x, which: usize| {
-        let f = &polynomials.f[which];
-        if plain {
-            chebyshev_plain(x, f, polynomials.coarse)
-        } else {
-            chebyshev(x, f, polynomials.coarse)
+    if polynomials.f.iter().all(chebyshev_is_plain) {
+        az_lsp_plain::<K>(&polynomials, search)
+    } else {
+        az_lsp_limited(&polynomials, search)
+    }
+}
+
+/// Whether there is a root between two values, or at one of them.
+#[inline(always)]
+pub fn signs_differ(a: i16, b: i16) -> bool {
+    i32::from(a) * i32::from(b) <= 0
+}
+
+/// The search where no limit can act: the values of both polynomials on the whole grid come first,
+/// then, of each interval with a root, those of all places that two halvings may lead to.
+#[inline(always)]
+fn az_lsp_plain<K: Kernels>(polynomials: &Polynomials, search: RootSearch) -> Option<Lsp> {
+    let Polynomials { f, coarse } = polynomials;
+    let points = search.grid.len().min(POINTS);
+    let mut grid = [0; POINTS];
+    grid[..points].copy_from_slice(&search.grid[..points]);
+    let mut values = [[0; POINTS]; 2];
+    for start in (0..points).step_by(8) {
+        for (values, f) in values.iter_mut().zip(f) {
+            let block: &mut [i16; 8] = window_mut(values, start);
+            *block = K::chebyshev(window(&grid, start), f, *coarse);
         }
+    }
+    let within = (1 << points) - 1;
+    let changes = values
+        .each_ref()
+        .map(|values| K::sign_changes(values) & within);
+    // The first interval from a point on at whose ends the signs differ.
+    let next = |which: usize, from: usize| {
+        let rest = changes[which] >> from << from;
+        (rest != 0).then_some(rest.trailing_zeros() as usize)
     };
+    let mut point = next(0, 1)?;
+    let (mut x_high, mut y_high) = (grid[point - 1], values[0][point - 1]);
+    let mut lsp = [0; ORDER];
+    for found in 0..ORDER {
+        let (mut x_low, mut y_low) = (grid[point], values[found & 1][point]);
+        for _ in 0..search.halvings / 2 {
+            let middle = mean(x_low, x_high);
+            let [lower, upper] = [mean(x_low, middle), mean(middle, x_high)];
+            let [y, y_lower, y_upper, ..] = K::chebyshev(
+                &[middle, lower, upper, 0, 0, 0, 0, 0],
+                &f[found & 1],
+                *coarse,
+            );
+            let (x_next, y_next) = if signs_differ(y_low, y) {
+                (x_high, y_high) = (middle, y);
+                (lower, y_lower)
+            } else {
+                (x_low, y_low) = (middle, y);
+                (upper, y_upper)
+            };
+            if signs_differ(y_low, y_next) {
+                (x_high, y_high) = (x_next, y_next);
+            } else {
+                (x_low, y_low) = (x_next, y_next);
+            }
+        }
+        let root = interpolate_root(x_low, x_high, y_low, y_high);
+        lsp[found] = root;
+        if found + 1 == ORDER {
+            return Some(lsp);
+        }
+        // The next interval begins at the root, and those after it at points of the grid.
+        let which = (found + 1) & 1;
+        point += 1;
+        if point == points {
+            return None;
+        }
+        (x_high, y_high) = (root, chebyshev_plain(root, &f[which], *coarse));
+        if !signs_differ(values[which][point], y_high) {
+            point = next(which, point + 1)?;
+            (x_high, y_high) = (grid[point - 1], values[which][point - 1]);
+        }
+    }
+    None
+}
+
+/// Middle of an interval.
+#[inline(always)]
+fn mean(a: i16, b: i16) -> i16 {
+    add(a >> 1, b >> 1)
+}
+
+/// The search with every limit, one value after the other.
+#[inline(never)]
+fn az_lsp_limited(polynomials: &Polynomials, search: RootSearch) -> Option<Lsp> {
+    let value = |x, which: usize| chebyshev(x, &polynomials.f[which], polynomials.coarse);
     let mut lsp = [0; ORDER];
     let mut found = 0;
     let mut x_low = search.grid[0];
@@ -252,13 +367,13 @@ pub fn az_lsp(a: &Predictor, search: RootSearch) -> Option<Lsp> {
         let (mut x_high, mut y_high) = (x_low, y_low);
         x_low = x;
         y_low = value(x_low, found & 1);
-        if i32::from(y_low) * i32::from(y_high) > 0 {
+        if !signs_differ(y_low, y_high) {
             continue;
         }
         for _ in 0..search.halvings {
-            let x_mid = add(x_low >> 1, x_high >> 1);
+            let x_mid = mean(x_low, x_high);
             let y_mid = value(x_mid, found & 1);
-            if i32::from(y_low) * i32::from(y_mid) <= 0 {
+            if signs_differ(y_low, y_mid) {
                 (x_high, y_high) = (x_mid, y_mid);
             } else {
                 (x_low, y_low) = (x_mid, y_mid);
@@ -334,8 +449,12 @@ pub fn lsp_mean(old: &Lsp, new: &Lsp) -> Lsp {
 
 /// Predictors of the two subframes: the first from the mean, the second from the new pairs.
 #[inline(always)]
-pub fn interpolate(old: &Lsp, new: &Lsp) -> [Predictor; 2] {
-    [lsp_az(&lsp_mean(old, new)), lsp_az(new)]
+pub fn interpolate<K: Kernels>(old: &Lsp, new: &Lsp) -> [Predictor; 2] {
+    let middle = lsp_mean(old, new);
+    match K::lsp_az([&middle, new]) {
+        Some(a) => a,
+        None => [lsp_az(&middle), lsp_az(new)],
+    }
 }
 
 /// Powers of a bandwidth factor, Q15, rounded one after the other.

@@ -1,5 +1,6 @@
 //! Line spectral frequencies and their quantiser (G.729 3.2.4 to 3.2.6).
 
+use super::filter::window;
 use super::lpc::{Lsp, ORDER};
 use super::ops::*;
 use super::tables::*;
@@ -111,19 +112,65 @@ pub fn spread(u: &mut Lsp, from: usize, to: usize, gap: i16) {
 /// Removes the prediction: the elementary vector that would give `lsf`.
 #[inline(always)]
 pub fn extract(lsf: &Lsp, memory: &Memory, fg: &[Lsp; 4], fg_sum_inv: &Lsp) -> Lsp {
-    core::array::from_fn(|j| {
-        let t = (0..4).fold(l_deposit_h(lsf[j]), |t, k| l_msu(t, memory[k][j], fg[k][j]));
-        extract_h(l_shl(l_mult(extract_h(t), fg_sum_inv[j]), 3))
-    })
+    let least = memory
+        .as_flattened()
+        .iter()
+        .fold(0, |least, m| least.min(*m));
+    let mut u = [0; ORDER];
+    if lsf.iter().fold(least, |least, f| least.min(*f)) < 0 {
+        for j in 0..ORDER {
+            let start = l_deposit_h(lsf[j]);
+            let t = (0..4).fold(start, |t, k| l_msu(t, memory[k][j], fg[k][j]));
+            u[j] = extract_h(l_shl(l_mult(extract_h(t), fg_sum_inv[j]), 3));
+        }
+        return u;
+    }
+    // Nothing is negative and the coefficients of an element are less than one in sum: what is taken
+    // off a value between 0 and 2^31 leaves it above -2^31, in whatever order.
+    let mut t = [0i32; ORDER];
+    for j in 0..ORDER {
+        t[j] = l_deposit_h(lsf[j]);
+    }
+    for (memory, fg) in memory.iter().zip(fg) {
+        for j in 0..ORDER {
+            t[j] -= 2 * i32::from(memory[j]) * i32::from(fg[j]);
+        }
+    }
+    for j in 0..ORDER {
+        u[j] = clamp_16(((t[j] >> 16) * i32::from(fg_sum_inv[j])) >> 12);
+    }
+    u
 }
 
 /// Adds the prediction to an elementary vector.
 #[inline(always)]
 pub fn compose(u: &Lsp, memory: &Memory, fg: &[Lsp; 4], fg_sum: &Lsp) -> Lsp {
-    core::array::from_fn(|j| {
-        let t = l_mult(u[j], fg_sum[j]);
-        extract_h((0..4).fold(t, |t, k| l_mac(t, memory[k][j], fg[k][j])))
-    })
+    let least = memory
+        .as_flattened()
+        .iter()
+        .fold(0, |least, m| least.min(*m));
+    let mut lsf = [0; ORDER];
+    if u.iter().fold(least, |least, u| least.min(*u)) < 0 {
+        for j in 0..ORDER {
+            let t = l_mult(u[j], fg_sum[j]);
+            lsf[j] = extract_h((0..4).fold(t, |t, k| l_mac(t, memory[k][j], fg[k][j])));
+        }
+        return lsf;
+    }
+    // Nothing is negative and the five coefficients of an element are at most one in sum.
+    let mut t = [0i32; ORDER];
+    for j in 0..ORDER {
+        t[j] = i32::from(u[j]) * i32::from(fg_sum[j]);
+    }
+    for (memory, fg) in memory.iter().zip(fg) {
+        for j in 0..ORDER {
+            t[j] += i32::from(memory[j]) * i32::from(fg[j]);
+        }
+    }
+    for j in 0..ORDER {
+        lsf[j] = (t[j] >> 15) as i16;
+    }
+    lsf
 }
 
 /// Puts an elementary vector into the memory.
@@ -224,21 +271,28 @@ fn nearest<const N: usize>(distances: &[u32; N]) -> usize {
     }
 }
 
-/// First stage of the quantiser: the nearest vector without weights.
+/// Of vectors whose elements stand in pairs, the first nearest to `target`.
 #[inline(always)]
-fn first_stage<K: Kernels>(target: &Lsp) -> usize {
-    nearest(&K::distances(target, &LSP_CB1_BY_PAIR))
+pub fn nearest_of_pairs(target: &Lsp, pairs: &[[i16; 256]; ORDER / 2]) -> usize {
+    let mut sums = [0u32; 128];
+    for (target, pairs) in target.as_chunks::<2>().0.iter().zip(pairs) {
+        for (sum, pair) in sums.iter_mut().zip(pairs.as_chunks::<2>().0) {
+            let [a, b] = [0, 1].map(|k| i32::from(sub(target[k], pair[k])));
+            // Two squares and what is limited to 2^30 fit a word.
+            *sum = (*sum + (a * a) as u32 + (b * b) as u32).min(FAR);
+        }
+    }
+    nearest(&sums)
 }
 
-/// Second stage of the quantiser for the elements from `offset` on.
+/// Of vectors by element, the first that is nearest by weighted distance.
 #[inline(always)]
-fn second_stage(target: &Lsp, first: &Lsp, w: &Lsp, offset: usize) -> usize {
-    let group = |elements: core::ops::Range<usize>| {
+pub fn nearest_weighted(target: &[i16; 5], w: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize {
+    let group = |from: usize, to: usize| {
         let mut sums = [0u32; 32];
-        for j in elements {
-            let e = sub(target[j], first[j]);
-            for (sum, v) in sums.iter_mut().zip(&LSP_CB2_BY_ELEMENT[j]) {
-                let t = sub(e, *v);
+        for j in from..to {
+            for (sum, v) in sums.iter_mut().zip(&elements[j]) {
+                let t = sub(target[j], *v);
                 // A weighted difference has the sign of the difference: no term is negative.
                 let weighted = (i32::from(w[j]) * i32::from(t)) >> 15;
                 *sum += (weighted * i32::from(t)) as u32;
@@ -246,9 +300,23 @@ fn second_stage(target: &Lsp, first: &Lsp, w: &Lsp, offset: usize) -> usize {
         }
         sums
     };
-    let mut distances = group(offset..offset + 3);
-    add_limited(&mut distances, &group(offset + 3..offset + 5));
+    let mut distances = group(0, 3);
+    add_limited(&mut distances, &group(3, 5));
     nearest(&distances)
+}
+
+/// First stage of the quantiser: the nearest vector without weights.
+#[inline(always)]
+fn first_stage<K: Kernels>(target: &Lsp) -> usize {
+    K::nearest_of_128(target, &LSP_CB1_BY_PAIR)
+}
+
+/// Second stage of the quantiser for the elements from `offset` on.
+#[inline(always)]
+fn second_stage<K: Kernels>(target: &Lsp, first: &Lsp, w: &Lsp, offset: usize) -> usize {
+    let rest: Lsp = core::array::from_fn(|j| sub(target[j], first[j]));
+    let elements = window(&LSP_CB2_BY_ELEMENT, offset);
+    K::nearest_of_32(window(&rest, offset), window(w, offset), elements)
 }
 
 /// Quantises with one predictor; returns the indices and the distortion.
@@ -257,13 +325,13 @@ fn quantise_mode<K: Kernels>(lsf: &Lsp, w: &Lsp, memory: &Memory, mode: usize) -
     let target = extract(lsf, memory, &FG[mode], &FG_SUM_INV[mode]);
     let first = first_stage::<K>(&target);
     let vector = &LSP_CB1[first];
-    let lower = second_stage(&target, vector, w, 0);
+    let lower = second_stage::<K>(&target, vector, w, 0);
     let mut u = [0; ORDER];
     for j in 0..5 {
         u[j] = add(vector[j], LSP_CB2[lower][j]);
     }
     spread(&mut u, 1, 4, 10);
-    let upper = second_stage(&target, vector, w, 5);
+    let upper = second_stage::<K>(&target, vector, w, 5);
     for j in 5..ORDER {
         u[j] = add(vector[j], LSP_CB2[upper][j]);
     }
@@ -308,6 +376,45 @@ mod tests {
     use crate::arch::Scalar;
 
     #[test]
+    fn prediction_without_limits_is_the_one_with_limits() {
+        for (fg, fg_sum) in FG.iter().zip(&FG_SUM) {
+            for j in 0..ORDER {
+                let sum: i32 = fg.iter().map(|fg| i32::from(fg[j])).sum();
+                assert!(sum + i32::from(fg_sum[j]) <= 32768);
+                assert!(fg_sum[j] >= 0 && fg.iter().all(|fg| fg[j] >= 0));
+            }
+        }
+        let mut noise = Noise::new();
+        for round_of in 0..4000 {
+            let positive = |x: Lsp| {
+                x.map(|x| {
+                    if round_of % 7 == 0 {
+                        x
+                    } else {
+                        x.saturating_abs()
+                    }
+                })
+            };
+            let lsf = positive(noise.values(round_of % 4));
+            let memory = [0; 4].map(|_| positive(noise.values(round_of / 4 % 4)));
+            for mode in 0..2 {
+                let expected: Lsp = core::array::from_fn(|j| {
+                    let start = l_deposit_h(lsf[j]);
+                    let t = (0..4).fold(start, |t, k| l_msu(t, memory[k][j], FG[mode][k][j]));
+                    extract_h(l_shl(l_mult(extract_h(t), FG_SUM_INV[mode][j]), 3))
+                });
+                let u = extract(&lsf, &memory, &FG[mode], &FG_SUM_INV[mode]);
+                assert_eq!(u, expected);
+                let expected: Lsp = core::array::from_fn(|j| {
+                    let start = l_mult(lsf[j], FG_SUM[mode][j]);
+                    extract_h((0..4).fold(start, |t, k| l_mac(t, memory[k][j], FG[mode][k][j])))
+                });
+                assert_eq!(compose(&lsf, &memory, &FG[mode], &FG_SUM[mode]), expected);
+            }
+        }
+    }
+
+    #[test]
     fn stages_find_what_the_chain_of_limited_sums_finds() {
         let mut noise = Noise::new();
         for round_of in 0..3000 {
@@ -345,7 +452,14 @@ mod tests {
                         best = (distance, l);
                     }
                 }
-                assert_eq!(second_stage(&target, first, &w, offset), best.1);
+                let found = second_stage::<Scalar>(&target, first, &w, offset);
+                assert_eq!(found, best.1);
+                #[cfg(target_arch = "x86_64")]
+                if crate::arch::x86_64::has_avx2() {
+                    use crate::arch::x86_64::Avx2;
+                    let found = second_stage::<Avx2>(&target, first, &w, offset);
+                    assert_eq!(found, best.1);
+                }
             }
         }
     }

@@ -11,11 +11,11 @@ mod codebook;
 pub(crate) mod decoder;
 mod dtx;
 pub(crate) mod encoder;
-mod filter;
+pub(crate) mod filter;
 mod gains;
 mod highpass;
 pub(crate) mod lpc;
-mod lsp;
+pub(crate) mod lsp;
 // Every operator of the recommendation stands here by its name; its document needs no more.
 #[allow(missing_docs)]
 pub(crate) mod ops;
@@ -25,12 +25,10 @@ mod postfilter;
 mod postfilter_a;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vad;
 
-#[cfg(target_arch = "x86_64")]
-use crate::Level;
-use crate::arch::Scalar;
+use crate::arch;
 
 /// Samples of a frame.
 pub const FRAME: usize = 80;
@@ -116,11 +114,7 @@ impl Encoder {
 
     /// Encodes one frame.
     pub fn encode(&mut self, samples: &[i16; FRAME]) -> Frame {
-        #[cfg(target_arch = "x86_64")]
-        if Level::current() == Level::Avx2 {
-            return crate::arch::x86_64::g729_encode(&mut self.inner, samples);
-        }
-        self.inner.encode::<Scalar>(samples)
+        arch::g729_encode(&mut self.inner, samples)
     }
 }
 
@@ -148,16 +142,13 @@ impl Decoder {
 
     /// Decodes one frame. Any bits are allowed.
     pub fn decode(&mut self, input: FrameInput<'_>, samples: &mut [i16; FRAME]) {
-        #[cfg(target_arch = "x86_64")]
-        if Level::current() == Level::Avx2 {
-            return crate::arch::x86_64::g729_decode(&mut self.inner, input, samples);
-        }
-        self.inner.decode::<Scalar>(input, samples);
+        arch::g729_decode(&mut self.inner, input, samples);
     }
 }
 
 /// Encodes one frame of each of several channels: the same bits as [`Encoder::encode`] one by one.
-/// Channels of Annex A go eight at a time where the processor has AVX2; what is left goes alone.
+/// Channels of Annex A go eight at a time where the processor has AVX2, sixteen with AVX-512; what is
+/// left goes alone.
 /// Channels of both variants, with and without VAD, may be mixed, and may differ from
 /// call to call. The shortest of the three slices decides how many are done; returns that number.
 ///
@@ -176,7 +167,8 @@ pub fn encode_batch(
     in_groups(
         channels.map(|((encoder, samples), frame)| (encoder, samples, frame)),
         |(encoder, ..)| encoder.inner.fits(),
-        encode_together,
+        |channels| encode_together(channels, arch::g729_encode_sixteen),
+        |channels| encode_together(channels, arch::g729_encode_eight),
         |(encoder, samples, frame)| *frame = encoder.encode(samples),
     )
 }
@@ -199,7 +191,8 @@ pub fn decode_batch(
     in_groups(
         channels.map(|((decoder, input), samples)| (decoder, *input, samples)),
         |(decoder, input, _)| decoder.inner.fits(*input),
-        decode_together,
+        |channels| decode_together(channels, arch::g729_decode_sixteen),
+        |channels| decode_together(channels, arch::g729_decode_eight),
         |(decoder, input, samples)| decoder.decode(input, samples),
     )
 }
@@ -213,82 +206,73 @@ type ToDecode<'a, 'b> = (
     &'a mut [i16; FRAME],
 );
 
-/// Eight channels in lockstep.
-fn encode_together(mut channels: [ToEncode<'_, '_>; LANES]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let samples = channels.each_ref().map(|channel| channel.1);
-        let mut encoders = channels.each_mut().map(|channel| &mut channel.0.inner);
-        let coded = crate::arch::x86_64::g729_encode_eight(&mut encoders, &samples);
-        for (channel, frame) in channels.into_iter().zip(coded) {
-            *channel.2 = frame;
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    for (encoder, samples, frame) in &mut channels {
-        **frame = encoder.encode(samples);
+/// Channels in lockstep.
+fn encode_together<const N: usize>(
+    mut channels: [ToEncode<'_, '_>; N],
+    encode: impl FnOnce(&mut [&mut encoder::Encoder; N], &[&[i16; FRAME]; N]) -> [Frame; N],
+) {
+    let samples = channels.each_ref().map(|channel| channel.1);
+    let mut encoders = channels.each_mut().map(|channel| &mut channel.0.inner);
+    let coded = encode(&mut encoders, &samples);
+    for (channel, frame) in channels.into_iter().zip(coded) {
+        *channel.2 = frame;
     }
 }
 
-/// Eight channels in lockstep.
-fn decode_together(channels: [ToDecode<'_, '_>; LANES]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let inputs = channels.each_ref().map(|channel| channel.1);
-        let mut decoders = [const { None }; LANES];
-        let mut samples = [const { None }; LANES];
-        for (k, channel) in channels.into_iter().enumerate() {
-            decoders[k] = Some(&mut channel.0.inner);
-            samples[k] = Some(channel.2);
-        }
-        const FULL: &str = "every channel was put in its place";
-        let mut decoders = decoders.map(|decoder| decoder.expect(FULL));
-        let samples = samples.map(|samples| samples.expect(FULL));
-        crate::arch::x86_64::g729_decode_eight(&mut decoders, &inputs, samples);
+/// Channels in lockstep.
+fn decode_together<const N: usize>(
+    channels: [ToDecode<'_, '_>; N],
+    decode: impl FnOnce(&mut [&mut decoder::Decoder; N], &[FrameInput<'_>; N], [&mut [i16; FRAME]; N]),
+) {
+    let inputs = channels.each_ref().map(|channel| channel.1);
+    let mut decoders = [const { None }; N];
+    let mut samples = [const { None }; N];
+    for (k, channel) in channels.into_iter().enumerate() {
+        decoders[k] = Some(&mut channel.0.inner);
+        samples[k] = Some(channel.2);
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    for (decoder, input, samples) in channels {
-        decoder.decode(input, samples);
-    }
+    const FULL: &str = "every channel was put in its place";
+    let mut decoders = decoders.map(|decoder| decoder.expect(FULL));
+    decode(
+        &mut decoders,
+        &inputs,
+        samples.map(|samples| samples.expect(FULL)),
+    );
 }
 
-/// Channels that go in lockstep.
-const LANES: usize = 8;
-
-/// Whether lockstep gains anything here.
-fn lockstep() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        Level::current() == Level::Avx2
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Gives channels that fit to `together` in eights, and all others to `alone`; returns how many
-/// there were.
+/// Gives channels that fit to `sixteen` or `eight` together, whichever the processor does best, and
+/// all others to `alone`; returns how many there were.
 fn in_groups<T>(
     channels: impl Iterator<Item = T>,
     fits: impl Fn(&T) -> bool,
-    mut together: impl FnMut([T; LANES]),
+    mut sixteen: impl FnMut([T; 16]),
+    mut eight: impl FnMut([T; 8]),
     mut alone: impl FnMut(T),
 ) -> usize {
-    let lockstep = lockstep();
-    let mut waiting = [const { None }; LANES];
+    const FULL: &str = "every place was filled in turn";
+    let lanes = arch::lanes();
+    let mut waiting = [const { None }; 16];
     let (mut count, mut total) = (0, 0);
     for channel in channels {
         total += 1;
-        if !lockstep || !fits(&channel) {
+        if lanes == 1 || !fits(&channel) {
             alone(channel);
             continue;
         }
         waiting[count] = Some(channel);
         count += 1;
-        if count == LANES {
-            count = 0;
-            let full = waiting.each_mut().map(Option::take);
-            together(full.map(|channel| channel.expect("every place was filled in turn")));
+        if count < lanes {
+            continue;
         }
+        count = 0;
+        if lanes == 16 {
+            sixteen(core::array::from_fn(|k| waiting[k].take().expect(FULL)));
+        } else {
+            eight(core::array::from_fn(|k| waiting[k].take().expect(FULL)));
+        }
+    }
+    if count >= 8 {
+        eight(core::array::from_fn(|k| waiting[k].take().expect(FULL)));
     }
     waiting.into_iter().flatten().for_each(alone);
     total

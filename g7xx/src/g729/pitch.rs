@@ -1,6 +1,6 @@
 //! Lags: open loop, closed loop, fractional interpolation, and their coding (G.729 3.4, 3.7, A.3.4, A.3.7).
 
-use super::filter::{SUBFRAME, convolve, window};
+use super::filter::{SUBFRAME, convolve, window, window_mut};
 use super::ops::*;
 use super::tables::{INTER_3, INTER_3L_VALUES};
 use crate::arch::Kernels;
@@ -122,22 +122,81 @@ fn scale(weighted: &[i16; WEIGHTED], energy: i64) -> [i16; WEIGHTED] {
 
 /// Correlation in order and limit by limit, or plain where that is known to be the same.
 #[inline(always)]
-fn correlate_80(a: &[i16; 80], b: &[i16; 80], plain: bool) -> i32 {
-    if plain {
-        2 * dot(a, b)
-    } else {
-        mac_chain(a, b)
-    }
-}
-
-/// The same for a subframe.
-#[inline(always)]
 fn correlate<K: Kernels>(a: &[i16; SUBFRAME], b: &[i16; SUBFRAME], plain: bool) -> i32 {
     if plain {
         2 * K::dot(a, b)
     } else {
         mac_chain(a, b)
     }
+}
+
+/// The weighted speech split into every second value: from -143 on, and from -142 on.
+type Phases = [[i16; 112]; 2];
+
+/// Largest value with the last place that has it, places counted from `from` on.
+#[inline(always)]
+fn last_largest(values: &[i32], from: usize) -> (i32, usize) {
+    let max = values.iter().fold(MIN_32, |max, c| max.max(*c));
+    let at = values.iter().rposition(|c| *c == max).unwrap_or(0);
+    (max, from + at)
+}
+
+/// Correlation and lag of the best of each of the three sections of the open-loop search; of equals
+/// the shortest lag. All correlations come first, in runs.
+#[inline(always)]
+fn sections_plain<K: Kernels>(present: &[i16; SUBFRAME], phases: &Phases) -> [(i32, i32); 3] {
+    // Entry k belongs to the lag 143 - 2 k of the first phase, and to 142 - 2 k of the second.
+    let odd: [i32; 32] = K::dots(present, &phases[0][32..]);
+    let even: [i32; 64] = K::dots(present, &phases[1]);
+    let of_both = |from: usize, to: usize| {
+        let (a, k) = last_largest(&odd[from - 32..to - 32], from);
+        let (b, n) = last_largest(&even[from..to], from);
+        let (odd_lag, even_lag) = (143 - 2 * k as i32, 142 - 2 * n as i32);
+        if a > b || (a == b && odd_lag < even_lag) {
+            (2 * a, odd_lag)
+        } else {
+            (2 * b, even_lag)
+        }
+    };
+    let (max, k) = last_largest(&even[..32], 0);
+    let mut third = (2 * max, 142 - 2 * k as i32);
+    refine(&mut third, |lag| {
+        let start = (143 - lag) as usize;
+        2 * K::dot(present, window(&phases[0], start >> 1))
+    });
+    [of_both(52, 62), of_both(32, 52), third]
+}
+
+/// The third section leaves out every second lag: looks at the two beside the best.
+#[inline(always)]
+fn refine(best: &mut (i32, i32), correlation: impl Fn(i32) -> i32) {
+    let middle = best.1;
+    for lag in [middle + 1, middle - 1] {
+        let c = correlation(lag);
+        if c > best.0 {
+            *best = (c, lag);
+        }
+    }
+}
+
+/// The same with every limit.
+#[inline(never)]
+fn sections_limited(present: &[i16; SUBFRAME], phases: &Phases) -> [(i32, i32); 3] {
+    let correlation = |lag: i32| {
+        let start = (143 - lag) as usize;
+        let delayed: &[i16; SUBFRAME] = window(&phases[start & 1], start >> 1);
+        mac_chain(present, delayed)
+    };
+    let search = |low: usize, high: usize, step: usize| {
+        let start = (MIN_32, low as i32);
+        (low..high).step_by(step).fold(start, |best, lag| {
+            let c = correlation(lag as i32);
+            if c > best.0 { (c, lag as i32) } else { best }
+        })
+    };
+    let mut third = search(80, 143, 2);
+    refine(&mut third, correlation);
+    [search(20, 40, 1), search(40, 80, 1), third]
 }
 
 /// Open-loop lag of Annex A: every second sample of the product, three sections.
@@ -157,28 +216,22 @@ pub fn open_loop_a<K: Kernels>(weighted: &[i16; WEIGHTED]) -> i32 {
         let start = (143 - lag) as usize;
         window(&phase[start & 1], start >> 1)
     };
-    let correlation = |lag| correlate::<K>(present, delayed(lag), plain);
-    let search = |lags: &mut dyn Iterator<Item = i32>, default| {
-        lags.fold((MIN_32, default), |best, lag| {
-            let c = correlation(lag);
-            if c > best.0 { (c, lag) } else { best }
-        })
+    let [first, second, third] = if plain {
+        sections_plain::<K>(present, &phase)
+    } else {
+        sections_limited(present, &phase)
     };
-    let first = search(&mut (20..40), 20);
-    let second = search(&mut (40..80), 40);
-    let mut third = search(&mut (80..143).step_by(2), 80);
-    let middle = third.1;
-    for lag in [middle + 1, middle - 1] {
-        let c = correlation(lag);
-        if c > third.0 {
-            third = (c, lag);
-        }
-    }
-    let [mut m1, mut m2, m3] = [first, second, third].map(|(max, lag)| {
-        let e = energy(1, delayed(lag));
-        extract_l(mpy_32(l_extract(max), l_extract(inv_sqrt(e))))
-    });
     let (t1, t2, t3) = (first.1, second.1, third.1);
+    let normalised = |(max, lag): (i32, i32)| {
+        let vector = delayed(lag);
+        let e = if plain {
+            1 + 2 * K::dot(vector, vector)
+        } else {
+            energy(1, vector)
+        };
+        extract_l(mpy_32(l_extract(max), l_extract(inv_sqrt(e))))
+    };
+    let (mut m1, mut m2, m3) = (normalised(first), normalised(second), normalised(third));
     // A shorter lag is favoured when a longer one is a multiple of it.
     if (2 * t2 - t3).abs() < 5 {
         m2 = add(m2, m3 >> 2);
@@ -206,7 +259,11 @@ pub fn open_loop_base(weighted: &[i16; WEIGHTED]) -> i32 {
     let mut best: Option<(i32, i16)> = None;
     for (low, high) in [(80, 143), (40, 79), (20, 39)] {
         let (max, lag) = (low..=high).rev().fold((MIN_32, high), |best, lag| {
-            let c = correlate_80(present, delayed(lag), plain);
+            let c = if plain {
+                2 * dot(present, delayed(lag))
+            } else {
+                mac_chain(present, delayed(lag))
+            };
             if c >= best.0 { (c, lag) } else { best }
         });
         let e = energy(0, delayed(lag));
@@ -264,8 +321,13 @@ pub fn predict<K: Kernels>(excitation: &mut [i16; EXCITATION], start: usize, lag
     // No tap set has magnitudes of more than 2^17 in sum: small samples cannot overflow.
     let old = max_magnitude(&excitation[base..start]);
     if old < 8192 {
-        // The shortest lag leaves at least nine outputs that need none of themselves.
-        for n in (0..SUBFRAME).step_by(8) {
+        // Longer lags leave sixteen outputs that need none of themselves, the shortest nine.
+        let wide = if base + 35 <= start { 32 } else { 0 };
+        for n in (0..wide).step_by(16) {
+            let new = K::interpolate_16(window(&excitation[..], base + n), taps);
+            excitation[start + n..][..16].copy_from_slice(&new);
+        }
+        for n in (wide..SUBFRAME).step_by(8) {
             let new = K::interpolate(window(&excitation[..], base + n), taps);
             excitation[start + n..][..8].copy_from_slice(&new);
         }
@@ -281,6 +343,40 @@ pub fn predict<K: Kernels>(excitation: &mut [i16; EXCITATION], start: usize, lag
         }
         excitation[start + n] = round(sum);
     }
+}
+
+/// Most lags of a range.
+const LAGS: usize = 10;
+
+/// Lag of a range whose vector has the largest correlation with `d`, the shortest of equals. `past`
+/// starts the longest lag before the subframe and ends with it.
+#[inline(always)]
+fn best_lag_plain<K: Kernels>(d: &[i16; SUBFRAME], past: &[i16], range: Range) -> i32 {
+    let count = (range.high - range.low) as usize + 1;
+    // Behind the shortest lag there is enough to fill the vectors, which nobody looks at.
+    let mut sums = [0; 16];
+    let first: &mut [i32; 8] = window_mut(&mut sums, 0);
+    *first = K::dots(d, past);
+    if count > 8 {
+        let last: &mut [i32; 8] = window_mut(&mut sums, 8);
+        *last = K::dots(d, &past[8..]);
+    }
+    let (_, at) = last_largest(&sums[..count.min(LAGS)], 0);
+    range.high - at as i32
+}
+
+/// The same with every limit.
+#[inline(never)]
+fn best_lag_limited(d: &[i16; SUBFRAME], past: &[i16], range: Range) -> i32 {
+    let mut best = (MIN_32, range.low);
+    for lag in range.low..=range.high {
+        let vector: &[i16; SUBFRAME] = window(past, (range.high - lag) as usize);
+        let c = mac_chain(d, vector);
+        if c > best.0 {
+            best = (c, lag);
+        }
+    }
+    best.1
 }
 
 /// Closed-loop lag of Annex A; leaves the adaptive vector in the excitation from `start` on, where
@@ -301,17 +397,12 @@ pub fn closed_loop_a<K: Kernels>(
         let plain = total * i64::from(max_magnitude(v)) < 1 << 30;
         correlate::<K>(&d, v, plain)
     };
-    let mut best = (MIN_32, range.low);
     let past = &excitation[start - range.high as usize..start + SUBFRAME];
-    let plain = total * i64::from(max_magnitude(past)) < 1 << 30;
-    for lag in range.low..=range.high {
-        let vector: &[i16; SUBFRAME] = window(&excitation[..], start - lag as usize);
-        let c = correlate::<K>(&d, vector, plain);
-        if c > best.0 {
-            best = (c, lag);
-        }
-    }
-    let whole = best.1;
+    let whole = if total * i64::from(max_magnitude(past)) < 1 << 30 {
+        best_lag_plain::<K>(&d, past, range)
+    } else {
+        best_lag_limited(&d, past, range)
+    };
     let mut lag = Lag { whole, third: 0 };
     predict::<K>(excitation, start, lag);
     if first && whole > 84 {

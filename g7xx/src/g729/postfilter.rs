@@ -124,7 +124,7 @@ impl PostFilterBase {
         let numerator = lpc::weight(a, &NUMERATOR);
         let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
-        filter::residual(&numerator, s, &mut residual);
+        filter::residual::<K>(&numerator, s, &mut residual);
         let mut run = [0; RUN];
         run[..PAST].copy_from_slice(&self.residual);
         run[PAST..].copy_from_slice(&residual);
@@ -179,7 +179,10 @@ impl PostFilterBase {
 /// First reflection coefficient of the short-term filter's response, and its loudness.
 #[inline(always)]
 fn shape<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> (i16, i16) {
-    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
+    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE.div_ceil(8) * 2 }>(
+        numerator,
+        denominator,
+    );
     let total = energy(0, &h);
     let norm = norm_l(total);
     let a0 = extract_h(l_shl(total, norm));

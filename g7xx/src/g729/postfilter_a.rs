@@ -10,12 +10,15 @@ const PAST: usize = 143;
 /// Samples of the impulse response for the tilt.
 const RESPONSE: usize = 22;
 
+/// Fours that make the response.
+const FOURS: usize = RESPONSE.div_ceil(8) * 2;
+
 /// Powers of 0.55, for the numerator of the short-term filter.
 const NUMERATOR: [i16; ORDER + 1] = lpc::powers(18022);
 /// Powers of 0.70, for its denominator.
 const DENOMINATOR: [i16; ORDER + 1] = lpc::powers(22938);
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 pub mod lockstep;
 
 /// State of the post-filter.
@@ -41,19 +44,18 @@ impl PostFilterA {
         }
     }
 
-    /// Filters a subframe: `s` is the synthesis with ten samples before it.
+    /// What the synthesis of a subframe is to be fed with: the residual of `s`, the synthesis of the
+    /// decoder with ten samples before it, with its pitch strengthened and its tilt taken off.
     #[inline(always)]
-    pub fn filter<K: Kernels>(
+    pub fn excite<K: Kernels>(
         &mut self,
         s: &[i16; SUBFRAME + ORDER],
-        a: &Predictor,
+        shape: &Shape,
         lag: i32,
         speech: bool,
     ) -> [i16; SUBFRAME] {
-        let numerator = lpc::weight(a, &NUMERATOR);
-        let denominator = lpc::weight(a, &DENOMINATOR);
         let mut residual = [0; SUBFRAME];
-        filter::residual(&numerator, s, &mut residual);
+        filter::residual::<K>(&shape.numerator, s, &mut residual);
         let mut run = [0; PAST + SUBFRAME];
         run[..PAST].copy_from_slice(&self.residual);
         run[PAST..].copy_from_slice(&residual);
@@ -63,21 +65,35 @@ impl PostFilterA {
             residual
         };
         self.residual.copy_from_slice(&run[SUBFRAME..]);
-        let mu = tilt_factor::<K>(&numerator, &denominator);
-        for x in &mut x {
-            let before = core::mem::replace(&mut self.tilt, *x);
-            *x = sub(*x, mult(mu, before));
+        let mut before = [0; SUBFRAME + 1];
+        before[0] = self.tilt;
+        before[1..].copy_from_slice(&x);
+        self.tilt = before[SUBFRAME];
+        for (x, before) in x.iter_mut().zip(&before) {
+            // The factor is not negative, so the product has no limit.
+            *x = clamp_16(i32::from(*x) - ((i32::from(shape.mu) * i32::from(*before)) >> 15));
         }
-        let mut y = filter::synthesise::<K>(&denominator, &x, &mut self.memory);
-        self.control_gain(&s[ORDER..], &mut y);
-        y
+        x
+    }
+
+    /// Memory of the synthesis.
+    #[inline(always)]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Takes what the synthesis made of a subframe and brings its level back to that of `s`.
+    #[inline(always)]
+    pub fn finish<K: Kernels>(&mut self, s: &[i16; SUBFRAME + ORDER], y: &mut [i16; SUBFRAME]) {
+        self.memory.copy_from_slice(&y[SUBFRAME - ORDER..]);
+        self.control_gain::<K>(window(s, ORDER), y);
     }
 
     /// Brings the level back to that of the input, slowly.
     #[inline(always)]
-    fn control_gain(&mut self, input: &[i16], y: &mut [i16; SUBFRAME]) {
-        let quarter: [i16; SUBFRAME] = core::array::from_fn(|n| input[n] >> 2);
-        let Some(target) = level(energy(0, &y.map(|y| y >> 2)), energy(0, &quarter)) else {
+    fn control_gain<K: Kernels>(&mut self, input: &[i16; SUBFRAME], y: &mut [i16; SUBFRAME]) {
+        let quarter = |x: &[i16; SUBFRAME]| clamp_32(2 * K::energy(&x.map(|x| x >> 2)));
+        let Some(target) = level(quarter(y), quarter(input)) else {
             self.gain = 0;
             return;
         };
@@ -128,14 +144,21 @@ fn harmonic<K: Kernels>(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAM
     let small = max_magnitude(&scaled) < 5180;
     let plain = small || energy_wide(1, &scaled) <= i64::from(MAX_32);
     let mut best = (MIN_32, low);
-    for lag in low..=high {
-        let c = if plain {
-            2 * K::dot(present, delayed(lag))
-        } else {
-            mac_chain(present, delayed(lag))
-        };
-        if c > best.0 {
-            best = (c, lag);
+    if plain {
+        // Behind the shortest lag there is one more, which nobody looks at.
+        let sums: [i32; 8] = K::dots(present, &scaled[PAST - high as usize..]);
+        for lag in low..=high {
+            let c = 2 * sums[(high - lag) as usize & 7];
+            if c > best.0 {
+                best = (c, lag);
+            }
+        }
+    } else {
+        for lag in low..=high {
+            let c = mac_chain(present, delayed(lag));
+            if c > best.0 {
+                best = (c, lag);
+            }
         }
     }
     let lag = best.1;
@@ -151,7 +174,7 @@ fn harmonic<K: Kernels>(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAM
     let present_energy = energy_of(present);
     let norm = norm_l(correlation.max(past_energy).max(present_energy));
     let [c, n1, n0] = [correlation, past_energy, present_energy].map(|x| round(l_shl(x, norm)));
-    let now: [i16; SUBFRAME] = core::array::from_fn(|n| run[PAST + n]);
+    let now: [i16; SUBFRAME] = *window(run, PAST);
     if l_sub(l_mult(c, c), l_mult(n1, n0) >> 1) < 0 {
         return now;
     }
@@ -167,20 +190,63 @@ fn harmonic<K: Kernels>(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAM
             (32767, 0)
         }
     };
-    core::array::from_fn(|n| {
-        add(
-            mult(direct, now[n]),
-            mult(back, run[PAST + n - lag as usize]),
-        )
+    // Neither factor is negative, so no product has a limit.
+    let then: &[i16; SUBFRAME] = window(run, PAST - lag as usize);
+    let (direct, back) = (i32::from(direct), i32::from(back));
+    let mut y = [0; SUBFRAME];
+    for n in 0..SUBFRAME {
+        let (now, then) = (i32::from(now[n]), i32::from(then[n]));
+        y[n] = clamp_16(((direct * now) >> 15) + ((back * then) >> 15));
+    }
+    y
+}
+
+/// Filters of a subframe.
+pub struct Shape {
+    /// Numerator of the short-term filter.
+    numerator: Predictor,
+    /// Its denominator.
+    pub denominator: Predictor,
+    /// Factor of the tilt filter, Q15.
+    mu: i16,
+}
+
+/// The filters of both subframes.
+#[inline(always)]
+pub fn shapes<K: Kernels>(a: &[Predictor; 2]) -> [Shape; 2] {
+    let numerators = a.each_ref().map(|a| lpc::weight(a, &NUMERATOR));
+    let denominators = a.each_ref().map(|a| lpc::weight(a, &DENOMINATOR));
+    let responses = filter::impulse_responses::<K, 2, RESPONSE, FOURS>(&numerators, &denominators);
+    [0, 1].map(|k: usize| Shape {
+        numerator: numerators[k],
+        denominator: denominators[k],
+        mu: tilt_of_response::<K>(&responses[k]),
     })
 }
 
-/// Factor of the tilt filter from the impulse response of the short-term filter, Q15.
+/// Factor of the tilt filter from the filter itself.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn tilt_factor<K: Kernels>(numerator: &Predictor, denominator: &Predictor) -> i16 {
-    let h = filter::impulse_response::<K, RESPONSE, { RESPONSE + ORDER }>(numerator, denominator);
-    let t1 = extract_h(energy(0, &h));
-    tilt_of(t1, extract_h(mac_chain(&h[..RESPONSE - 1], &h[1..])))
+    tilt_of_response::<K>(&filter::impulse_response::<K, RESPONSE, FOURS>(
+        numerator,
+        denominator,
+    ))
+}
+
+/// Factor of the tilt filter from the impulse response.
+#[inline(always)]
+fn tilt_of_response<K: Kernels>(h: &[i16; RESPONSE]) -> i16 {
+    let mut run = [0; SUBFRAME + 1];
+    run[..RESPONSE].copy_from_slice(h);
+    let e = 2 * K::energy(window(&run, 0));
+    // By Cauchy-Schwarz no part of the second sum exceeds the energy.
+    let t2 = if e <= i64::from(MAX_32) {
+        2 * K::dot(window(&run, 0), window(&run, 1))
+    } else {
+        mac_chain(&h[..RESPONSE - 1], &h[1..])
+    };
+    tilt_of(extract_h(clamp_32(e)), extract_h(t2))
 }
 
 /// The factor from the energy of the response and its correlation with itself one sample later.

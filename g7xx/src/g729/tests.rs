@@ -2,9 +2,10 @@
 //! stands for: plain sums against chains with limits, kernels against plain loops.
 
 use super::filter::{self, SUBFRAME};
-use super::lpc::ORDER;
+use super::lpc::{self, ORDER, WINDOW};
 use super::ops::*;
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, Lag};
+use super::tables::HAM_WINDOW;
 use crate::arch::{Kernels, Scalar};
 
 /// A generator; any will do.
@@ -164,14 +165,13 @@ fn synthesis_notices_a_limit_that_later_sums_hide() {
     assert_eq!((y[0], overflow), (16, true));
 }
 
-#[test]
-fn residual_without_limits_is_the_one_with_limits() {
+fn residual_equals_limits<K: Kernels>() {
     let mut noise = Noise::new();
     for round_of in 0..6000 {
         let a = predictor(&mut noise, round_of % 6);
         let x = noise.values::<{ SUBFRAME + ORDER }>(round_of / 6 % 12);
         let mut y = [0; SUBFRAME];
-        filter::residual(&a, &x, &mut y);
+        filter::residual::<K>(&a, &x, &mut y);
         for (n, y) in y.iter().enumerate() {
             let sum = (1..=ORDER).fold(l_mult(x[n + ORDER], a[0]), |sum, j| {
                 l_mac(sum, a[j], x[n + ORDER - j])
@@ -179,6 +179,11 @@ fn residual_without_limits_is_the_one_with_limits() {
             assert_eq!(*y, round(l_shl(sum, 3)));
         }
     }
+}
+
+#[test]
+fn residual_without_limits_is_the_one_with_limits() {
+    at_every_level!(residual_equals_limits);
 }
 
 fn backward_filter_equals_limits<K: Kernels>() {
@@ -248,54 +253,197 @@ fn prediction_without_limits_is_the_one_with_limits() {
 }
 
 fn kernels_equal_scalar<K: Kernels>() {
-    use crate::arch::{Lanes, MATRIX};
     let mut noise = Noise::new();
     for round_of in 0..4000u32 {
-        // An impulse response whose energy just fits.
-        let shape: [i16; SUBFRAME] = noise.values(round_of % 3);
-        let mut g = shape;
-        while energy_wide(0, &g) > i64::from(MAX_32) {
-            g = g.map(|g| g / 2);
-        }
-        let mut reversed = [0; 88];
-        let mut negative = [0; 88];
-        for k in 0..SUBFRAME {
-            reversed[SUBFRAME + k] = g[SUBFRAME - 1 - k];
-            negative[SUBFRAME + k] = -((noise.next() & 1) as i16);
-        }
-        let (mut a, mut b) = ([0; MATRIX], [0; MATRIX]);
-        Scalar::signed_rows(&g, &reversed, &negative, &mut a);
-        K::signed_rows(&g, &reversed, &negative, &mut b);
-        assert_eq!(a[40..], b[40..]);
-        // Few different values make many ties.
-        let small = |noise: &mut Noise| {
-            noise
-                .values::<8>(10 + round_of % 5)
-                .map(i16::unsigned_abs)
-                .map(|x| x as i16)
-        };
-        let (bases, inner) = (small(&mut noise), small(&mut noise));
-        let starts = core::array::from_fn(|_| (noise.next() % 4) as i32 * 0x1_0000 + 0x1_0000);
-        let v = core::array::from_fn(|_| (noise.next() % 3) as i32);
-        let block = core::array::from_fn(|_| noise.values::<8>(13));
-        let mut one = Lanes {
-            squares: [0; 8],
-            energies: [0; 8],
-            rows: [0; 8],
-        };
-        let mut two = one;
-        let found = Scalar::best_by_lane(&bases, &inner, &starts, &v, &block, &mut one);
+        let x = noise.values::<SUBFRAME>(2 + round_of % 14);
+        let y = noise.values::<56>(2 + round_of / 14 % 14);
+        let sums = K::dots::<16>(&x, &y);
+        assert_eq!(sums, Scalar::dots::<16>(&x, &y));
         assert_eq!(
-            K::best_by_lane(&bases, &inner, &starts, &v, &block, &mut two),
-            found
+            sums[0],
+            K::dot(&x, y.first_chunk().expect("56 are more than 40"))
         );
-        if found {
+        let any = noise.values::<SUBFRAME>(round_of % 16);
+        assert_eq!(K::energy(&any), energy_wide(0, &any) / 2);
+        let speech = noise.values::<WINDOW>(round_of % 16);
+        let windowed = K::autocorrelate(&speech, &HAM_WINDOW);
+        assert_eq!(windowed, Scalar::autocorrelate(&speech, &HAM_WINDOW));
+        let mut values = noise.values::<64>(round_of % 17 % 16);
+        values[5] = 0;
+        assert_eq!(K::sign_changes(&values), Scalar::sign_changes(&values));
+        let (x, taps) = (noise.values::<35>(3), noise.values::<20>(4));
+        assert_eq!(
+            K::interpolate_16(&x, &taps),
+            Scalar::interpolate_16(&x, &taps)
+        );
+        let points = noise
+            .values::<8>(round_of % 8)
+            .map(|x| x.clamp(-32760, 32760));
+        let mut f = noise.values::<6>(2 + round_of % 6);
+        let coarse = noise.next() & 1 == 0;
+        f[0] = if coarse { 1024 } else { 2048 };
+        assert_eq!(
+            K::chebyshev(&points, &f, coarse),
+            Scalar::chebyshev(&points, &f, coarse)
+        );
+    }
+}
+
+/// Autocorrelations of something like speech, of hard tones, and of nothing sensible.
+fn autocorrelation(noise: &mut Noise, kind: u32) -> lpc::Autocorrelation {
+    let mut r = lpc::autocorrelate::<Scalar>(&match kind % 4 {
+        0 => noise.values::<WINDOW>(kind / 4 % 12),
+        1 => {
+            let step = noise.next() % 4000;
+            core::array::from_fn(|n| {
+                ((n as u64 * step % 65536) as i16).saturating_mul(2) >> (kind / 4 % 8)
+            })
+        }
+        _ => {
+            let mut y = 0;
+            noise.values::<WINDOW>(kind / 4 % 12).map(|x| {
+                y = (i32::from(x) + y * 15 / 16).clamp(-32768, 32767);
+                y as i16
+            })
+        }
+    });
+    if kind % 4 != 3 {
+        lpc::lag_window(&mut r);
+    }
+    if kind % 29 == 0 {
+        r.high = noise.values::<{ lpc::LAGS }>(0);
+        r.high[0] = r.high[0].saturating_abs().max(16384);
+        r.low = noise.values::<{ lpc::LAGS }>(0).map(|l| l & 0x7FFF);
+    }
+    r
+}
+
+fn levinson_equals_limits<K: Kernels>() {
+    let mut noise = Noise::new();
+    let mut solved = 0;
+    for round_of in 0..20_000u32 {
+        let r = autocorrelation(&mut noise, round_of);
+        let mut expected = lpc::Stable::new();
+        let stable = lpc::levinson(&r, &mut expected).is_some();
+        if let Some(found) = K::levinson(&r) {
+            solved += 1;
+            assert!(stable);
+            assert_eq!(found, expected, "{round_of}");
+        }
+    }
+    // The plain level has no such kernel.
+    assert!(solved == 0 || solved > 10_000, "{solved}");
+}
+
+#[test]
+fn levinson_without_limits_is_the_one_with_limits() {
+    at_every_level!(levinson_equals_limits);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn levinson_in_lanes_is_the_one_of_a_channel() {
+    use crate::arch::x86_64::lanes::{Lockstep, ZERO, predictor};
+    if !crate::arch::x86_64::has_avx2() {
+        return;
+    }
+    let mut noise = Noise::new();
+    let mut exact = 0;
+    for round_of in 0..3000u32 {
+        let all: [_; 8] =
+            core::array::from_fn(|k| autocorrelation(&mut noise, 8 * round_of + k as u32));
+        let mut rows = [ZERO; ORDER + 1];
+        for (lane, r) in all.iter().enumerate() {
+            for (lag, row) in rows.iter_mut().enumerate() {
+                row[lane] = l_comp(r.at(lag));
+            }
+        }
+        let (mut a, mut reflection) = ([ZERO; ORDER + 1], [ZERO; 2]);
+        let found = Lockstep::levinson(&rows, &mut a, &mut reflection);
+        for (lane, r) in all.iter().enumerate() {
+            if found >> lane & 1 == 1 {
+                exact += 1;
+                let mut expected = lpc::Stable::new();
+                assert!(lpc::levinson(r, &mut expected).is_some());
+                assert_eq!(predictor(&a, lane), expected.a);
+                let reflection = [0, 1].map(|k: usize| reflection[k][lane] as i16);
+                assert_eq!(reflection, expected.reflection);
+            }
+        }
+    }
+    assert!(exact > 12_000, "{exact}");
+}
+
+fn predictors_equal_limits<K: Kernels>() {
+    let mut noise = Noise::new();
+    let mut plain = 0;
+    for round_of in 0..6000u32 {
+        let lsp = [0; 2].map(|_| {
+            let mut lsp = noise.values::<ORDER>(round_of % 3);
+            // In order, as the pairs of a filter are, or anyhow.
+            if round_of % 5 != 0 {
+                lsp.sort_unstable();
+                lsp.reverse();
+            }
+            lsp
+        });
+        if let Some(a) = K::lsp_az(lsp.each_ref()) {
+            plain += 1;
+            assert_eq!(a, lsp.map(|lsp| lpc::lsp_az(&lsp)));
+        }
+    }
+    assert!(plain > 1000, "{plain}");
+}
+
+#[test]
+fn predictors_without_limits_are_those_with_limits() {
+    at_every_level!(predictors_equal_limits);
+}
+
+fn filters_together_equal_each_alone<K: Kernels>() {
+    let mut noise = Noise::new();
+    for round_of in 0..2000 {
+        let a = [0; 3].map(|_| predictor(&mut noise, round_of % 6));
+        let x = [0; 3].map(|_| noise.values::<SUBFRAME>(round_of / 6 % 12));
+        let memory = [0; 3].map(|_| noise.values::<ORDER>(round_of / 6 % 12));
+        let y = filter::synthesise_together::<K, 3>(a.each_ref(), x.each_ref(), memory.each_ref());
+        for m in 0..3 {
             assert_eq!(
-                (one.squares, one.energies, one.rows),
-                (two.squares, two.energies, two.rows)
+                y[m],
+                filter::synthesise_only::<Scalar>(&a[m], &x[m], &memory[m])
             );
         }
     }
+}
+
+#[test]
+fn filters_that_run_together_do_not_touch_each_other() {
+    at_every_level!(filters_together_equal_each_alone);
+}
+
+fn codebook_equals_order<K: Kernels>() {
+    use super::codebook::search_a;
+    let mut noise = Noise::new();
+    for round_of in 0..6000u32 {
+        // Few different values make many ties, and responses without energy give no positive one.
+        let target = noise.values::<SUBFRAME>(round_of % 15);
+        let mut h = noise.values::<SUBFRAME>(round_of / 15 % 16);
+        if round_of % 3 == 0 {
+            h[(round_of % 37) as usize..].fill(0);
+        }
+        let lag = 20 + (noise.next() % 50) as i32;
+        let found = search_a::<K>(&target, &h, lag, 9000);
+        assert_eq!(
+            found,
+            search_a::<Scalar>(&target, &h, lag, 9000),
+            "{round_of}"
+        );
+    }
+}
+
+#[test]
+fn codebook_search_by_kernel_is_the_one_in_order() {
+    at_every_level!(codebook_equals_order);
 }
 
 #[test]

@@ -274,7 +274,7 @@ fn a_party_that_holds_is_not_resumed_by_the_other_one() {
     it.clear();
     it.offer(LEFT, caller, 3, "0");
     assert_eq!(it.answered(LEFT), "sendonly", "held still");
-    assert_eq!(it.answer(RIGHT, "0 sendonly"), "sendrecv");
+    assert_eq!(it.answer(RIGHT, "0 sendonly"), "recvonly");
     it.run(Duration::from_secs(10));
     assert!(!it.events.iter().flatten().any(|e| matches!(e, Event::Offer { .. })), "nothing goes to and fro");
     it.end(caller);

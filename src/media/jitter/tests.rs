@@ -101,6 +101,22 @@ fn a_lost_packet_is_concealed_and_costs_no_delay() {
 }
 
 #[test]
+fn what_is_made_up_for_a_lost_packet_leads_to_the_packet_that_waits() {
+    let mut line = Line::new(0.0, 160);
+    line.run(300, |n| (n != 100).then_some(0.0));
+    let mut whole = Line::new(0.0, 160);
+    whole.run(300, |_| Some(0.0));
+    // The beginning of silence is the same, so both have the same places.
+    let different = |(a, b): (&i16, &i16)| a != b;
+    let first = line.heard.iter().zip(&whole.heard).position(different).unwrap();
+    let last = line.heard.iter().zip(&whole.heard).rposition(different).unwrap();
+    assert!(last - first < 160, "what was received is played as it is: {first} to {last}");
+    let gap = first..=last;
+    let step = |heard: &[i16]| distance(&heard[gap.clone()], &whole.heard[gap.clone()]);
+    assert!(step(&line.heard) < magnitude(&whole.heard[gap.clone()]) / 8);
+}
+
+#[test]
 fn the_level_follows_the_jitter_up_and_down_again() {
     let mut rng = Seed::from_number(1).rng();
     let mut line = Line::new(0.0, 160);

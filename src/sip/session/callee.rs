@@ -2,10 +2,10 @@
 
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
-use super::super::message::{Header, HeaderName, Response};
+use super::super::message::{Header, HeaderName, Request, Response};
 use super::super::parser::Message;
 use super::super::transaction::{Resend, ServerId, Timers};
-use super::super::{Actions, Body, Ended, Event, Flow, Reason, Reliable, SessionId, uas};
+use super::super::{Actions, Body, Ended, Event, Flow, Reason, Reliable, ServerTransactionId, SessionId, uas};
 use super::in_dialog::{Established, Offer};
 use super::reliable::Provisionals;
 use super::{Session, State};
@@ -74,6 +74,25 @@ pub(in crate::sip) struct Answered {
 }
 
 impl Endpoint {
+    /// Whether the application decides about this INVITE before it becomes a session.
+    pub(in crate::sip) fn asks_first(&self, request: &Request) -> bool {
+        let settings = &self.settings;
+        let is_named = !settings.asks_first.is_empty()
+            && request.uri.user().is_some_and(|user| settings.asks_first.contains(&user));
+        is_named || request.uri.host().is_some_and(|host| settings.asks_first_at.iter().any(|h| h.equivalent(host)))
+    }
+
+    /// Takes an INVITE of [`Event::Undecided`] as called user agent: [`Event::Incoming`] follows, or it is refused.
+    pub fn be_called(&mut self, now: Instant, server: ServerTransactionId, flow: Flow, out: &mut Actions) {
+        let Some(bytes) = self.table.servers.get(server).map(|server| server.request.to_bytes()) else { return };
+        // What was read once can be read again.
+        let Ok(message) = super::super::parser::parse(&bytes) else { return };
+        match uas::inspect(&message, &self.settings) {
+            Ok(()) => self.invited(now, server, flow, out),
+            Err(response) => self.respond(now, server, *response, out),
+        }
+    }
+
     /// A new INVITE.
     pub(in crate::sip) fn invited(&mut self, now: Instant, server: ServerId, flow: Flow, out: &mut Actions) {
         if self.sessions.len() >= self.settings.sessions_max {
@@ -268,6 +287,9 @@ impl Endpoint {
         let Some(invite) = invite else { return self.respond(now, cancel, Response::new(481), out) };
         let request = self.table.servers.get(cancel).map(|server| server.request.clone());
         self.respond(now, cancel, Response::new(200), out);
+        if let Some(proxy) = self.table.servers.get(invite).and_then(|server| server.proxy) {
+            return self.proxy_cancelled(now, proxy, out);
+        }
         let Some((id, request)) = self.table.servers.get(invite).and_then(|s| s.session).zip(request) else { return };
         match self.take_state(id) {
             State::Ringing(ringing) if ringing.server == invite => {

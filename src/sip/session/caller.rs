@@ -413,7 +413,7 @@ pub(super) fn with_timer(mut request: Request, timer: Vec<Header>) -> Request {
 }
 
 /// 9.1: the CANCEL of a request shares its Request-URI, Call-ID, To, From, CSeq number, Route and topmost Via.
-fn cancel_of(invite: &Request) -> Request {
+pub(in crate::sip) fn cancel_of(invite: &Request) -> Request {
     let mut cancel = Request::new(Method::Cancel, invite.uri.clone());
     cancel.headers.0.extend(top_via(invite));
     for header in invite.headers.iter() {

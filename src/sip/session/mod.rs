@@ -25,6 +25,7 @@ pub mod in_dialog;
 pub mod offers;
 pub mod outgoing;
 pub mod reliable;
+pub mod replaces;
 
 use super::compose::with_credentials;
 use super::dialog::Dialog;

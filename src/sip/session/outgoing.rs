@@ -95,6 +95,8 @@ impl Endpoint {
             request = request
                 .with(HeaderName::Contact, &established.dialog.contact)
                 .with(HeaderName::Allow, uas::allow(&self.settings));
+        } else if matches!(method, Method::Notify | Method::Refer | Method::Subscribe) {
+            request = request.with(HeaderName::Contact, &established.dialog.contact);
         }
         let id = self.outgoing.insert(Outgoing::new(method.clone(), Some(session), credentials));
         if is_offer {

@@ -21,7 +21,7 @@ pub mod server_non_invite;
 
 use super::message::{HeaderName, Method, Request};
 use super::parser::Message;
-use super::{Flow, RequestId, SessionId, Settings, SubscriptionId, Transport};
+use super::{Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport};
 use crate::ids::{Id, Index, Slab};
 use crate::time::{Duration, Instant};
 use client_invite::ClientInvite;
@@ -109,6 +109,8 @@ pub enum User {
     Invite(SessionId),
     /// A request of ours other than that INVITE.
     Request(RequestId),
+    /// The request that is passed on, and CANCEL for it.
+    Proxy(ProxyId),
     /// The subscription whose NOTIFY it is.
     Notify(SubscriptionId),
     /// Nobody: BYE and CANCEL of this session, whose outcome changes nothing.
@@ -165,6 +167,8 @@ pub struct Server {
     pub last: Vec<u8>,
     /// The session that it belongs to.
     pub session: Option<SessionId>,
+    /// The response context that passes it on.
+    pub proxy: Option<ProxyId>,
     pub(super) key: String,
     pub(super) merge_key: Option<String>,
     pub(super) scheduled: Option<Instant>,
@@ -280,6 +284,7 @@ impl Table {
             local_tag,
             last: Vec::new(),
             session: None,
+            proxy: None,
             key: key.clone(),
             merge_key: merge_key.clone(),
             scheduled: None,

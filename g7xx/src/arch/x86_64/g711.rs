@@ -46,16 +46,39 @@ fn table(values: [i8; 16]) -> __m256i {
     unsafe { _mm256_broadcastsi128_si256(core::mem::transmute::<[i8; 16], __m128i>(values)) }
 }
 
-/// Codes of 16 magnitudes as `f32` exponent and four bits of mantissa.
+/// The first sixteen in the even octets, the others in the odd ones.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn as_float(magnitude: __m256i) -> __m256i {
-    let zero = _mm256_setzero_si256();
-    let convert = |x| _mm256_srli_epi32::<19>(_mm256_castps_si256(_mm256_cvtepi32_ps(x)));
-    _mm256_packus_epi32(
-        convert(_mm256_unpacklo_epi16(magnitude, zero)),
-        convert(_mm256_unpackhi_epi16(magnitude, zero)),
-    )
+fn weave(even: __m256i, odd: __m256i) -> __m256i {
+    _mm256_blendv_epi8(even, odd, _mm256_set1_epi16(0xFF00u16 as i16))
+}
+
+/// Codes of 32 magnitudes of 15 bits without their signs, woven. A code is the segment and, below it,
+/// the four bits after the leading one: the magnitude shifted right by `KEPT` and a number of bits more
+/// that comes from its upper seven bits, by tables of their two halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn segments<const KEPT: i32>(
+    magnitudes: [__m256i; 2],
+    of_low: [i8; 16],
+    of_high: [i8; 16],
+) -> __m256i {
+    let nibble = _mm256_set1_epi8(15);
+    let upper = weave(_mm256_srli_epi16::<8>(magnitudes[0]), magnitudes[1]);
+    let low = _mm256_shuffle_epi8(table(of_low), _mm256_and_si256(upper, nibble));
+    let high = _mm256_and_si256(_mm256_srli_epi16::<4>(upper), nibble);
+    let shift = _mm256_max_epu8(low, _mm256_shuffle_epi8(table(of_high), high));
+    // A shift down is half a product by a power of two, which shifts by one more.
+    let powers = table([-128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let factors = _mm256_shuffle_epi8(powers, shift);
+    let even = _mm256_mulhi_epu16(magnitudes[0], _mm256_slli_epi16::<8>(factors));
+    let mask = _mm256_set1_epi16(0xFF00u16 as i16);
+    let odd = _mm256_mulhi_epu16(magnitudes[1], _mm256_and_si256(factors, mask));
+    let codes = match KEPT {
+        4 => weave(_mm256_srli_epi16::<3>(even), _mm256_slli_epi16::<5>(odd)),
+        _ => weave(_mm256_srli_epi16::<2>(even), _mm256_slli_epi16::<6>(odd)),
+    };
+    _mm256_add_epi8(codes, _mm256_slli_epi16::<4>(shift))
 }
 
 #[inline]
@@ -70,28 +93,35 @@ fn load_samples(from: &[i16; STEP]) -> [__m256i; 2] {
     }
 }
 
-/// Packs codes to octets and puts signs and inversions in.
+/// Puts signs and inversions into woven codes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_codes(codes: [__m256i; 2], samples: [__m256i; 2], inversion: i8, to: &mut [u8; STEP]) {
-    let octets = _mm256_packus_epi16(codes[0], codes[1]);
-    let signs = _mm256_packs_epi16(samples[0], samples[1]);
+fn store_codes(codes: __m256i, samples: [__m256i; 2], inversion: i8, to: &mut [u8; STEP]) {
+    let signs = weave(_mm256_srli_epi16::<8>(samples[0]), samples[1]);
     let signs = _mm256_and_si256(signs, _mm256_set1_epi8(-128));
-    let octets = _mm256_xor_si256(octets, _mm256_xor_si256(signs, _mm256_set1_epi8(inversion)));
-    let octets = _mm256_permute4x64_epi64::<0xD8>(octets);
+    let octets = _mm256_xor_si256(codes, _mm256_xor_si256(signs, _mm256_set1_epi8(inversion)));
+    let order = table([0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]);
+    let octets = _mm256_permute4x64_epi64::<0xD8>(_mm256_shuffle_epi8(octets, order));
     // SAFETY: 32 octets are one register; stores need no alignment.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), octets) }
+}
+
+/// One's complement of what is negative.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn magnitude(sample: __m256i) -> __m256i {
+    _mm256_max_epi16(sample, _mm256_xor_si256(sample, _mm256_set1_epi16(-1)))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn encode_mu(from: &[i16; STEP], to: &mut [u8; STEP]) {
     let samples = load_samples(from);
-    let codes = samples.map(|s| {
-        let magnitude = _mm256_xor_si256(s, _mm256_srai_epi16::<15>(s));
-        let biased = _mm256_adds_epi16(magnitude, _mm256_set1_epi16(132));
-        _mm256_sub_epi16(as_float(biased), _mm256_set1_epi16((127 + 7) << 4))
-    });
+    let biased = samples.map(|s| _mm256_adds_epi16(magnitude(s), _mm256_set1_epi16(132)));
+    let of_low = [0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4];
+    let of_high = [0, 5, 6, 6, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0, 0];
+    // The leading one is not part of the code.
+    let codes = _mm256_sub_epi8(segments::<3>(biased, of_low, of_high), _mm256_set1_epi8(16));
     store_codes(codes, samples, -1, to);
 }
 
@@ -99,14 +129,12 @@ fn encode_mu(from: &[i16; STEP], to: &mut [u8; STEP]) {
 #[target_feature(enable = "avx2")]
 fn encode_a(from: &[i16; STEP], to: &mut [u8; STEP]) {
     let samples = load_samples(from);
-    let codes = samples.map(|s| {
-        let magnitude = _mm256_srli_epi16::<4>(_mm256_xor_si256(s, _mm256_srai_epi16::<15>(s)));
-        // Segment 0 has the step of segment 1: below 16 the code is the magnitude itself.
-        let sixteen = _mm256_set1_epi16(16);
-        let code = as_float(_mm256_max_epi16(magnitude, sixteen));
-        let code = _mm256_sub_epi16(code, _mm256_set1_epi16(((127 + 3) << 4) + 16));
-        _mm256_add_epi16(code, _mm256_min_epi16(magnitude, sixteen))
-    });
+    let magnitudes = samples.map(|s| magnitude(s));
+    // Segment 0 has the step of segment 1. In all others the leading one makes up for a shift that is
+    // one less than the segment.
+    let of_low = [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3];
+    let of_high = [0, 4, 5, 5, 6, 6, 6, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+    let codes = segments::<4>(magnitudes, of_low, of_high);
     store_codes(codes, samples, 0xD5u8 as i8, to);
 }
 

@@ -1,7 +1,12 @@
 //! Kernels of G.729 with AVX2. Sums of products of 16-bit values go in pairs, by `pmaddwd`.
 
-use crate::arch::{Kernels, Lanes, MATRIX};
+use crate::arch::{Kernels, Windowed};
+use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use core::arch::x86_64::*;
+
+mod filter;
+mod search;
+mod spectrum;
 
 /// Kernels that need AVX2. Only functions that are compiled for it name this type.
 #[derive(Clone, Copy, Debug)]
@@ -57,41 +62,97 @@ fn dot(a: &[i16; 40], b: &[i16; 40]) -> i32 {
     _mm_cvtsi128_si32(sum)
 }
 
-#[inline]
-#[target_feature(enable = "avx2")]
-fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
-    let target: [__m256i; 5] = core::array::from_fn(|k| both(target[2 * k], target[2 * k + 1]));
-    let mut sums = [_mm256_setzero_si256(); 16];
-    for (block, sum) in sums.iter_mut().enumerate() {
-        for (target, pairs) in target.iter().zip(pairs) {
-            let d = _mm256_subs_epi16(*target, load_16(&pairs[16 * block..16 * block + 16]));
-            // As an unsigned word even twice the square of -32768 is right.
-            let total = _mm256_add_epi32(*sum, _mm256_madd_epi16(d, d));
-            *sum = _mm256_min_epu32(total, _mm256_set1_epi32(1 << 30));
+/// Where half of the recommendation's (doubled) distances reaches its limit.
+const FAR: i32 = 1 << 30;
+
+/// The smallest distance of each lane so far, and the block that has it.
+struct Nearest {
+    least: __m256i,
+    blocks: __m256i,
+}
+
+impl Nearest {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new() -> Self {
+        Self {
+            least: _mm256_set1_epi32(FAR),
+            blocks: _mm256_setzero_si256(),
         }
     }
-    // SAFETY: sixteen registers are 128 words.
-    unsafe { core::mem::transmute::<[__m256i; 16], [u32; 128]>(sums) }
+
+    /// Takes distances (limited, so never negative) that are strictly smaller.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn take(&mut self, block: usize, distances: __m256i) {
+        let nearer = _mm256_cmpgt_epi32(self.least, distances);
+        self.least = _mm256_min_epi32(self.least, distances);
+        let block = _mm256_set1_epi32(block as i32);
+        self.blocks = _mm256_blendv_epi8(self.blocks, block, nearer);
+    }
+
+    /// Index of the first smallest; 0 when all are far.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn index(&self) -> usize {
+        let least = |x: __m256i| {
+            let x = _mm_min_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            let x = _mm_min_epi32(x, _mm_shuffle_epi32::<0b0100_1110>(x));
+            _mm_min_epi32(x, _mm_shuffle_epi32::<0b1011_0001>(x))
+        };
+        let smallest = _mm256_broadcastd_epi32(least(self.least));
+        let lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+        let at = _mm256_add_epi32(_mm256_slli_epi32::<3>(self.blocks), lanes);
+        let has = _mm256_cmpeq_epi32(self.least, smallest);
+        let at = _mm256_blendv_epi8(_mm256_set1_epi32(i32::MAX), at, has);
+        if _mm256_cvtsi256_si32(smallest) == FAR {
+            0
+        } else {
+            _mm_cvtsi128_si32(least(at)) as usize
+        }
+    }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]) {
-    let mut total = load_8(&sums[..]);
-    let mut second = _mm256_setzero_si256();
-    macro_rules! steps {
-        ($($m:literal)*) => {$(
-            let product = _mm256_mullo_epi32(load_8(&tails[10 - $m..18 - $m]), _mm256_set1_epi32(past[$m]));
-            if $m % 2 == 0 {
-                total = _mm256_sub_epi32(total, product);
-            } else {
-                second = _mm256_add_epi32(second, product);
-            }
-        )*};
+fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize {
+    let two = |k: usize| both(target[2 * k], target[2 * k + 1]);
+    let target = [two(0), two(1), two(2), two(3), two(4)];
+    let mut nearest = Nearest::new();
+    for block in 0..16 {
+        let mut sum = _mm256_setzero_si256();
+        for (target, pairs) in target.iter().zip(pairs) {
+            let d = _mm256_subs_epi16(*target, load_16(&pairs[16 * block..16 * block + 16]));
+            // As an unsigned word even twice the square of -32768 is right.
+            let total = _mm256_add_epi32(sum, _mm256_madd_epi16(d, d));
+            sum = _mm256_min_epu32(total, _mm256_set1_epi32(FAR));
+        }
+        nearest.take(block, sum);
     }
-    steps!(0 1 2 3 4 5 6 7 8 9);
-    // SAFETY: the array is one register.
-    unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), _mm256_sub_epi32(total, second)) }
+    nearest.index()
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize {
+    let mut nearest = Nearest::new();
+    for block in 0..4 {
+        let term = |j: usize| {
+            let from = &elements[j][8 * block..8 * block + 8];
+            // SAFETY: eight values are there; loads need no alignment.
+            let v = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
+            let t = _mm256_cvtepi16_epi32(_mm_subs_epi16(_mm_set1_epi16(target[j]), v));
+            let weighted = _mm256_madd_epi16(t, both(weights[j], 0));
+            _mm256_mullo_epi32(_mm256_srai_epi32::<15>(weighted), t)
+        };
+        // Each term is below 2^30, and three of them fit an unsigned word.
+        let limit = |x| _mm256_min_epu32(x, _mm256_set1_epi32(FAR));
+        let first = _mm256_add_epi32(_mm256_add_epi32(term(0), term(1)), term(2));
+        let last = _mm256_add_epi32(term(3), term(4));
+        let sum = _mm256_add_epi32(limit(first), limit(last));
+        nearest.take(block, limit(sum));
+    }
+    nearest.index()
 }
 
 #[inline]
@@ -153,119 +214,24 @@ fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn signed_rows(
-    g: &[i16; 40],
-    reversed: &[i16; 88],
-    negative: &[i16; 88],
-    matrix: &mut [i16; MATRIX],
-) {
-    let mut pair_run = [_mm256_setzero_si256(); 10];
-    for (k, pair) in pair_run.iter_mut().enumerate() {
-        *pair = pairs(reversed, 8 * k);
+fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
+    let mut even = _mm256_set1_epi32(0x4000);
+    let mut odd = even;
+    macro_rules! taps {
+        ($($k:literal)*) => {$(
+            let two = both(taps[$k], taps[$k + 1]);
+            even = _mm256_add_epi32(even, _mm256_madd_epi16(load_16(&x[$k..$k + 16]), two));
+            odd = _mm256_add_epi32(odd, _mm256_madd_epi16(load_16(&x[$k + 1..$k + 17]), two));
+        )*};
     }
-    // SAFETY: the same octets as 32-bit lanes.
-    let pair_run: [i32; 80] = unsafe { core::mem::transmute(pair_run) };
-    let mut sums = [_mm256_setzero_si256(); 5];
-    for n in 0..40 {
-        let j = 39 - n;
-        let factor = both(g[n], 0);
-        let own = _mm256_set1_epi16(negative[40 + j]);
-        let start = 40 + j * (j + 1) / 2 - n;
-        // Lanes below `n` belong to no pair: whole blocks of them are left out.
-        macro_rules! block {
-            ($b:literal) => {{
-                let delayed = load_8(&pair_run[40 - n + 8 * $b..48 - n + 8 * $b]);
-                sums[$b] = _mm256_add_epi32(sums[$b], _mm256_madd_epi16(delayed, factor));
-                // Sums are not doubled here.
-                _mm256_srai_epi32::<15>(sums[$b])
-            }};
-        }
-        macro_rules! two_blocks {
-            ($a:literal, $b:literal) => {{
-                let high =
-                    _mm256_permute4x64_epi64::<0xD8>(_mm256_packs_epi32(block!($a), block!($b)));
-                let differ =
-                    _mm256_xor_si256(load_16(&negative[40 - n + 8 * $a..56 - n + 8 * $a]), own);
-                let value = _mm256_subs_epi16(_mm256_xor_si256(high, differ), differ);
-                let positive = _mm256_cmpgt_epi16(high, _mm256_setzero_si256());
-                let value = _mm256_add_epi16(value, _mm256_andnot_si256(differ, positive));
-                let to = &mut matrix[start + 8 * $a..start + 8 * $a + 16];
-                // SAFETY: sixteen values are there; stores need no alignment.
-                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
-            }};
-        }
-        if n < 16 {
-            two_blocks!(0, 1);
-        }
-        if n < 32 {
-            two_blocks!(2, 3);
-        }
-        let high = block!(4);
-        let high = _mm_packs_epi32(
-            _mm256_castsi256_si128(high),
-            _mm256_extracti128_si256::<1>(high),
-        );
-        let differ = &negative[72 - n..80 - n];
-        // SAFETY: eight values are there; loads need no alignment.
-        let differ = unsafe { _mm_loadu_si128(differ.as_ptr().cast()) };
-        let differ = _mm_xor_si128(differ, _mm256_castsi256_si128(own));
-        let value = _mm_subs_epi16(_mm_xor_si128(high, differ), differ);
-        let positive = _mm_cmpgt_epi16(high, _mm_setzero_si128());
-        let value = _mm_add_epi16(value, _mm_andnot_si128(differ, positive));
-        let to = &mut matrix[start + 32..start + 40];
-        // SAFETY: eight values are there; stores need no alignment.
-        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
-        // A position with itself keeps its value.
-        to[7] = _mm_extract_epi16::<7>(high) as i16;
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn best_by_lane(
-    bases: &[i16; 8],
-    inner: &[i16; 8],
-    starts: &[i32; 8],
-    v: &[i32; 8],
-    block: &[[i16; 8]; 8],
-    lanes: &mut Lanes,
-) -> bool {
-    // SAFETY: the arrays are one register of eight 16-bit values each.
-    let widen = |x: &[i16; 8]| _mm256_cvtepi16_epi32(unsafe { _mm_loadu_si128(x.as_ptr().cast()) });
-    let inner = widen(inner);
-    let common = _mm256_add_epi32(
-        _mm256_slli_epi32::<15>(load_8(&v[..])),
-        _mm256_set1_epi32(0x8000),
+    taps!(0 2 4 6 8 10 12 14 16 18);
+    let (even, odd) = (_mm256_srai_epi32::<15>(even), _mm256_srai_epi32::<15>(odd));
+    let packed = _mm256_packs_epi32(
+        _mm256_unpacklo_epi32(even, odd),
+        _mm256_unpackhi_epi32(even, odd),
     );
-    let candidates = |row: usize| {
-        let sums = _mm256_add_epi32(inner, _mm256_set1_epi32(i32::from(bases[row])));
-        let sums = _mm256_min_epi32(sums, _mm256_set1_epi32(32767));
-        let squares = _mm256_srli_epi32::<15>(_mm256_mullo_epi32(sums, sums));
-        let energies = _mm256_add_epi32(common, _mm256_set1_epi32(starts[row]));
-        let energies = _mm256_add_epi32(energies, _mm256_slli_epi32::<13>(widen(&block[row])));
-        (squares, _mm256_srai_epi32::<16>(energies))
-    };
-    let (mut squares, mut energies) = candidates(0);
-    let mut rows = _mm256_setzero_si256();
-    let mut least = energies;
-    for row in 1..8 {
-        let (square, energy) = candidates(row);
-        least = _mm256_min_epi32(least, energy);
-        let better = _mm256_cmpgt_epi32(
-            _mm256_mullo_epi32(energies, square),
-            _mm256_mullo_epi32(squares, energy),
-        );
-        squares = _mm256_blendv_epi8(squares, square, better);
-        energies = _mm256_blendv_epi8(energies, energy, better);
-        rows = _mm256_blendv_epi8(rows, _mm256_set1_epi32(row as i32), better);
-    }
-    // SAFETY: the arrays are one register each.
-    unsafe {
-        _mm256_storeu_si256(lanes.squares.as_mut_ptr().cast(), squares);
-        _mm256_storeu_si256(lanes.energies.as_mut_ptr().cast(), energies);
-        _mm256_storeu_si256(lanes.rows.as_mut_ptr().cast(), rows);
-    }
-    _mm256_movemask_epi8(_mm256_cmpgt_epi32(least, _mm256_setzero_si256())) == -1
+    // SAFETY: a register is sixteen 16-bit values.
+    unsafe { core::mem::transmute::<__m256i, [i16; 16]>(packed) }
 }
 
 /// Reads sixteen 16-bit values, wherever they start.
@@ -282,39 +248,85 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn signed_rows(
-        g: &[i16; 40],
-        reversed: &[i16; 88],
-        negative: &[i16; 88],
-        matrix: &mut [i16; MATRIX],
-    ) {
+    fn energy(x: &[i16; 40]) -> i64 {
         // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { signed_rows(g, reversed, negative, matrix) }
+        unsafe { filter::energy(x) }
     }
 
     #[inline(always)]
-    fn best_by_lane(
-        bases: &[i16; 8],
-        inner: &[i16; 8],
-        starts: &[i32; 8],
-        v: &[i32; 8],
-        block: &[[i16; 8]; 8],
-        lanes: &mut Lanes,
-    ) -> bool {
+    fn residual(a: &Predictor, x: &[i16; 50]) -> [i16; 40] {
         // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { best_by_lane(bases, inner, starts, v, block, lanes) }
+        unsafe { filter::residual(a, x) }
     }
 
     #[inline(always)]
-    fn distances(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> [u32; 128] {
+    fn dots<const N: usize>(x: &[i16; 40], y: &[i16]) -> [i32; N] {
         // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { distances(target, pairs) }
+        unsafe { filter::dots(x, y) }
     }
 
     #[inline(always)]
-    fn recur(tails: &[i32; 19], past: &[i32; 10], sums: &mut [i32; 8]) {
+    fn synthesise<const M: usize, const BLOCKS: usize>(
+        a: [&Predictor; M],
+        x: [&[i16; 40]; M],
+        areas: [&mut [i16; 50]; M],
+    ) -> [bool; M] {
         // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { recur(tails, past, sums) }
+        unsafe { filter::synthesise::<M, BLOCKS>(a, x, areas) }
+    }
+
+    #[inline(always)]
+    fn best_pulses(g: &[i16; 40], d: &[i16; 40], negative: &[i16; 40]) -> Option<[usize; 4]> {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { search::best_pulses(g, d, negative) }
+    }
+
+    #[inline(always)]
+    fn autocorrelate(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { spectrum::autocorrelate(speech, window) }
+    }
+
+    #[inline(always)]
+    fn chebyshev(x: &[i16; 8], f: &[i16; 6], coarse: bool) -> [i16; 8] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { spectrum::chebyshev(x, f, coarse) }
+    }
+
+    #[inline(always)]
+    fn lsp_az(lsp: [&Lsp; 2]) -> Option<[Predictor; 2]> {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { spectrum::lsp_az(lsp) }
+    }
+
+    #[inline(always)]
+    fn nearest_of_128(target: &[i16; 10], pairs: &[[i16; 256]; 5]) -> usize {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { nearest_of_128(target, pairs) }
+    }
+
+    #[inline(always)]
+    fn nearest_of_32(target: &[i16; 5], weights: &[i16; 5], elements: &[[i16; 32]; 5]) -> usize {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { nearest_of_32(target, weights, elements) }
+    }
+
+    #[inline(always)]
+    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { interpolate_16(x, taps) }
+    }
+
+    #[inline(always)]
+    fn sign_changes(values: &[i16; 64]) -> u64 {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { spectrum::sign_changes(values) }
+    }
+
+    #[inline(always)]
+    fn levinson(r: &Autocorrelation) -> Option<Stable> {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { spectrum::levinson(r) }
     }
 
     #[inline(always)]

@@ -3,13 +3,21 @@
 //! G.729 is compiled a second time with AVX2 allowed: most of its inner loops are plain sums that
 //! the compiler turns into vectors; for the rest there are kernels.
 
+pub mod avx512;
 pub mod g711;
+pub mod g711_512;
 mod g729;
-pub mod lanes;
+pub mod v256;
+pub mod v512;
 
 pub use self::g729::Avx2;
+use super::Level;
+use super::lanes::{Lockstep, Row, SUBFRAME, compile, with_stages};
+use super::stages;
+use super::vector::Mask;
 use crate::g729::decoder::{self, Decoder};
 use crate::g729::encoder::{self, Encoder};
+use crate::g729::lpc::ORDER;
 use crate::g729::{FRAME, Frame, FrameInput};
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
@@ -28,6 +36,38 @@ pub fn has_avx2() -> bool {
         && __cpuid(0x8000_0000).eax > 0x8000_0000
         && __cpuid(0x8000_0001).ecx & (1 << 5) != 0
 }
+
+/// Whether AVX-512 F, BW, CD, DQ and VL are there besides, and the system keeps the registers.
+#[cold]
+fn has_avx512() -> bool {
+    const F_DQ_CD_BW_VL: u32 = 1 << 16 | 1 << 17 | 1 << 28 | 1 << 30 | 1 << 31;
+    // SAFETY: AVX2 is there only where XGETBV is.
+    has_avx2()
+        && unsafe { xcr0() } & 0xE6 == 0xE6
+        && __cpuid_count(7, 0).ebx & F_DQ_CD_BW_VL == F_DQ_CD_BW_VL
+}
+
+/// Whether VBMI is there besides AVX-512.
+#[cold]
+fn has_vbmi() -> bool {
+    has_avx512() && __cpuid_count(7, 0).ecx & (1 << 1) != 0
+}
+
+/// The highest level that this processor has.
+#[cold]
+pub fn detect() -> Level {
+    if has_vbmi() {
+        Level::Avx512Vbmi
+    } else if has_avx512() {
+        Level::Avx512
+    } else if has_avx2() {
+        Level::Avx2
+    } else {
+        Level::Scalar
+    }
+}
+
+with_stages!(compile! Avx2, 8, v256::V256, "avx2";);
 
 /// Which register states the system keeps.
 #[target_feature(enable = "xsave")]
@@ -62,7 +102,7 @@ pub fn g729_decode(decoder: &mut Decoder, input: FrameInput<'_>, samples: &mut [
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 fn encode_eight_avx2(encoders: &mut [&mut Encoder; 8], samples: &[&[i16; FRAME]; 8]) -> [Frame; 8] {
-    encoder::lockstep::encode::<Avx2>(encoders, samples)
+    encoder::lockstep::encode::<Avx2, Avx2, 8>(encoders, samples)
 }
 
 /// Encodes a frame of eight channels that fit, with AVX2.
@@ -81,7 +121,7 @@ fn decode_eight_avx2(
     inputs: &[FrameInput<'_>; 8],
     outputs: [&mut [i16; FRAME]; 8],
 ) {
-    decoder::lockstep::decode::<Avx2>(decoders, inputs, outputs);
+    decoder::lockstep::decode::<Avx2, Avx2, 8>(decoders, inputs, outputs);
 }
 
 /// Decodes a frame of eight channels that fit, with AVX2.

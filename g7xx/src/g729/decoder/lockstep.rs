@@ -1,13 +1,10 @@
-//! Eight decoders of Annex A in lockstep, for frames of speech.
+//! Several decoders of Annex A in lockstep, for frames of speech.
 
 use super::super::highpass;
 use super::*;
-use crate::arch::x86_64::lanes::{Lockstep, Row, ZERO, column, predictor, put_column};
+use crate::arch::lanes::{Lockstep, Row, column, mend, predictor, put_column};
 use crate::g729::filter::window_mut;
-use crate::g729::postfilter_a::lockstep::{self as post_filter, mend};
-
-/// Lanes.
-const LANES: usize = 8;
+use crate::g729::postfilter_a::lockstep as post_filter;
 
 impl Decoder {
     fn post_filter_a(&mut self) -> &mut PostFilterA {
@@ -20,79 +17,82 @@ impl Decoder {
 
 /// Predictors of both subframes, the first from the mean of the pairs.
 #[inline(always)]
-pub fn interpolate(old: &[Lsp; LANES], new: &[Lsp; LANES]) -> [[Row; ORDER + 1]; 2] {
-    let mut a = [[ZERO; ORDER + 1]; 2];
+pub fn interpolate<L: Lockstep<N>, const N: usize>(
+    old: &[Lsp; N],
+    new: &[Lsp; N],
+) -> [[Row<N>; ORDER + 1]; 2] {
+    let mut a = [[[0; N]; ORDER + 1]; 2];
     for (subframe, a) in a.iter_mut().enumerate() {
-        let lsp: [Lsp; LANES] = core::array::from_fn(|lane| match subframe {
+        let lsp: [Lsp; N] = core::array::from_fn(|lane| match subframe {
             0 => lpc::lsp_mean(&old[lane], &new[lane]),
             _ => new[lane],
         });
-        let rows: [Row; ORDER] =
+        let rows: [Row<N>; ORDER] =
             core::array::from_fn(|i| core::array::from_fn(|lane| i32::from(lsp[lane][i])));
-        let exact = Lockstep::lsp_az(&rows, a);
-        mend(exact, |lane| put_column(a, lane, &lpc::lsp_az(&lsp[lane])));
+        let exact = L::lsp_az(&rows, a);
+        mend::<N>(exact, |lane| put_column(a, lane, &lpc::lsp_az(&lsp[lane])));
     }
     a
 }
 
-/// Decodes a frame of speech of eight channels that fit.
+/// Decodes a frame of speech of channels that fit.
 #[inline(always)]
-pub fn decode<K: Kernels>(
-    decoders: &mut [&mut Decoder; LANES],
-    inputs: &[FrameInput<'_>; LANES],
-    outputs: [&mut [i16; FRAME]; LANES],
+pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
+    decoders: &mut [&mut Decoder; N],
+    inputs: &[FrameInput<'_>; N],
+    outputs: [&mut [i16; FRAME]; N],
 ) {
-    let parameters: [Option<Parameters>; LANES] = inputs.map(|input| match input {
+    let parameters: [Option<Parameters>; N] = inputs.map(|input| match input {
         FrameInput::Speech(octets) => Some(bits::unpack(octets)),
         _ => None,
     });
-    let mut excitation = [[0; EXCITATION]; LANES];
-    let (mut old, mut new) = ([[0; ORDER]; LANES], [[0; ORDER]; LANES]);
-    let mut s = [ZERO; FRAME + ORDER];
+    let mut excitation = [[0; EXCITATION]; N];
+    let (mut old, mut new) = ([[0; ORDER]; N], [[0; ORDER]; N]);
+    let mut s = [[0; N]; FRAME + ORDER];
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         excitation[lane][..EXCITATION_PAST].copy_from_slice(&decoder.excitation);
-        new[lane] = decoder.begin_speech(parameters[lane].as_ref());
+        new[lane] = decoder.spectrum_of_speech(parameters[lane].as_ref());
         old[lane] = core::mem::replace(&mut decoder.lsp_old, new[lane]);
         put_column(&mut s, lane, &decoder.synthesis_memory);
     }
-    let a = interpolate(&old, &new);
-    let mut lags = [[0; 2]; LANES];
+    let a = interpolate::<L, N>(&old, &new);
+    let mut lags = [[0; 2]; N];
     for (subframe, a) in a.iter().enumerate() {
         for (lane, decoder) in decoders.iter_mut().enumerate() {
             let parameters = parameters[lane].as_ref();
             decoder.excite::<K>(parameters, subframe, &mut lags[lane], &mut excitation[lane]);
         }
-        synthesise::<K>(decoders, a, &mut excitation, subframe, &mut s);
+        synthesise::<K, L, N>(decoders, a, &mut excitation, subframe, &mut s);
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         decoder.synthesis_memory = column(&s[FRAME..], lane);
-        decoder.keep(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
+        decoder.keep::<K>(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
         decoder.voicing = 0;
     }
-    let mut y = [ZERO; FRAME + 2];
+    let mut y = [[0; N]; FRAME + 2];
     let mut filters = decoders.each_mut().map(|decoder| decoder.post_filter_a());
-    post_filter::filter::<K>(&mut filters, &s, &a, &lags, &mut y);
+    post_filter::filter::<K, L, N>(&mut filters, &s, &a, &lags, &mut y);
     let mut high_passes = decoders.each_mut().map(|decoder| &mut decoder.post_process);
-    highpass::lockstep::post_process(&mut high_passes, &mut y, outputs);
+    highpass::lockstep::post_process::<L, N>(&mut high_passes, &mut y, outputs);
 }
 
 /// Synthesis of a subframe. A channel that may overflow goes by itself, since its excitation may
 /// have to be scaled down.
 #[inline(always)]
-fn synthesise<K: Kernels>(
-    decoders: &mut [&mut Decoder; LANES],
-    a: &[Row; ORDER + 1],
-    excitation: &mut [[i16; EXCITATION]; LANES],
+fn synthesise<K: Kernels, L: Lockstep<N>, const N: usize>(
+    decoders: &mut [&mut Decoder; N],
+    a: &[Row<N>; ORDER + 1],
+    excitation: &mut [[i16; EXCITATION]; N],
     subframe: usize,
-    s: &mut [Row; FRAME + ORDER],
+    s: &mut [Row<N>; FRAME + ORDER],
 ) {
     let start = EXCITATION_PAST + SUBFRAME * subframe;
     let at = SUBFRAME * subframe;
-    let mut x = [ZERO; SUBFRAME];
-    Lockstep::gather(&excitation.each_ref().map(|e| &e[start..]), &mut x);
-    let area: &mut [Row; SUBFRAME + ORDER] = window_mut(s, at);
-    let exact = Lockstep::synthesise(a, &x, area);
-    mend(exact, |lane| {
+    let mut x = [[0; N]; SUBFRAME];
+    L::gather(&excitation.each_ref().map(|e| &e[start..]), &mut x);
+    let area: &mut [Row<N>; SUBFRAME + ORDER] = window_mut(s, at);
+    let exact = L::synthesise(a, &x, area);
+    mend::<N>(exact, |lane| {
         let decoder = &mut decoders[lane];
         decoder.synthesis_memory = column(area, lane);
         let mut samples = decoder.history();

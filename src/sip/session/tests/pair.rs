@@ -122,6 +122,15 @@ impl Pair {
         }
     }
 
+    /// All TCP connections die; both ends hear of it.
+    #[allow(dead_code, reason = "the tests outside the crate use it")]
+    pub fn kill_connections(&mut self) {
+        let all: Vec<(usize, ConnectionId)> = std::mem::take(&mut self.peers).into_keys().collect();
+        for (end, connection) in all {
+            self.put(Duration::ZERO, end, Packet::Closed(connection));
+        }
+    }
+
     fn put(&mut self, delay: Duration, end: usize, packet: Packet) {
         self.sent += 1;
         self.wire.insert((self.now + delay, self.sent), (end, packet));
@@ -244,6 +253,7 @@ impl Pair {
                 Ended::Bye { .. } => "ended bye".to_owned(),
                 other => format!("ended {other:?}"),
             },
+            Event::Undecided { .. } => "undecided".to_owned(),
             Event::NotifyDue { .. } | Event::Unsubscribed { .. } => "subscription".to_owned(),
         };
         self.events[end].drain(..).map(|event| words(&event)).collect()

@@ -1,0 +1,146 @@
+//! Stages of G.729 in lockstep, compiled for each kind of vector.
+
+use super::vector::{Mask, all_lanes};
+use crate::g729::lpc::{ORDER, Predictor};
+
+/// A sample, or a coefficient, of each of some channels.
+pub type Row<const N: usize> = [i32; N];
+/// Samples of a subframe.
+pub const SUBFRAME: usize = 40;
+
+/// Hands the list of stages to a macro, after what that is given first.
+macro_rules! with_stages {
+    ($then:ident! $($first:tt)*) => {
+        $then! {
+            $($first)*
+            /// Brings samples into lanes, eight times as many as `rows` has eights; each channel
+            /// has enough.
+            gather(channels: &[&[i16]; N], rows: &mut [Row<N>]);
+            /// Brings lanes back into channels, limited to 16 bits.
+            scatter(rows: &[Row<N>], channels: [&mut [i16]; N]);
+            /// Predictors of line spectral pairs.
+            lsp_az(lsp: &[Row<N>; ORDER], a: &mut [Row<N>; ORDER + 1]) -> Mask;
+            /// Levinson recursion over lags 0 to 10: the predictors, and the first two reflection
+            /// coefficients. Unstable filters count as not exact.
+            levinson(
+                r: &[Row<N>; ORDER + 1],
+                a: &mut [Row<N>; ORDER + 1],
+                reflection: &mut [Row<N>; 2]
+            ) -> Mask;
+            /// Bandwidth expansion with positive factors.
+            weight(a: &[Row<N>; ORDER + 1], powers: &[i16; ORDER + 1]) -> [Row<N>; ORDER + 1];
+            /// Residual of a subframe; `x` starts with ten past samples.
+            residual(a: &[Row<N>; ORDER + 1], x: &[Row<N>], y: &mut [Row<N>; SUBFRAME]) -> Mask;
+            /// Synthesis of `x` into `y` after its first ten rows, the past.
+            synthesise(a: &[Row<N>; ORDER + 1], x: &[Row<N>], y: &mut [Row<N>]) -> Mask;
+            /// Sums of squares, and of products with the neighbour; not doubled.
+            response_sums(h: &[Row<N>]) -> (Row<N>, Row<N>, Mask);
+            /// Takes `mu` times the sample before off each sample; `before` is the one before the
+            /// first.
+            tilt(mu: &Row<N>, before: &mut Row<N>, x: &mut [Row<N>; SUBFRAME]);
+            /// Sum of squares of quarters, as an unsigned word.
+            quarter_energy(x: &[Row<N>; SUBFRAME]) -> Row<N>;
+            /// Lets the gains approach their targets and applies them to 16-bit samples.
+            control_gain(target: &Row<N>, gain: &mut Row<N>, y: &mut [Row<N>; SUBFRAME]);
+            /// The high-pass filters: `x` with two past samples into rounded `y`, which are not
+            /// limited to 16 bits yet; `past` are the last two outputs in full, newest first.
+            high_pass[const POST: bool](
+                x: &[Row<N>; 82],
+                past: &mut [Row<N>; 2],
+                y: &mut [Row<N>; 80]
+            ) -> Mask;
+        }
+    };
+}
+
+macro_rules! declare {
+    ($(
+        $(#[$note:meta])*
+        $name:ident $([const $const:ident: bool])? ($($x:ident: $t:ty),*) $(-> $r:ty)?;
+    )*) => {
+        /// Stages for `N` channels, one in each lane. Where one returns a mask, it says in which lanes
+        /// the result is exact; bits beyond the lanes mean nothing. An implementation for
+        /// instructions that not every processor has is named only by functions compiled for them.
+        pub trait Lockstep<const N: usize> {$(
+            $(#[$note])*
+            fn $name $(<const $const: bool>)? ($($x: $t),*) $(-> $r)?;
+        )*}
+    };
+}
+
+/// Stages for `$n` lanes, compiled for some instructions.
+#[allow(unused_macros)]
+macro_rules! compile {
+    (
+        $type:ty, $n:literal, $vector:ty, $features:literal;
+        $(
+            $(#[$note:meta])*
+            $name:ident $([const $const:ident: bool])? ($($x:ident: $t:ty),*) $(-> $r:ty)?;
+        )*
+    ) => {
+        const N: usize = $n;
+        impl Lockstep<N> for $type {$(
+            #[inline(always)]
+            fn $name $(<const $const: bool>)? ($($x: $t),*) $(-> $r)? {
+                #[inline]
+                #[target_feature(enable = $features)]
+                fn compiled $(<const $const: bool>)? ($($x: $t),*) $(-> $r)? {
+                    stages::$name::<$vector, N $(, $const)?>($($x),*)
+                }
+                // SAFETY: whoever names this type is compiled for these instructions.
+                unsafe { compiled$(::<$const>)?($($x),*) }
+            }
+        )*}
+    };
+}
+
+/// Stages in plain code, for any number of lanes.
+macro_rules! portable {
+    ($(
+        $(#[$note:meta])*
+        $name:ident $([const $const:ident: bool])? ($($x:ident: $t:ty),*) $(-> $r:ty)?;
+    )*) => {
+        impl<const N: usize> Lockstep<N> for super::Scalar {$(
+            #[inline]
+            fn $name $(<const $const: bool>)? ($($x: $t),*) $(-> $r)? {
+                super::stages::$name::<super::vector::Portable<N>, N $(, $const)?>($($x),*)
+            }
+        )*}
+    };
+}
+
+with_stages!(declare!);
+with_stages!(portable!);
+#[cfg(target_arch = "x86_64")]
+pub(super) use {compile, with_stages};
+
+/// Computes lanes again that are not exact.
+#[inline(always)]
+pub fn mend<const N: usize>(exact: Mask, mut compute: impl FnMut(usize)) {
+    let wrong = !exact & all_lanes(N);
+    if wrong != 0 {
+        (0..N)
+            .filter(|lane| wrong >> lane & 1 == 1)
+            .for_each(&mut compute);
+    }
+}
+
+/// One channel of some rows.
+#[inline(always)]
+pub fn column<const L: usize, const N: usize>(rows: &[Row<N>], lane: usize) -> [i16; L] {
+    core::array::from_fn(|n| rows[n][lane] as i16)
+}
+
+/// Puts a channel into its lane.
+#[inline(always)]
+pub fn put_column<const N: usize>(rows: &mut [Row<N>], lane: usize, values: &[i16]) {
+    for (row, value) in rows.iter_mut().zip(values) {
+        row[lane] = i32::from(*value);
+    }
+}
+
+/// The predictor in a lane.
+#[inline(always)]
+pub fn predictor<const N: usize>(a: &[Row<N>; ORDER + 1], lane: usize) -> Predictor {
+    column(a, lane)
+}

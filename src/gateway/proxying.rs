@@ -1,0 +1,129 @@
+//! Calls that we don't carry: passed on as a proxy or answered as a redirect server (RFC 3261 8.3, 16).
+//!
+//! A telephone or a domain with `calls = "proxy"` or `"redirect"` is called this way when a SIP caller's
+//! INVITE leads to it and to nobody else; then we touch neither its media nor its dialog. Calls from
+//! lines, to groups and by way of forwarding are carried as ever.
+
+use super::access::{Caller, number_of};
+use super::{Gateway, Step};
+use crate::config::{Carriage, Config, Domain};
+use crate::dialplan::{TargetKind, Verdict};
+use crate::sip::proxy::ProxyTarget;
+use crate::sip::{Flow, Header, HeaderName, Host, NameAddr, Request, Response, ServerTransactionId, Uri};
+use crate::trunk::{Cause, Release, interwork};
+use std::collections::BTreeSet;
+use tracing::info;
+
+/// User parts whose INVITE is looked at before it becomes a call: names and numbers of such telephones.
+pub(super) fn asks_first(config: &Config) -> BTreeSet<String> {
+    let phones = config.phones.iter().filter(|phone| phone.calls != Carriage::Carry);
+    phones.flat_map(|phone| [phone.name.clone(), phone.number.clone()]).collect()
+}
+
+/// What is done with an INVITE.
+enum Way {
+    /// It becomes a call that we carry.
+    Carry,
+    Proxy(Vec<Vec<ProxyTarget>>),
+    Redirect(Vec<Header>),
+    Refuse(Response),
+}
+
+impl Gateway {
+    /// An INVITE for somebody whose calls we may not carry.
+    pub(super) fn undecided(
+        &mut self,
+        server: ServerTransactionId,
+        request: &Request,
+        flow: Flow,
+        step: &mut Step<'_>,
+    ) {
+        let origin = match self.access.identify(step.now, &self.config, request, &flow) {
+            Caller::Phone(index) => format!("phone/{}", self.config.phones[index].name),
+            Caller::Trunk(index) => format!("trunk/{}", self.config.trunks[index].name),
+            Caller::Challenge(headers) => {
+                let response = Response::new(401).with_headers(headers);
+                return self.endpoint.reply(step.now, server, response, &mut step.sip);
+            }
+        };
+        let to = request.uri.to_string();
+        match self.way_of(&origin, request, step) {
+            Way::Carry => self.endpoint.be_called(step.now, server, flow, &mut step.sip),
+            Way::Proxy(targets) => {
+                let contacts: usize = targets.iter().map(Vec::len).sum();
+                info!(from = %origin, %to, contacts, "call passed on");
+                self.endpoint.proxy(step.now, server, flow, targets, &mut step.sip);
+            }
+            Way::Redirect(contacts) => {
+                info!(from = %origin, %to, contacts = contacts.len(), "caller redirected");
+                let response = Response::new(302).with_headers(contacts);
+                self.endpoint.reply(step.now, server, response, &mut step.sip);
+            }
+            Way::Refuse(response) => {
+                info!(from = %origin, %to, status = response.status, "call refused");
+                self.endpoint.reply(step.now, server, response, &mut step.sip);
+            }
+        }
+    }
+
+    fn way_of(&self, origin: &str, request: &Request, step: &Step<'_>) -> Way {
+        if let Some(host) = request.uri.host()
+            && let Some(domain) = self.config.domains.iter().find(|d| Host::from_text(&d.name).equivalent(host))
+        {
+            return self.way_of_domain(domain, &request.uri);
+        }
+        let Some(called) = number_of(&request.uri) else { return Way::Carry };
+        let decision = self.route(origin, &called);
+        let Verdict::Targets(targets) = decision.verdict else { return Way::Carry };
+        let [target] = targets.as_slice() else { return Way::Carry };
+        let phone = self.config.phones.iter().find(|p| target.kind == TargetKind::Phone && p.name == target.name);
+        let Some(phone) = phone.filter(|phone| phone.calls != Carriage::Carry && phone.forward.always.is_none()) else {
+            return Way::Carry;
+        };
+        let levels = self.phone_contacts(step.now, &phone.name);
+        if levels.is_empty() {
+            let release = Release::here(Cause::ABSENT);
+            let status = interwork::status_of(release);
+            return Way::Refuse(Response::new(status).with_headers(super::calls::refusal_headers(status, release)));
+        }
+        match phone.calls {
+            Carriage::Proxy => Way::Proxy(
+                levels
+                    .into_iter()
+                    .map(|level| level.into_iter().map(|t| ProxyTarget { uri: t.uri, flow: t.flow }).collect())
+                    .collect(),
+            ),
+            _ => {
+                let contacts = self.access.contacts(step.now, &phone.name);
+                let contact = |uri: &Uri, q: u16| {
+                    let mut contact = NameAddr::new(uri.clone());
+                    if q < 1000 {
+                        contact.params.set("q", Some(format!("0.{q:03}")));
+                    }
+                    Header::new(HeaderName::Contact, contact)
+                };
+                Way::Redirect(contacts.iter().map(|binding| contact(&binding.uri, binding.q)).collect())
+            }
+        }
+    }
+
+    /// A call to another domain: its Request-URI stays what it is on the way there (16.5).
+    fn way_of_domain(&self, domain: &Domain, uri: &Uri) -> Way {
+        let (transport, remote) = domain.to;
+        if domain.calls == Carriage::Redirect {
+            let contact = Uri::at(uri.user().as_deref(), transport, remote);
+            return Way::Redirect(vec![Header::new(HeaderName::Contact, NameAddr::new(contact))]);
+        }
+        match self.listener(transport, remote) {
+            Ok(local) => {
+                let flow = Flow { transport, local, remote, connection: None };
+                Way::Proxy(vec![vec![ProxyTarget { uri: uri.clone(), flow }]])
+            }
+            // `check` says so as well; there is no listener of this kind.
+            Err(_) => Way::Refuse(Response::new(500)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
