@@ -11,8 +11,9 @@
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
-//! offers inside a dialog, `events` who watches whom, `messages` texts, `proxying` calls that are passed
-//! on or redirected, `summaries` what an operator can ask.
+//! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
+//! they are there, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
+//! redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
@@ -20,9 +21,12 @@ mod blast;
 mod calls;
 mod carriers;
 mod click_to_dial;
+mod digits;
 mod events;
 mod forking;
 mod forwarding;
+mod identity;
+mod keepalive;
 mod lines;
 mod messages;
 mod proxying;
@@ -32,6 +36,7 @@ mod rtp_ports;
 mod summaries;
 mod transfer;
 
+pub use keepalive::Reach;
 pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
 
 use crate::call::b2bua::Side;
@@ -43,9 +48,7 @@ use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
 use crate::sip::registration::{Binding, Change};
-use crate::sip::{
-    self, Actions, ConnectionId, Endpoint, Flow, Method, Question, Records, RequestId, SessionId, Transport,
-};
+use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, Method, Question, Records, SessionId, Transport};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -150,6 +153,7 @@ enum Owner {
     Call(CallId),
     Events,
     Messages,
+    Keepalives,
 }
 
 /// What one part has to say to another, inside one input.
@@ -195,14 +199,13 @@ pub struct Gateway {
     /// Sessions of branches that have not won.
     branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
     hunts: forking::Hunts,
-    /// Offers of ours that wait for an answer.
-    offers: BTreeMap<RequestId, SessionId>,
     ports: BTreeMap<PortId, Port>,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
     events: events::Events,
     messages: messages::Messages,
+    keepalives: keepalive::Keepalives,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -221,7 +224,6 @@ impl Gateway {
             calls_begun: 0,
             sessions: BTreeMap::new(),
             branch_sessions: BTreeMap::new(),
-            offers: BTreeMap::new(),
             hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
             streams: Slab::default(),
@@ -229,6 +231,7 @@ impl Gateway {
             deadlines: Deadlines::default(),
             events: events::Events::default(),
             messages: messages::Messages::default(),
+            keepalives: keepalive::Keepalives::new(&config, now),
             draining: false,
             faults: 0,
             survives: false,
@@ -238,6 +241,7 @@ impl Gateway {
         for id in gateway.ports.keys().copied().collect::<Vec<_>>() {
             gateway.reschedule_port(id);
         }
+        gateway.schedule_keepalives();
         gateway
     }
 
@@ -299,6 +303,7 @@ impl Gateway {
                 Owner::Call(id) => self.handle_call_timeout(id, step),
                 Owner::Events => self.handle_events_timeout(step.now),
                 Owner::Messages => self.handle_messages_timeout(step),
+                Owner::Keepalives => self.handle_keepalives(step),
             }
             self.work_off(step);
         }
@@ -369,8 +374,9 @@ impl Gateway {
             sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
-            sip::Event::Response { request, outcome, flow, .. } => {
-                self.responded(request, outcome.as_ref().ok(), step);
+            sip::Event::Response { request, session, outcome, flow } => {
+                self.offer_answered(request, session, &outcome, step);
+                self.keepalive_answered(request, &outcome, step.now);
                 if !self.carrier_answered(request, &outcome, flow, step) {
                     self.message_answered(request, &outcome, step);
                 }

@@ -85,6 +85,29 @@ fn wrong_types() {
 }
 
 #[test]
+fn how_a_user_agent_behaves() {
+    // `[sip]` is open already: line 1 has a key of it.
+    check("sip.session-expires = \"off\"\n", &[]);
+    check("sip.session-expires = \"60s\"\n", &["2:23 C0014"]);
+    check("sip.session-expires = 1800\n", &["2:23 C0014"]);
+    check("sip.min-se = \"1s\"\n", &["2:14 C0014"]);
+    check("sip.session-expires = \"5m\"\nsip.min-se = \"10m\"\n", &["3:14 C0014"]);
+    let trunk = |line: &str| format!("[trunk.a]\nfrom = \"127.0.0.1\"\n{line}\n");
+    check(&trunk("100rel = \"on\""), &["4:10 C0022"]);
+    check(&trunk("100rel = true"), &["4:10 C0004"]);
+    check(&trunk("trust = \"yes\""), &["4:9 C0004"]);
+    check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
+    check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
+    check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
+    check(&trunk("keepalive = \"1s\""), &["4:13 C0014"]);
+    check(&trunk("keepalive = 30"), &["4:13 C0014"]);
+    check(
+        &trunk("100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\""),
+        &[],
+    );
+}
+
+#[test]
 fn missing_keys() {
     check("[phone.201]\nnumber = \"201\"\n", &["2:1 C0005"]);
     check("[trunk.a]\n", &["2:1 C0005"]);

@@ -16,8 +16,8 @@
 
 use crate::ids::PortId;
 use crate::media::StreamId;
-use crate::sdp::{Agreed, Capabilities};
-use crate::sip::SessionId;
+use crate::sdp::{Agreed, Capabilities, Direction};
+use crate::sip::{RequestId, SessionId};
 use crate::trunk::{CalledStatus, Progress, TrunkEvent};
 
 /// One end of a call.
@@ -56,8 +56,28 @@ pub struct SipLeg {
     pub started: bool,
     /// The session ended; nothing can be said to it any more.
     pub ended: bool,
+    /// What the peer itself wants to send and to hear, as it last said: [`Direction::SendOnly`] and
+    /// [`Direction::Inactive`] are hold.
+    pub wants: Direction,
+    /// The direction of the last description that we sent.
+    pub told: Direction,
+    /// Our offer inside the dialog that has no answer yet.
+    pub offered: Option<Offered>,
+    /// Digits go to it by INFO.
+    pub digits_by_info: bool,
     /// It joined just now, so that a new offer would tell it nothing.
     pub fresh: bool,
+}
+
+/// An offer of ours inside a dialog.
+#[derive(Debug)]
+pub struct Offered {
+    /// The re-INVITE.
+    pub request: RequestId,
+    /// The description.
+    pub text: String,
+    /// Its direction.
+    pub direction: Direction,
 }
 
 impl SipLeg {
@@ -80,8 +100,18 @@ impl SipLeg {
             stream,
             started: false,
             ended: false,
+            wants: Direction::SendRecv,
+            told: Direction::SendRecv,
+            offered: None,
+            digits_by_info: false,
             fresh: false,
         }
+    }
+
+    /// Digits go to the peer by INFO: telephone-event is not agreed on, or it would get them twice.
+    pub fn take_digits_by_info(&mut self, by_info: bool) {
+        self.digits_by_info = by_info;
+        self.ours.events &= !by_info;
     }
 }
 

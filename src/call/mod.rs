@@ -15,6 +15,7 @@ pub mod transfer;
 use crate::ids::Id;
 use crate::ids::WorkerId;
 use crate::time::Instant;
+pub use crate::trunk::{Diversion, DiversionReason};
 use crate::trunk::{Iam, Release};
 use b2bua::{Side, State};
 use fork::Fork;
@@ -71,52 +72,6 @@ pub struct Call {
     pub first_party: bool,
     /// Contacts of a redirect that is passed on to the caller.
     pub redirected_to: Vec<crate::sip::NameAddr>,
-}
-
-/// A telephone that sent a call on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diversion {
-    /// Its name: `phone/201`.
-    pub by: String,
-    /// Its number.
-    pub number: String,
-    /// Why.
-    pub why: DiversionReason,
-}
-
-/// Why a telephone sent a call on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiversionReason {
-    /// It always does.
-    Always,
-    /// It is busy.
-    Busy,
-    /// Nobody answered.
-    NoAnswer,
-    /// It is not registered, or does not respond.
-    Unreachable,
-}
-
-impl DiversionReason {
-    /// `reason` of a Diversion field (RFC 5806 4.1).
-    pub fn as_diversion(self) -> &'static str {
-        match self {
-            DiversionReason::Always => "unconditional",
-            DiversionReason::Busy => "user-busy",
-            DiversionReason::NoAnswer => "no-answer",
-            DiversionReason::Unreachable => "unavailable",
-        }
-    }
-
-    /// The SIP status that stands for it in History-Info (RFC 4458 table 1).
-    pub fn as_status(self) -> u16 {
-        match self {
-            DiversionReason::Always => 302,
-            DiversionReason::Busy => 486,
-            DiversionReason::NoAnswer => 408,
-            DiversionReason::Unreachable => 503,
-        }
-    }
 }
 
 impl Call {

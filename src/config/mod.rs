@@ -4,6 +4,7 @@ mod access;
 mod equipment;
 mod findings;
 mod load;
+mod profile;
 mod routes;
 mod section;
 mod services;
@@ -12,6 +13,7 @@ mod tls;
 mod values;
 
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
+pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
 use crate::sdp::Codec;
@@ -158,6 +160,8 @@ pub struct Sip {
     pub t4: Duration,
     /// `open`: methods that are answered whoever asks.
     pub open: Vec<crate::sip::Method>,
+    /// `session-expires`, `min-se`.
+    pub timers: SessionTimers,
 }
 
 /// TLS: who we are, and whom we believe. Texts in PEM; nothing here has been verified.
@@ -423,6 +427,8 @@ pub struct Trunk {
     pub domain: Option<String>,
     /// `outbound-proxy`: where everything for the trunk goes first.
     pub outbound_proxy: Option<crate::sip::Uri>,
+    /// How its peer behaves as a user agent.
+    pub profile: Profile,
     /// `redirects`
     pub redirects: Redirects,
 }

@@ -22,6 +22,11 @@ impl Value<'_> {
     pub(super) fn place(&self) -> Place {
         Place { file: self.file, span: self.item.span() }
     }
+
+    /// Whether it is this text, for a word that stands in the place of something else.
+    pub(super) fn is_text(&self, word: &str) -> bool {
+        matches!(self.item.get_ref(), DeValue::String(text) if **text == *word)
+    }
 }
 
 /// A text with its place.

@@ -4,6 +4,7 @@ use super::access;
 use super::equipment::{Ports, card, isup, line, station};
 use super::findings::{Finding, Place};
 use super::load::Tables;
+use super::profile::{profile, session_timers};
 use super::section::{Lowering, Section, Text, Value};
 use super::services;
 use super::{
@@ -123,13 +124,14 @@ fn sip(
     let t4 = timer("t4", Duration::from_secs(5), lowering);
     let tls = tls::tls(&mut section, tls, listen.as_deref(), lowering);
     let open = access::open_methods(&mut section, lowering);
+    let timers = session_timers(&mut section, lowering);
     section.finish(lowering);
     let (listen, tls) = (listen?, tls?);
     let domain = match domain {
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
-    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, open: open? }, tls))
+    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, open: open?, timers: timers? }, tls))
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -331,6 +333,7 @@ fn trunk(
         None => Some(vec![Codec::Pcmu, Codec::Pcma]),
     };
     let carrier = access::carrier(&mut section, lowering);
+    let profile = profile(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
     section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
@@ -348,7 +351,8 @@ fn trunk(
         None => Vec::new(),
     };
     let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
-    Some(Trunk { name, to, from, codecs: codecs?, login, register, domain, outbound_proxy, redirects: redirects? })
+    let (codecs, redirects, profile) = (codecs?, redirects?, profile?);
+    Some(Trunk { name, to, from, codecs, login, register, domain, outbound_proxy, profile, redirects })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

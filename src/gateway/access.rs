@@ -3,10 +3,11 @@
 //! Who is who is decided in [`crate::sip::guard`], before anything is remembered about a request; here
 //! stands what it is told of the configuration, and what somebody who is known may do.
 
+use super::identity::{Claims, claims_of, presentation_of};
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::transfer::Replaces;
-use crate::config::Config;
+use crate::config::{Config, DigitsBy, Profile};
 use crate::rng::Seed;
 use crate::sip::guard::{AuthFailure, BanRule, Guard, GuardAccount, GuardSettings, Identity};
 use crate::sip::registration::{Binding, Change, Lifetimes, Registrar};
@@ -52,6 +53,8 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Cancel,
             Method::Options,
             Method::Register,
+            Method::Prack,
+            Method::Info,
             Method::Update,
             Method::Refer,
             Method::Subscribe,
@@ -59,8 +62,10 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Publish,
             Method::Message,
         ],
-        // RFC 3327 5.3: a registrar that keeps Path says so.
-        supported: vec!["replaces".to_owned(), "norefersub".to_owned(), "path".to_owned()],
+        accept: vec!["application/sdp".to_owned(), "multipart/mixed".to_owned()],
+        supported: supported(config),
+        session_expires: config.sip.timers.expires,
+        min_se: config.sip.timers.least,
         realm: config.sip.domain.clone(),
         asks_first: super::proxying::asks_first(config),
         asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
@@ -87,6 +92,12 @@ pub(super) fn guard(config: &Config, seed: &Seed) -> Guard {
         calls_per_second: config.limits.calls_per_second,
     };
     Guard::new(settings, seed)
+}
+
+/// Option tags that peers may require.
+fn supported(config: &Config) -> Vec<String> {
+    let timer = config.sip.timers.expires.map(|_| "timer");
+    timer.into_iter().chain(["100rel", "replaces", "norefersub", "path"]).map(str::to_owned).collect()
 }
 
 impl Access {
@@ -187,16 +198,21 @@ impl Gateway {
     /// A new INVITE.
     pub(super) fn incoming(&mut self, session: SessionId, request: &Request, flow: Flow, step: &mut Step<'_>) {
         let now = step.now;
-        let (origin, calling, calling_name, codecs) = match self.identify(now, request, &flow) {
+        let (origin, claims, profile, codecs) = match self.identify(now, request, &flow) {
             Caller::Phone(index) => {
                 let phone = &self.config.phones[index];
-                let name = phone.caller_name.clone().or_else(|| display_of(request));
-                (format!("phone/{}", phone.name), Some(phone.number.clone()), name, super::audio::CODECS.to_vec())
+                let claims = Claims {
+                    number: Some(phone.number.clone()),
+                    name: phone.caller_name.clone().or_else(|| display_of(request)),
+                    presentation: presentation_of(request),
+                    diversions: Vec::new(),
+                };
+                (format!("phone/{}", phone.name), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
             Caller::Trunk(index) => {
                 let trunk = &self.config.trunks[index];
-                let number = request.from().and_then(|from| number_of(&from.uri));
-                (format!("trunk/{}", trunk.name), number, display_of(request), trunk.codecs.clone())
+                let claims = claims_of(request, &trunk.profile, &trunk.name);
+                (format!("trunk/{}", trunk.name), claims, trunk.profile, trunk.codecs.clone())
             }
             Caller::Challenge(headers) => {
                 self.endpoint.reject(now, session, 401, headers, &mut step.sip);
@@ -214,6 +230,11 @@ impl Gateway {
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
+        // RFC 3262 3: whether it can have, or must have, reliable provisional responses.
+        if let Err(refusal) = self.endpoint.agree_on_reliability(session, profile.reliable) {
+            let headers = refusal.headers.iter().cloned().collect();
+            return self.endpoint.reject(now, session, refusal.status, headers, &mut step.sip);
+        }
         let Some(called) = self.called_number(request) else {
             return refuse(self, step, Cause::UNALLOCATED);
         };
@@ -227,12 +248,13 @@ impl Gateway {
             info!(from = %origin, called = %called, "call refused: no room");
             return refuse(self, step, Cause::CONGESTION);
         }
-        let offer = request.typed_body().filter(|body| body.is("application/sdp")).map(|body| body.bytes);
+        let offer = request.typed_body().and_then(|body| body.part("application/sdp")).map(|body| body.bytes);
         let prepared = match self.prepare_stream(flow.remote.is_ipv4(), &codecs) {
             Ok(prepared) => prepared,
             Err(cause) => return refuse(self, step, cause),
         };
-        let leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
+        let mut leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
+        leg.take_digits_by_info(profile.digits_by == DigitsBy::Info);
         // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
         if let Err(reject) = leg.can_answer() {
             self.forget_stream(leg.stream);
@@ -241,7 +263,8 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let iam = Iam { called, calling, calling_name, hops, ..Iam::default() };
+        let Claims { number: calling, name: calling_name, presentation, diversions } = claims;
+        let iam = Iam { called, calling, calling_name, hops, presentation, diversions };
         match Replaces::of(&request.headers) {
             Ok(None) => {}
             Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),
@@ -291,17 +314,6 @@ impl Gateway {
     fn options(&self) -> Response {
         let status = if self.has_room() { 200 } else { 503 };
         Response::new(status).with(HeaderName::Accept, "application/sdp").with(HeaderName::AcceptEncoding, "identity")
-    }
-
-    /// Another request inside a dialog. Those that we understand never come here.
-    pub(super) fn in_dialog(
-        &mut self,
-        _session: SessionId,
-        server: ServerTransactionId,
-        _request: &Request,
-        step: &mut Step<'_>,
-    ) {
-        self.endpoint.reply(step.now, server, Response::new(501), &mut step.sip);
     }
 }
 

@@ -72,6 +72,7 @@ impl Gateway {
         call.audio_open = true;
         let worker = call.worker;
         let (a, b) = (end_of(Some(&call.a)), end_of(call.leg(Side::B)));
+        let listens = self.listen_for_digits(id);
         let commands = match (a, b, service) {
             (Some(a), Some(b), _) => vec![MediaCommand::Join(a, b)],
             (Some(End::Port(port)), None, Some(Service::Milliwatt)) => {
@@ -83,7 +84,7 @@ impl Gateway {
             }
             _ => vec![],
         };
-        for command in commands {
+        for command in commands.into_iter().chain(listens) {
             step.out.push(Output::Media(worker, command));
         }
         Ok(())
@@ -175,11 +176,16 @@ impl Gateway {
     /// A media worker said something.
     pub(super) fn handle_media(&mut self, worker: WorkerId, event: MediaEvent, step: &mut Step<'_>) {
         match event {
-            MediaEvent::Digit { end: End::Port(port), digit, .. } => self.handle_digit(worker, port, digit, step),
+            MediaEvent::Digit { end: End::Port(port), digit, .. } => {
+                self.handle_digit(worker, port, digit, step);
+                self.digit_of_port(worker, port, digit, step);
+            }
             MediaEvent::Digit { end: End::Stream(stream), digit, .. } => {
                 let id: Id<StreamRecord> = stream.cast();
-                let call = self.streams.get(id).and_then(|record| self.calls.get(record.call?));
+                let id = self.streams.get(id).and_then(|record| record.call);
+                let call = id.and_then(|id| self.calls.get(id));
                 debug!(call = call.map(|call| call.number), %digit, "digit received");
+                self.digit_of_stream(id, stream, digit, step);
             }
             MediaEvent::Stopped(stream) => {
                 debug!(stream = ?stream.id(), statistics = ?stream.statistics(), "stream ended");
@@ -264,8 +270,13 @@ impl SipLeg {
     pub(super) fn read_answer(&mut self, body: Option<&crate::sip::Body>) {
         let owes_answer = !self.incoming || self.offer.is_none();
         if let Some(body) = body.filter(|_| owes_answer) {
+            let Some(body) = body.part("application/sdp") else { return };
             match sdp::accept(&body.bytes, &self.ours) {
-                Ok(agreed) => self.agreed = Some(agreed),
+                // A peer may hold from the start.
+                Ok(agreed) => {
+                    self.wants = sdp::Direction::of(agreed.receives, agreed.sends);
+                    self.agreed = Some(agreed);
+                }
                 Err(reject) => debug!(why = %reject, "answer is not acceptable"),
             }
         }
@@ -298,6 +309,8 @@ impl SipLeg {
             Some(offer) => {
                 let (answer, agreed) = sdp::answer(offer, &self.ours)?;
                 self.sent = Some(answer);
+                self.wants = sdp::Direction::of(agreed.receives, agreed.sends);
+                self.told = sdp::Direction::of(agreed.sends, agreed.receives);
                 self.agreed = Some(agreed);
             }
             None => self.sent = Some(sdp::offer(&self.ours)),

@@ -108,7 +108,7 @@ impl Gateway {
                 Some(Leg::Sip(leg)) => {
                     self.sessions.remove(&leg.session);
                     self.branch_sessions.remove(&leg.session);
-                    let reason = Some(interwork::reason_of(release.cause));
+                    let reason = Some(interwork::reason_of_release(release));
                     self.endpoint.terminate(step.now, leg.session, reason, &mut step.sip);
                 }
                 Some(Leg::Line(port)) => {

@@ -42,6 +42,7 @@ impl Gateway {
             Leg::Line(port) => Some(*port),
             _ => None,
         };
+        let diversions = iam.diversions.clone();
         let id = self.calls.insert(Call {
             number,
             state: State::Setup,
@@ -58,7 +59,7 @@ impl Gateway {
             audio_open: false,
             released: None,
             status: None,
-            diversions: Vec::new(),
+            diversions,
             redirected_to: Vec::new(),
             transfer: None,
             refers: 0,
@@ -244,7 +245,8 @@ impl Gateway {
             TrunkEvent::Acm { .. } | TrunkEvent::Cpg { .. } => {
                 let Some((status, with_media)) = leg::provisional_of_event(event) else { return };
                 // An offer must not stand in an unreliable response (RFC 3262 5); an answer may.
-                let body = leg.sent.clone().filter(|_| with_media && leg.offer.is_some()).map(Body::sdp);
+                let may_offer = || leg.offer.is_some() || self.endpoint.carries_offers_early(session);
+                let body = leg.sent.clone().filter(|_| with_media && may_offer()).map(Body::sdp);
                 self.endpoint.progress(step.now, session, status, body, Vec::new(), &mut step.sip);
             }
             TrunkEvent::Anm | TrunkEvent::Con => {
@@ -253,7 +255,7 @@ impl Gateway {
             }
             TrunkEvent::Rel(_) if leg.ended => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
             TrunkEvent::Rel(release) => {
-                let reason = interwork::reason_of(release.cause);
+                let reason = interwork::reason_of_release(*release);
                 if leg.incoming && !answered {
                     let status = passed_on.unwrap_or_else(|| interwork::status_of(*release));
                     let mut headers = refusal_headers(status, *release);
@@ -401,12 +403,15 @@ fn release_of_end(how: &Ended) -> Option<Release> {
     Some(match how {
         Ended::Rejected { status, response } => {
             let release = interwork::release_of(*status);
-            let cause = interwork::cause_of_reasons(&response.reasons());
-            Release { cause: cause.unwrap_or(release.cause), ..release }
+            let reasons = response.reasons();
+            let cause = interwork::cause_of_reasons(&reasons);
+            let location = interwork::location_of_reasons(&reasons);
+            Release { cause: cause.unwrap_or(release.cause), location: location.unwrap_or(release.location) }
         }
         Ended::Bye { request } | Ended::Cancelled { request } => {
-            let cause = interwork::cause_of_reasons(&request.reasons());
-            Release::user(cause.unwrap_or(Cause::NORMAL))
+            let reasons = request.reasons();
+            let cause = interwork::cause_of_reasons(&reasons).unwrap_or(Cause::NORMAL);
+            Release { cause, location: interwork::location_of_reasons(&reasons).unwrap_or(Location::User) }
         }
         // No SIP answer at all: nobody responds.
         Ended::Timeout => Release::here(Cause::NO_RESPONSE),
@@ -421,7 +426,7 @@ fn release_of_end(how: &Ended) -> Option<Release> {
 pub(super) fn refusal_headers(status: u16, release: Release) -> Vec<Header> {
     /// Seconds after which a caller may try again.
     const RETRY_AFTER_S: u32 = 5;
-    let mut headers = vec![Header::new(HeaderName::Reason, interwork::reason_of(release.cause))];
+    let mut headers = vec![Header::new(HeaderName::Reason, interwork::reason_of_release(release))];
     if status == 503 {
         headers.push(Header::new(HeaderName::RetryAfter, RETRY_AFTER_S));
     }

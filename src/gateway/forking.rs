@@ -5,19 +5,20 @@
 //! one branch.
 
 use super::audio::Prepared;
+use super::identity::Shown;
 use super::{Gateway, Owner, PortId, Step, Work, WorkerId};
 use crate::call::b2bua::Side;
 use crate::call::branches::{BranchId, Do, Failure, Party};
 use crate::call::fork::{BranchLeg, Candidate, Fork, GoesOn, SipTarget, Step as ForkStep, is_fault_of_the_way};
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::{Call, CallId};
-use crate::config::{Group, Hunt, Member};
+use crate::config::{DigitsBy, Group, Hunt, Member};
 use crate::dialplan::{Target, TargetKind};
 use crate::gateway::Output;
 use crate::limits;
 use crate::media::{MediaCommand, Service};
 use crate::rng::{Rng, Seed};
-use crate::sip::{Body, Header, HeaderName, Host, NameAddr, OutgoingInvite, Reason, SessionId, Uri};
+use crate::sip::{Body, Header, HeaderName, NameAddr, OutgoingInvite, Reason, SessionId};
 use crate::time::{Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent, interwork};
 use std::collections::BTreeMap;
@@ -31,7 +32,12 @@ const CONTACT_RINGS_FOR: Duration = Duration::from_secs(20);
 
 /// RFC 3326 2: "Call completed elsewhere", so that a telephone that stops ringing lists no missed call.
 fn completed_elsewhere() -> Reason {
-    Reason { protocol: "SIP".to_owned(), cause: Some(200), text: Some("Call completed elsewhere".to_owned()) }
+    Reason {
+        protocol: "SIP".to_owned(),
+        cause: Some(200),
+        text: Some("Call completed elsewhere".to_owned()),
+        location: None,
+    }
 }
 
 /// Whose turn it is in groups that ring one after the other.
@@ -264,7 +270,7 @@ impl Gateway {
         if bound_worker(call).is_some_and(|worker| worker != WorkerId(port.card.0)) {
             return Err(Release::here(Cause::BEARER));
         }
-        let iam = call.iam.clone();
+        let iam = call.iam.as_shown();
         let Some(seat) = self.ports.get_mut(&port) else { return Err(Release::here(Cause::OUT_OF_ORDER)) };
         if seat.call.is_some() {
             return Err(Release::user(Cause::BUSY));
@@ -351,34 +357,33 @@ impl Gateway {
         };
         codecs.retain(|codec| target.codecs.contains(codec));
         codecs.extend(target.codecs.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
-        let (calling, calling_name) = (call.iam.calling.clone(), call.iam.calling_name.clone());
         // RFC 3261 16.6 step 3, which a B2BUA follows so that loops through it end.
         let max_forwards = call.iam.hops.map_or(MAX_FORWARDS, |hops| hops.saturating_sub(1));
-        let mut headers = super::forwarding::history_headers(call, &self.config.sip.domain, &target.uri);
         // RFC 3892 2.1: the one who is called learns who sent the call there.
-        headers.extend(call.referred_by.as_ref().map(|by| Header::new(HeaderName::ReferredBy, by)));
+        let referred_by = call.referred_by.as_ref().map(|by| Header::new(HeaderName::ReferredBy, by));
+        let Some(call) = self.calls.get(id) else { return Ok(()) };
+        let (Shown { from, contact_user, mut headers }, reliable) = self.show_caller(call, named, &target);
+        let digits_by_info = self.profile_of(named).digits_by == DigitsBy::Info;
+        headers.extend(referred_by);
         let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
         let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
+        leg.take_digits_by_info(digits_by_info);
         if leg.settle(None).is_err() {
             self.forget_stream(stream);
             return Err(Release::here(Cause::BEARER));
         }
-        // RFC 3323 4.1.1.3: a caller without a number is anonymous.
-        let user = calling.unwrap_or_else(|| "anonymous".to_owned());
-        let domain = Host::from_text(&self.config.sip.domain);
-        let from = NameAddr::new(Uri::sip(Some(&user), domain, None)).with_display(calling_name.as_deref());
         let invite = OutgoingInvite {
             to: NameAddr::new(target.uri.clone()),
             target: target.uri,
             next_hop: target.next_hop,
             from,
-            contact_user: user,
+            contact_user,
             body: leg.sent.clone().map(Body::sdp),
             headers: target.headers.into_iter().chain(headers).collect(),
             max_forwards,
-            reliable: crate::sip::Reliable::default(),
+            reliable,
             credentials: target.credentials,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);
@@ -466,7 +471,7 @@ impl Gateway {
             (Leg::Sip(leg), TrunkEvent::Rel(release)) => {
                 let reason = match release.cause {
                     Cause::NON_SELECTED => completed_elsewhere(),
-                    cause => interwork::reason_of(cause),
+                    _ => interwork::reason_of_release(*release),
                 };
                 let session = leg.session;
                 self.endpoint.terminate(step.now, session, Some(reason), &mut step.sip);

@@ -1,17 +1,24 @@
-//! Offers inside a dialog: re-INVITE (RFC 3261 14) and UPDATE (RFC 3311).
+//! Offers inside a dialog: re-INVITE (RFC 3261 14), UPDATE (RFC 3311), and what they mean for the
+//! other leg.
 //!
-//! What the peer offers is answered for its own leg: a new address, another law, hold. The other
-//! leg keeps what it has, so hold ends at the gateway.
+//! An offer is answered at once for its own leg. What it changes for the far party - hold, resume, a
+//! codec that it could use too - is then offered to the other leg, so that a party that is held is
+//! really held and hears what the holder plays. Glare between such offers is the matter of
+//! [`crate::sip::Endpoint::offer`]. A line or a service needs no offer: its stream follows by itself.
 
-use super::Gateway;
-use super::Step;
-use crate::call::leg::Leg;
-use crate::sdp;
-use crate::sip::{Body, Header, HeaderName, Method, Request, Response, ServerTransactionId, SessionId};
-use tracing::debug;
+use super::{Gateway, Step};
+use crate::call::CallId;
+use crate::call::b2bua::Side;
+use crate::call::leg::{Leg, Offered, SipLeg};
+use crate::gateway::calls::Place;
+use crate::sdp::{self, Agreed, Capabilities, Codec, Direction};
+use crate::sip::{
+    Body, Failure, Header, HeaderName, Method, Request, RequestId, Response, ServerTransactionId, SessionId,
+};
+use tracing::{debug, info};
 
 impl Gateway {
-    /// A re-INVITE or UPDATE came; it is answered at once.
+    /// A re-INVITE, UPDATE or PRACK with an offer came; it is answered at once.
     pub(super) fn offered(
         &mut self,
         session: SessionId,
@@ -19,62 +26,214 @@ impl Gateway {
         request: &Request,
         step: &mut Step<'_>,
     ) {
-        let offer = request.typed_body().filter(|body| body.is("application/sdp"));
-        let response = self.answer_offer(session, offer, request.method == Method::Invite, step);
+        let offer = request.typed_body().and_then(|body| body.part("application/sdp"));
+        let is_invite = request.method == Method::Invite;
+        let before = self.codec_of(session);
+        let response = match (offer, is_invite) {
+            (Some(offer), _) => self.answer_offer(session, &offer, step),
+            (None, true) => self.offer_instead(session),
+            (None, false) => Response::new(200),
+        };
+        let is_agreed = response.status == 200;
         self.endpoint.reply(step.now, server, response, &mut step.sip);
+        if is_agreed {
+            self.pass_on(session, before, step);
+        }
     }
 
-    fn answer_offer(
-        &mut self,
-        session: SessionId,
-        offer: Option<Body>,
-        is_invite: bool,
-        step: &mut Step<'_>,
-    ) -> Response {
-        let found = self.sessions.get(&session).copied();
-        let Some((id, side)) = found else { return Response::new(481) };
-        let Some(Leg::Sip(leg)) = self.calls.get_mut(id).and_then(|call| call.leg_mut(side)) else {
-            return Response::new(481);
+    fn codec_of(&mut self, session: SessionId) -> Option<Codec> {
+        self.sip_leg(session).and_then(|(.., leg)| leg.agreed).map(|agreed| agreed.codec)
+    }
+
+    /// What the party behind the other leg sends and hears: RFC 3264 6.1 lets an answer say less than
+    /// the offer, and a party that holds is not resumed by the other one.
+    pub(super) fn wish_for(&self, id: CallId, place: Place) -> Direction {
+        let other = match place {
+            Place::Side(side) => self.calls.get(id).and_then(|call| call.leg(side.other())),
+            Place::Branch(_) => None,
         };
-        // RFC 3264 8: the same o= line with the version one higher.
-        let ours = sdp::Capabilities { version: leg.ours.version.saturating_add(1), ..leg.ours.clone() };
-        let text = match offer {
-            Some(offer) => match sdp::answer(&offer.bytes, &ours) {
-                Ok((answer, agreed)) => {
-                    leg.agreed = Some(agreed);
-                    answer
-                }
-                // RFC 3261 14.2: a refused offer leaves the session as it was.
-                Err(reject) => {
-                    debug!(why = %reject, "offer refused");
-                    let warning = format!("305 {} \"{}\"", self.config.sip.domain, reject.why);
-                    return Response::new(reject.status).with_headers([Header::new(HeaderName::Warning, warning)]);
-                }
-            },
-            // RFC 3261 14.2: a re-INVITE without an offer asks for ours; UPDATE without one refreshes.
-            None if is_invite => match &leg.sent {
-                Some(sent) => sdp::offer_again(sent, &ours),
-                None => sdp::offer(&ours),
-            },
-            None => return Response::new(200),
+        match other {
+            Some(Leg::Sip(other)) => other.wants,
+            _ => Direction::SendRecv,
+        }
+    }
+
+    fn answer_offer(&mut self, session: SessionId, offer: &Body, step: &mut Step<'_>) -> Response {
+        let Some((id, place, _)) = self.sip_leg(session) else { return Response::new(481) };
+        let wish = self.wish_for(id, place);
+        let domain = self.config.sip.domain.clone();
+        let Some((.., leg)) = self.sip_leg(session) else { return Response::new(481) };
+        let answered = sdp::answer(&offer.bytes, &leg.ours)
+            .and_then(|(_, wanted)| Ok((wanted, sdp::answer_with(&offer.bytes, &leg.ours, wish)?)));
+        let (wanted, (same, agreed)) = match answered {
+            Ok(answered) => answered,
+            // RFC 3261 14.2: a refused offer leaves the session as it was.
+            Err(reject) => {
+                debug!(why = %reject, "offer refused");
+                let warning = format!("305 {domain} \"{}\"", reject.why);
+                return Response::new(reject.status).with_headers([Header::new(HeaderName::Warning, warning)]);
+            }
         };
-        leg.ours = ours;
+        // RFC 3264 8: the version grows with every description that differs from the one before.
+        let text = match leg.sent.as_ref() == Some(&same) {
+            true => same,
+            false => {
+                leg.ours.version = leg.ours.version.saturating_add(1);
+                sdp::answer_with(&offer.bytes, &leg.ours, wish).map_or(same, |(text, _)| text)
+            }
+        };
+        leg.wants = Direction::of(wanted.receives, wanted.sends);
+        leg.told = Direction::of(agreed.sends, agreed.receives);
+        leg.agreed = Some(agreed);
         leg.sent = Some(text.clone());
-        self.refresh_stream(id, side, step);
+        if let Place::Side(side) = place {
+            self.refresh_stream(id, side, step);
+        }
+        Response::new(200).with_body(Some(Body::sdp(text)))
+    }
+
+    /// RFC 3261 14.2: a re-INVITE without an offer asks for ours, "as if the UAS were making a brand new call".
+    fn offer_instead(&mut self, session: SessionId) -> Response {
+        let Some((id, place, _)) = self.sip_leg(session) else { return Response::new(481) };
+        let wish = self.wish_for(id, place);
+        let Some((.., leg)) = self.sip_leg(session) else { return Response::new(481) };
+        let text = leg.describe(None, wish);
+        leg.told = wish;
+        leg.sent = Some(text.clone());
         Response::new(200).with_body(Some(Body::sdp(text)))
     }
 
     /// The ACK for our 200 to a re-INVITE came, with an answer when the offer was ours.
     pub(super) fn acknowledged(&mut self, session: SessionId, body: Option<&Body>, step: &mut Step<'_>) {
-        let Some((id, side)) = self.sessions.get(&session).copied() else { return };
-        let Some(Leg::Sip(leg)) = self.calls.get_mut(id).and_then(|call| call.leg_mut(side)) else { return };
-        let Some(body) = body else { return };
+        let Some(body) = body.and_then(|body| body.part("application/sdp")) else { return };
+        let before = self.codec_of(session);
+        if self.take_answer(session, &body, step) {
+            self.pass_on(session, before, step);
+        }
+    }
+
+    /// Reads the answer to an offer of ours inside the dialog.
+    fn take_answer(&mut self, session: SessionId, body: &Body, step: &mut Step<'_>) -> bool {
+        let Some((id, place, leg)) = self.sip_leg(session) else { return false };
         match sdp::accept(&body.bytes, &leg.ours) {
             Ok(agreed) => {
-                leg.agreed = Some(agreed);
-                self.refresh_stream(id, side, step);
+                // What we did not offer says nothing about what the peer wants, and a party that holds
+                // takes that back by an offer of its own, or when everything was offered to it.
+                let (told, wants) = (leg.told, leg.wants);
+                leg.wants = match told {
+                    Direction::SendRecv => Direction::of(agreed.receives, agreed.sends),
+                    _ => Direction::of(
+                        wants.sends() && (agreed.receives || !told.receives()),
+                        wants.receives() && (agreed.sends || !told.sends()),
+                    ),
+                };
+                let (sends, receives) = (agreed.sends && told.sends(), agreed.receives && told.receives());
+                leg.agreed = Some(Agreed { sends, receives, ..agreed });
+                if let Place::Side(side) = place {
+                    self.refresh_stream(id, side, step);
+                }
+                true
             }
-            Err(reject) => debug!(why = %reject, "answer is not acceptable"),
+            Err(reject) => {
+                debug!(why = %reject, "answer is not acceptable");
+                false
+            }
+        }
+    }
+
+    /// Offers to the other leg what has changed on this one.
+    fn pass_on(&mut self, session: SessionId, codec_before: Option<Codec>, step: &mut Step<'_>) {
+        let Some((id, Place::Side(side), leg)) = self.sip_leg(session) else { return };
+        let (direction, codec) = (leg.wants, leg.agreed.map(|agreed| agreed.codec));
+        let waits = leg.offered.is_some();
+        let changed = codec.filter(|_| codec != codec_before);
+        self.offer_to(id, side.other(), direction, changed, false, step);
+        if waits {
+            // Our own offer still waits for its turn, and its version has been overtaken.
+            let wish = self.wish_for(id, Place::Side(side));
+            self.offer_to(id, side, wish, None, true, step);
+        }
+    }
+
+    /// Makes sure that the leg of `side` knows a direction, and uses a codec if it can; `anyway` when
+    /// something else has changed that it must know.
+    pub(super) fn offer_to(
+        &mut self,
+        id: CallId,
+        side: Side,
+        direction: Direction,
+        codec: Option<Codec>,
+        anyway: bool,
+        step: &mut Step<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(id).filter(|call| call.answered_at.is_some() && call.is_up()) else {
+            return;
+        };
+        let number = call.number;
+        let Some(Leg::Sip(leg)) = call.leg_mut(side) else { return };
+        if leg.ended {
+            return;
+        }
+        let known = leg.offered.as_ref().map_or(leg.told, |offered| offered.direction);
+        // A party that holds is offered no more than it wants; the rest it takes by itself.
+        let (sends, receives) = (leg.wants.receives(), leg.wants.sends());
+        let direction = Direction::of(direction.sends() && sends, direction.receives() && receives);
+        let codec = codec
+            .filter(|codec| leg.ours.codecs.contains(codec) && leg.agreed.is_some_and(|agreed| agreed.codec != *codec));
+        if known == direction && codec.is_none() && !anyway {
+            return;
+        }
+        let text = leg.describe(codec, direction);
+        let session = leg.session;
+        info!(call = number, leg = ?side, direction = direction.as_str(), "offer passed on");
+        let body = Some(Body::sdp(text.clone()));
+        let request = self.endpoint.offer(step.now, session, body, Vec::new(), &mut step.sip);
+        if let Some((.., leg)) = self.sip_leg(session) {
+            leg.offered = request.map(|request| Offered { request, text, direction });
+        }
+    }
+
+    /// The answer to a re-INVITE of ours, or why there is none. Refreshes that the SIP core sends by
+    /// itself are answered here too.
+    pub(super) fn offer_answered(
+        &mut self,
+        request: RequestId,
+        session: Option<SessionId>,
+        outcome: &Result<Response, Failure>,
+        step: &mut Step<'_>,
+    ) {
+        let Some(session) = session else { return };
+        let before = self.codec_of(session);
+        let Some((.., leg)) = self.sip_leg(session) else { return };
+        let ours = leg.offered.take_if(|offered| offered.request == request);
+        let Ok(response) = outcome else { return };
+        if !(200..=299).contains(&response.status) {
+            // RFC 3261 14.1: "the session [...] continues as if the re-INVITE had never been issued".
+            debug!(status = response.status, "offer refused by the peer");
+            return;
+        }
+        let Some(body) = response.typed_body().and_then(|body| body.part("application/sdp")) else { return };
+        if let Some(Offered { text, direction, .. }) = ours {
+            (leg.sent, leg.told) = (Some(text), direction);
+        }
+        if self.take_answer(session, &body, step) {
+            self.pass_on(session, before, step);
+        }
+    }
+}
+
+impl SipLeg {
+    /// A description of ours inside the dialog, with this codec first.
+    fn describe(&mut self, first: Option<Codec>, direction: Direction) -> String {
+        self.ours.version = self.ours.version.saturating_add(1);
+        let mut codecs: Vec<Codec> = first.into_iter().collect();
+        codecs.extend(self.agreed.map(|agreed| agreed.codec).filter(|codec| !codecs.contains(codec)));
+        codecs.extend(self.ours.codecs.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
+        codecs.retain(|codec| self.ours.codecs.contains(codec));
+        let ours = Capabilities { codecs, ..self.ours.clone() };
+        match &self.sent {
+            Some(sent) => sdp::offer_again(sent, &ours, direction),
+            None => sdp::offer_with(&ours, direction),
         }
     }
 }

@@ -120,6 +120,14 @@ impl Gateway {
     }
 
     pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
+        // One that does not answer is passed over, as one that is out of order.
+        match self.trunk_reach(name) {
+            Some(reach) if !reach.is_usable() => Err(Release::here(Cause::OUT_OF_ORDER)),
+            _ => self.trunk_way(name, number),
+        }
+    }
+
+    pub(super) fn trunk_way(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
         let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
         let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
         let way = self.way_to(trunk).ok_or(Release::here(Cause::OUT_OF_ORDER))?;

@@ -48,7 +48,7 @@ pub struct TrunkSummary {
     /// Where calls go, `udp:192.0.2.1:5060`; empty when it only sends calls.
     pub to: String,
     /// In words: `registered for 3580 s more`, `not registered: 403 Forbidden, next attempt in 20 s`,
-    /// `no registration`.
+    /// `no registration`; with `keepalive` also `reachable`, `refuses calls`, `does not answer`.
     pub state: String,
 }
 
@@ -134,7 +134,12 @@ impl Gateway {
             .map(|(index, trunk)| TrunkSummary {
                 name: format!("trunk/{}", trunk.name),
                 to: trunk.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-                state: self.carriers.in_words(now, index).unwrap_or_else(|| "no registration".to_owned()),
+                state: match (self.carriers.in_words(now, index), self.trunk_reach(&trunk.name)) {
+                    (Some(registration), Some(reach)) => format!("{registration}; {}", reach.as_str()),
+                    (Some(registration), None) => registration,
+                    (None, Some(reach)) => reach.as_str().to_owned(),
+                    (None, None) => "no registration".to_owned(),
+                },
             })
             .collect()
     }

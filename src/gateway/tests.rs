@@ -1,5 +1,7 @@
 //! The control core as its shell sees it: bytes in, outputs out, on a made-up clock.
 
+mod user_agent;
+
 use super::*;
 use crate::config::NoReader;
 use crate::sip::Transport;

@@ -15,6 +15,7 @@
 //!   of the same group, whose ringing call it so picks up.
 
 use super::audio::Prepared;
+use super::calls::Place;
 use super::{Gateway, Output, Step, Work, WorkerId};
 use crate::call::b2bua::{Side, State};
 use crate::call::fork::Step as ForkStep;
@@ -23,14 +24,12 @@ use crate::call::transfer::{Notices, ReferTo, Replaces, Transfer, sipfrag, wants
 use crate::call::{Call, CallId};
 use crate::dialplan::{Target, TargetKind, is_inside};
 use crate::media::MediaCommand;
-use crate::sdp;
+
 use crate::sip::session::replaces::Named;
-use crate::sip::{
-    Body, Header, HeaderName, Method, Reason, Request, RequestId, Response, ServerTransactionId, SessionId,
-};
+use crate::sip::{Body, Header, HeaderName, Method, Reason, Request, Response, ServerTransactionId, SessionId};
 use crate::time::Duration;
 use crate::trunk::{Cause, Iam, Progress, Release, TrunkEvent, interwork};
-use tracing::{debug, info};
+use tracing::info;
 
 /// How long the target of a transfer rings, unless its route says something else.
 const TARGET_RINGS_FOR: Duration = Duration::from_secs(60);
@@ -380,32 +379,8 @@ impl Gateway {
             leg.fresh = false;
             return;
         }
-        // RFC 3264 8: the same o= line with the version one higher.
-        leg.ours.version = leg.ours.version.saturating_add(1);
-        let text = match &leg.sent {
-            Some(sent) => sdp::offer_again(sent, &leg.ours),
-            None => sdp::offer(&leg.ours),
-        };
-        leg.sent = Some(text.clone());
-        let (session, body) = (leg.session, Some(Body::sdp(text)));
-        if let Some(request) = self.endpoint.offer(step.now, session, body, Vec::new(), &mut step.sip) {
-            self.offers.insert(request, session);
-        }
-    }
-
-    /// A request of ours in a dialog was answered. The only ones of interest are offers.
-    pub(super) fn responded(&mut self, request: RequestId, response: Option<&Response>, step: &mut Step<'_>) {
-        let Some(session) = self.offers.remove(&request) else { return };
-        let Some(response) = response.filter(|response| (200..=299).contains(&response.status)) else { return };
-        let Some((id, super::calls::Place::Side(side), leg)) = self.sip_leg(session) else { return };
-        let Some(body) = response.typed_body() else { return };
-        match sdp::accept(&body.bytes, &leg.ours) {
-            Ok(agreed) => {
-                leg.agreed = Some(agreed);
-                self.refresh_stream(id, side, step);
-            }
-            Err(reject) => debug!(why = %reject, "answer is not acceptable"),
-        }
+        let wish = self.wish_for(id, Place::Side(side));
+        self.offer_to(id, side, wish, None, true, step);
     }
 
     /// An INVITE that replaces a dialog, from `origin`, who is known.

@@ -125,6 +125,8 @@ pub enum MediaCommand {
     /// Reports DTMF heard from the line; while joined to a stream with telephone-event the digits
     /// go there as RFC 4733 events.
     DetectDigits(PortIndex, bool),
+    /// The end hears a digit of 100 ms: a line as a tone, a stream as a telephone-event.
+    SendDigit(End, Digit),
 }
 
 /// From a worker to control.

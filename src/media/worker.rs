@@ -23,6 +23,9 @@ use tipring_hal::{Block, PortIndex};
 /// 1004 Hz fits 2000 samples without a rest.
 const MILLIWATT_PERIOD: usize = 2_000;
 const MILLIWATT_HERTZ: u16 = 1_004;
+/// How long a digit lasts that is ordered by a command: 100 ms.
+const ORDERED_DIGIT_SAMPLES: u32 = 800;
+
 /// How long a digit of which no end came yet is played beyond what was said of it (60 ms): until the
 /// next report should be here. RFC 4733 2.5.2.2 allows three packet times.
 const DIGIT_AHEAD_SAMPLES: u32 = 480;
@@ -155,6 +158,13 @@ impl Worker {
             MediaCommand::StopTone(index) => self.port(index).map(|port| port.tone = None).is_some(),
             MediaCommand::DetectDigits(index, reports) => {
                 self.port(index).map(|port| port.reports_digits = reports).is_some()
+            }
+            MediaCommand::SendDigit(End::Port(index), digit) => {
+                self.port(index).map(|port| port.player.queue(digit, ORDERED_DIGIT_SAMPLES)).is_some()
+            }
+            MediaCommand::SendDigit(End::Stream(id), digit) => {
+                let stream = self.streams.get(id).filter(|stream| stream.sends_events());
+                stream.map(|stream| stream.send_digit(now, digit, ORDERED_DIGIT_SAMPLES, out)).is_some()
             }
         };
         self.counters.refused_commands += u64::from(!is_done);

@@ -110,10 +110,10 @@ pub fn offer_with(ours: &Capabilities, direction: Direction) -> String {
 
 /// A further offer in a session in which we `sent` this description last (RFC 3264 section 8: the
 /// number of "m=" lines never shrinks, and each keeps its place; what was refused stays at port 0).
-pub fn offer_again(sent: &str, ours: &Capabilities) -> String {
-    let Ok(before) = Description::parse(sent.as_bytes()) else { return offer(ours) };
-    let Some(place) = before.media.iter().position(|media| media.port != 0) else { return offer(ours) };
-    let text = offer(ours);
+pub fn offer_again(sent: &str, ours: &Capabilities, direction: Direction) -> String {
+    let text = offer_with(ours, direction);
+    let Ok(before) = Description::parse(sent.as_bytes()) else { return text };
+    let Some(place) = before.media.iter().position(|media| media.port != 0) else { return text };
     let Some(audio) = text.find("m=") else { return text };
     let (session, audio) = text.split_at(audio);
     let mut again = session.to_owned();

@@ -89,13 +89,13 @@ fn every_offered_medium_is_answered_and_only_one_is_taken() {
 #[test]
 fn a_further_offer_keeps_every_medium_in_its_place() {
     let (sent, _) = answered("m=video 4000 RTP/AVP 31\r\nm=audio 4002 RTP/AVP 8\r\nm=image 9 udptl t38\r\n");
-    let again = offer_again(&sent, &Capabilities { version: 2, ..both() });
+    let again = offer_again(&sent, &Capabilities { version: 2, ..both() }, Direction::SendRecv);
     let lines: Vec<&str> = again.lines().filter(|l| l.starts_with("m=")).collect();
     assert_eq!(lines, ["m=video 0 RTP/AVP 31", "m=audio 20000 RTP/AVP 0 8 101", "m=image 0 udptl t38"]);
     assert!(again.starts_with("v=0\r\no=- 7 2 "), "{again}");
     let (reply, _) = answer(again.as_bytes(), &both()).expect("an answer");
     assert_eq!(accept(reply.as_bytes(), &both()).expect("accepted").codec, Codec::Pcmu);
-    assert_eq!(offer_again("nonsense", &both()), offer(&both()));
+    assert_eq!(offer_again("nonsense", &both(), Direction::SendRecv), offer(&both()));
 }
 
 #[test]

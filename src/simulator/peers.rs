@@ -590,7 +590,7 @@ impl SipPhone {
 
     fn hang_up_call(&mut self, now: Instant, session: SessionId, sent: &mut Vec<Packet>) {
         let mut actions = Actions::default();
-        let reason = Reason { protocol: "Q.850".to_owned(), cause: Some(16), text: None };
+        let reason = Reason { protocol: "Q.850".to_owned(), cause: Some(16), text: None, location: None };
         self.endpoint.terminate(now, session, Some(reason), &mut actions);
         self.carry_out(now, actions, sent);
     }

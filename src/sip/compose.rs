@@ -65,6 +65,16 @@ fn with_tag(to: &[u8], status: u16, tag: &str) -> Vec<u8> {
 }
 
 impl Endpoint {
+    /// A 405 with what is allowed (RFC 3261 8.2.1).
+    pub fn not_allowed(&self) -> Response {
+        Response::new(405).with(HeaderName::Allow, uas::allow(&self.settings))
+    }
+
+    /// Whether we understand an extension.
+    pub(super) fn knows(&self, tag: &str) -> bool {
+        self.settings.supported.iter().any(|known| known.eq_ignore_ascii_case(tag))
+    }
+
     /// A 200 that says what we can do (RFC 3261 11.2), for OPTIONS.
     pub fn capabilities(&self) -> Response {
         let join = |items: &[String]| items.join(", ");
@@ -192,7 +202,10 @@ impl Endpoint {
         }
         match next {
             Some(_) => self.schedule(Owner::Server(id)),
-            None => drop(self.table.remove_server(id)),
+            None => {
+                self.table.remove_server(id);
+                self.prune();
+            }
         }
     }
 

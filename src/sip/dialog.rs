@@ -225,6 +225,60 @@ mod tests {
         );
     }
 
+    /// A route set as messages of RFC 3261 16.12.1 bring it, and the dialog of whoever is called.
+    fn request_line_and_routes(record_routes: &str) -> Vec<String> {
+        let mut dialog = server_dialog(&format!("Contact: <sip:caller@u1.example.com>\r\n{record_routes}"));
+        lines(&dialog.request(Method::Bye))
+    }
+
+    #[test]
+    fn rfc_3261_16_12_1_1_basic_trapezoid() {
+        // U1 -> P1 -> P2 -> U2, both proxies loose: "BYE sip:caller@u1.example.com; Route: p2, p1".
+        assert_eq!(
+            request_line_and_routes(
+                "Record-Route: <sip:p2.domain.com;lr>\r\nRecord-Route: <sip:p1.example.com;lr>\r\n"
+            ),
+            [
+                "BYE sip:caller@u1.example.com SIP/2.0",
+                "Route: <sip:p2.domain.com;lr>",
+                "Route: <sip:p1.example.com;lr>"
+            ]
+        );
+    }
+
+    #[test]
+    fn rfc_3261_16_12_1_2_traversing_a_strict_router() {
+        // The nearest proxy is strict, and the others stay in Route with the remote target at the end.
+        assert_eq!(
+            request_line_and_routes(
+                "Record-Route: <sip:p3.middle.com>\r\nRecord-Route: <sip:p2.example.com;lr>, <sip:p1.example.com;lr>\r\n"
+            ),
+            [
+                "BYE sip:p3.middle.com SIP/2.0",
+                "Route: <sip:p2.example.com;lr>",
+                "Route: <sip:p1.example.com;lr>",
+                "Route: <sip:caller@u1.example.com>"
+            ]
+        );
+        // A strict one farther away changes nothing for us.
+        assert_eq!(
+            request_line_and_routes("Record-Route: <sip:p2.example.com;lr>\r\nRecord-Route: <sip:p3.middle.com>\r\n")
+                [0],
+            "BYE sip:caller@u1.example.com SIP/2.0"
+        );
+    }
+
+    #[test]
+    fn rfc_3261_12_2_1_2_a_target_refresh_moves_the_target_and_no_route() {
+        let mut dialog = server_dialog("Contact: <sip:b@10.0.0.3>\r\nRecord-Route: <sip:10.0.0.8;lr>\r\n");
+        dialog.refresh_target(Some(NameAddr::new("sip:b@10.0.0.9:5080".parse().unwrap())));
+        dialog.refresh_target(None);
+        assert_eq!(
+            lines(&dialog.request(Method::Bye)),
+            ["BYE sip:b@10.0.0.9:5080 SIP/2.0", "Route: <sip:10.0.0.8;lr>"]
+        );
+    }
+
     #[test]
     fn the_caller_reverses_the_route_set() {
         let invite = Request::new(Method::Invite, "sip:a@10.0.0.2".parse().unwrap())

@@ -244,9 +244,9 @@ impl Endpoint {
         }
     }
 
-    /// Drops stale entries once they are more than the live ones: a call that ended early would else
-    /// be remembered for as long as it might have rung.
-    fn prune(&mut self) {
+    /// Drops stale entries once they are more than the live ones, or nothing is live: a call that ended
+    /// early would else be remembered for as long as it might have rung or been refreshed.
+    pub(super) fn prune(&mut self) {
         let counts = self.counts();
         let live = counts.sessions
             + counts.subscriptions
@@ -254,7 +254,7 @@ impl Endpoint {
             + counts.client_transactions
             + counts.server_transactions
             + counts.connections;
-        if self.deadlines.len() > STALE_DEADLINES + 2 * live {
+        if self.deadlines.len() > STALE_DEADLINES + 2 * live || (live == 0 && !self.deadlines.is_empty()) {
             let mut deadlines = std::mem::take(&mut self.deadlines);
             deadlines.retain(|at, owner| self.scheduled(*owner).is_some_and(|scheduled| *scheduled == Some(at)));
             self.deadlines = deadlines;
@@ -584,6 +584,7 @@ impl Endpoint {
             && let Some(session) = self.sessions.remove(id)
         {
             self.by_tag.remove(&session.local_tag);
+            self.prune();
         }
     }
 }

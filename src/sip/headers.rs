@@ -239,23 +239,32 @@ pub struct Reason {
     pub cause: Option<u32>,
     /// The text, unquoted.
     pub text: Option<String>,
+    /// For Q.850: where the release was decided, `U`, `LN`, `BI`... (RFC 8606).
+    pub location: Option<String>,
 }
 
 impl Reason {
     /// A Q.850 cause.
     pub fn q850(cause: u32) -> Reason {
-        Reason { protocol: "Q.850".to_owned(), cause: Some(cause), text: None }
+        Reason { protocol: "Q.850".to_owned(), cause: Some(cause), text: None, location: None }
     }
 
     /// A SIP status.
     pub fn sip(status: u16) -> Reason {
-        Reason { protocol: "SIP".to_owned(), cause: Some(u32::from(status)), text: None }
+        Reason { protocol: "SIP".to_owned(), cause: Some(u32::from(status)), text: None, location: None }
     }
 
     /// With a text.
     #[must_use]
     pub fn with_text(mut self, text: &str) -> Reason {
         self.text = Some(text.to_owned());
+        self
+    }
+
+    /// With where it was decided.
+    #[must_use]
+    pub fn at(mut self, location: &str) -> Reason {
+        self.location = Some(location.to_owned());
         self
     }
 
@@ -266,6 +275,7 @@ impl Reason {
             protocol: text_of(protocol),
             cause: params.get("cause").and_then(|c| c.parse().ok()),
             text: params.unquoted("text"),
+            location: params.get("location").map(str::to_owned),
         })
     }
 }
@@ -276,8 +286,11 @@ impl fmt::Display for Reason {
         if let Some(cause) = self.cause {
             write!(f, ";cause={cause}")?;
         }
-        match &self.text {
-            Some(text) => write!(f, ";text={}", Quoted(text)),
+        if let Some(text) = &self.text {
+            write!(f, ";text={}", Quoted(text))?;
+        }
+        match &self.location {
+            Some(location) => write!(f, ";location={location}"),
             None => Ok(()),
         }
     }
@@ -286,6 +299,13 @@ impl fmt::Display for Reason {
 /// A number with parameters behind it: Session-Expires, Min-SE (RFC 4028 4 and 5), Retry-After.
 pub(super) fn split_params<N: std::str::FromStr>(value: &[u8]) -> Option<(N, Params)> {
     whole("number", value, (number::<N>, parameters, space)).ok().map(|(number, params, _)| (number, params))
+}
+
+/// A parameter behind the first part of a value (`multipart/mixed;boundary="x"`), unquoted.
+pub(super) fn unquoted_parameter(value: &[u8], name: &str) -> Option<String> {
+    let at = value.iter().position(|b| *b == b';')?;
+    let (params, _) = whole("parameters", value.get(at..)?, (parameters, space)).ok()?;
+    params.unquoted(name)
 }
 
 /// A challenge or credentials: a scheme and its comma-separated parameters (RFC 3261 25.1).
@@ -393,6 +413,9 @@ mod tests {
         let reason = Reason::parse(b"Q.850 ;cause=16;text=\"Normal; really, \\\"ok\\\"\"").unwrap();
         assert_eq!(reason, Reason::q850(16).with_text("Normal; really, \"ok\""));
         assert_eq!(Reason::parse(reason.to_string().as_bytes()), Ok(reason));
+        let located = Reason::parse(b"Q.850;cause=1;text=\"x\";location=LN").unwrap();
+        assert_eq!(located, Reason::q850(1).with_text("x").at("LN"));
+        assert_eq!(Reason::parse(located.to_string().as_bytes()), Ok(located));
         let digest = AuthParams::parse(b"Digest username=\"a,b\", qop=auth,\r\n nc = 00000001,response=\"x\"").unwrap();
         assert_eq!(
             (digest.get("username"), digest.get("NC"), digest.get("qop")),

@@ -173,7 +173,7 @@ header_names! {
 
 impl HeaderName {
     /// The known name that these bytes spell, long or compact, in any case.
-    pub(super) fn known(name: &[u8]) -> Option<HeaderName> {
+    pub(in crate::sip) fn known(name: &[u8]) -> Option<HeaderName> {
         let found = match name {
             [letter] => HEADER_NAMES.iter().find(|(_, _, compact)| *compact == Some(letter.to_ascii_lowercase())),
             _ => HEADER_NAMES.iter().find(|(_, long, _)| long.as_bytes().eq_ignore_ascii_case(name)),

@@ -24,6 +24,7 @@ pub mod guard;
 pub mod headers;
 pub mod location;
 pub mod message;
+mod multipart;
 pub mod parser;
 pub mod printer;
 pub mod proxy;
@@ -176,6 +177,7 @@ impl Default for Settings {
                 Method::Options,
                 Method::Register,
                 Method::Info,
+                Method::Prack,
                 Method::Update,
             ],
             accept: vec!["application/sdp".to_owned()],

@@ -5,7 +5,7 @@
 
 use super::grammar::text_of;
 use super::headers::NameAddr;
-use super::message::{HeaderName, Method, Request, Response, decode, media_type_of};
+use super::message::{Body, HeaderName, Method, Request, Response, decode, media_type_of};
 use super::parser::{Lines, Message, Start, split_list};
 use super::{Settings, Uri};
 
@@ -91,7 +91,14 @@ fn check_body(lines: &Lines<'_>, settings: &Settings) -> Result<(), Box<Response
     let Some(content_type) = lines.get(&HeaderName::ContentType) else { return refuse() };
     let content_type = decode(content_type);
     let media_type: String = media_type_of(&content_type).chars().filter(|c| !c.is_whitespace()).collect();
-    match settings.accept.iter().any(|known| known.eq_ignore_ascii_case(&media_type)) {
+    let is_known = |media_type: &str| settings.accept.iter().any(|known| known.eq_ignore_ascii_case(media_type));
+    let is_multipart = |media_type: &String| media_type.to_ascii_lowercase().starts_with("multipart/");
+    // RFC 5621 3.1: of several parts those count that are understood; there has to be one.
+    let holds_known = || {
+        let body = Body { content_type: content_type.clone().into_owned(), bytes: lines.body.to_vec() };
+        settings.accept.iter().filter(|known| !is_multipart(known)).any(|known| body.part(known).is_some())
+    };
+    match if is_multipart(&media_type) { holds_known() } else { is_known(&media_type) } {
         true => Ok(()),
         false => refuse(),
     }
@@ -169,6 +176,10 @@ mod tests {
             check("INVITE", "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v").unwrap().status,
             415
         );
+        let parts = |t: &str| format!("--x\r\nContent-Type: {t}\r\n\r\nv\r\n--x--\r\n");
+        let mixed = "Content-Type: multipart/mixed;boundary=x\r\n";
+        assert_eq!(check("INVITE", mixed, &parts("application/sdp")), None);
+        assert_eq!(check("INVITE", mixed, &parts("application/isup")).unwrap().status, 415);
         assert_eq!(check("INVITE", "", "v").unwrap().status, 415);
         assert_eq!(check("OPTIONS", "Content-Type: text/plain\r\n", "v"), None);
     }

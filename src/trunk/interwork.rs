@@ -115,6 +115,18 @@ pub fn reason_of(cause: Cause) -> Reason {
     }
 }
 
+/// The Reason header of a release, with where it was decided (RFC 8606 3: "SHALL include the location
+/// parameter [...] when the ISUP location is available").
+pub fn reason_of_release(release: Release) -> Reason {
+    reason_of(release.cause).at(release.location.as_token())
+}
+
+/// The location that comes with the first Q.850 cause.
+pub fn location_of_reasons(reasons: &[Reason]) -> Option<Location> {
+    let mut causes = reasons.iter().filter(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"));
+    causes.find(|reason| reason.cause.is_some()).and_then(|reason| Location::of_token(reason.location.as_deref()?))
+}
+
 /// The first Q.850 cause among Reason headers (RFC 3326 2: one value a protocol).
 pub fn cause_of_reasons(reasons: &[Reason]) -> Option<Cause> {
     reasons
@@ -200,6 +212,10 @@ mod tests {
         let reasons = [Reason::sip(200), Reason::q850(0), Reason::q850(34), Reason::q850(1)];
         assert_eq!(cause_of_reasons(&reasons), Some(Cause::NO_CIRCUIT));
         assert_eq!(cause_of_reasons(&[reason_of(Cause::BUSY)]), Some(Cause::BUSY));
+        let located = reason_of_release(Release::user(Cause::BUSY));
+        assert_eq!(location_of_reasons(&[Reason::sip(486).at("LN"), located]), Some(Location::User));
+        assert_eq!(location_of_reasons(&[Reason::q850(17), Reason::q850(16).at("LN")]), None);
+        assert_eq!(location_of_reasons(&[Reason::q850(17).at("LOC-9")]), None);
         assert_eq!(cause_of_reasons(&[Reason::q850(128), Reason::q850(99_999)]), None);
         assert_eq!(cause_of_reasons(&[Reason::sip(486)]), None);
     }

@@ -83,10 +83,43 @@ impl fmt::Debug for Cause {
 pub enum Location {
     /// User (0).
     User,
+    /// Private network serving the local user (1).
+    LocalPrivate,
     /// Public network serving the local user (2): ourselves, for a line.
     LocalNetwork,
+    /// Transit network (3).
+    Transit,
+    /// Public network serving the remote user (4).
+    RemoteNetwork,
+    /// Private network serving the remote user (5).
+    RemotePrivate,
+    /// International network (7).
+    International,
     /// Network beyond interworking point (10): what came from SIP.
     BeyondInterworking,
+}
+
+impl Location {
+    const TOKENS: [(Location, &'static str); 8] = [
+        (Location::User, "U"),
+        (Location::LocalPrivate, "LPN"),
+        (Location::LocalNetwork, "LN"),
+        (Location::Transit, "TN"),
+        (Location::RemoteNetwork, "RLN"),
+        (Location::RemotePrivate, "RPN"),
+        (Location::International, "INTL"),
+        (Location::BeyondInterworking, "BI"),
+    ];
+
+    /// Its token in a Reason header (RFC 8606 3).
+    pub fn as_token(self) -> &'static str {
+        Self::TOKENS.iter().find(|(location, _)| *location == self).map_or("BI", |(_, token)| token)
+    }
+
+    /// The location of a token; `None` for spare and unknown ones.
+    pub fn of_token(token: &str) -> Option<Location> {
+        Self::TOKENS.iter().find(|(_, known)| known.eq_ignore_ascii_case(token)).map(|(location, _)| *location)
+    }
 }
 
 /// REL: why a call ends.
@@ -120,31 +153,61 @@ pub enum Presentation {
     Restricted,
 }
 
-/// Why a call was passed on (Q.763 3.36, redirecting reason; Diversion of RFC 5806).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DiversionReason {
-    /// Nothing was said.
-    #[default]
-    Unknown,
-    /// User busy.
-    Busy,
-    /// No reply.
-    NoAnswer,
-    /// Every call.
-    Unconditional,
-    /// The telephone that rang passed it on.
-    Deflection,
-    /// Mobile subscriber not reachable, or not registered.
-    Unavailable,
-}
-
-/// A station that passed the call on.
+/// A telephone that sent a call on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diversion {
+    /// Its name, `phone/201`; that of the trunk whose peer told of it.
+    pub by: String,
     /// Its number.
     pub number: String,
-    /// Why it did.
-    pub reason: DiversionReason,
+    /// Why.
+    pub why: DiversionReason,
+}
+
+/// Why a telephone sent a call on (Q.763 3.36, redirecting reason).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiversionReason {
+    /// It always does.
+    Always,
+    /// It is busy.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// It is not registered, or does not respond.
+    Unreachable,
+    /// A peer told of it and not why.
+    #[default]
+    Unknown,
+}
+
+impl DiversionReason {
+    const ALL: [(DiversionReason, &'static str, u16); 5] = [
+        (DiversionReason::Always, "unconditional", 302),
+        (DiversionReason::Busy, "user-busy", 486),
+        (DiversionReason::NoAnswer, "no-answer", 408),
+        (DiversionReason::Unreachable, "unavailable", 503),
+        (DiversionReason::Unknown, "unknown", 404),
+    ];
+
+    /// `reason` of a Diversion field (RFC 5806 4.1).
+    pub fn as_diversion(self) -> &'static str {
+        Self::ALL.iter().find(|(reason, ..)| *reason == self).map_or("unknown", |(_, word, _)| word)
+    }
+
+    /// The SIP status that stands for it in History-Info (RFC 4458 table 1).
+    pub fn as_status(self) -> u16 {
+        Self::ALL.iter().find(|(reason, ..)| *reason == self).map_or(404, |(.., status)| *status)
+    }
+
+    /// The reason that a Diversion field names.
+    pub fn of_diversion(word: &str) -> DiversionReason {
+        Self::ALL.iter().find(|(_, known, _)| known.eq_ignore_ascii_case(word)).map(|(r, ..)| *r).unwrap_or_default()
+    }
+
+    /// The reason that a status in History-Info stands for.
+    pub fn of_status(status: u16) -> DiversionReason {
+        Self::ALL.iter().find(|(.., known)| *known == status).map(|(r, ..)| *r).unwrap_or_default()
+    }
 }
 
 /// IAM: a call begins.
@@ -160,8 +223,20 @@ pub struct Iam {
     pub hops: Option<u8>,
     /// Whether the caller may be shown.
     pub presentation: Presentation,
-    /// Who passed the call on before, the latest first; at most [`crate::limits::DIVERSIONS_MAX`].
+    /// Who passed the call on before it came here, the first one first; at most
+    /// [`crate::limits::DIVERSIONS_MAX`].
     pub diversions: Vec<Diversion>,
+}
+
+impl Iam {
+    /// As somebody sees it who is not trusted with the number of an anonymous caller.
+    #[must_use]
+    pub fn as_shown(&self) -> Iam {
+        match self.presentation {
+            Presentation::Allowed => self.clone(),
+            Presentation::Restricted => Iam { calling: None, calling_name: None, ..self.clone() },
+        }
+    }
 }
 
 /// Called-party status of a backward call indicator (Q.763 3.5).

@@ -176,7 +176,7 @@ proptest! {
 
     #[test]
     fn reasons(protocol in TOKEN, cause in proptest::option::of(any::<u32>()), text in proptest::option::of("[^\r\n]{0,30}")) {
-        same(&Reason { protocol, cause, text }, Reason::parse)?;
+        same(&Reason { protocol, cause, text, location: None }, Reason::parse)?;
     }
 
     #[test]

@@ -5,8 +5,9 @@ use super::super::endpoint::Endpoint;
 use super::super::message::{Header, HeaderName, Request, Response};
 use super::super::parser::Message;
 use super::super::transaction::{Resend, ServerId, Timers};
-use super::super::{Actions, Body, Ended, Event, Flow, Reason, ServerTransactionId, SessionId, uas};
+use super::super::{Actions, Body, Ended, Event, Flow, Reason, Reliable, ServerTransactionId, SessionId, uas};
 use super::in_dialog::{Established, Offer};
+use super::reliable::Provisionals;
 use super::{Session, State};
 use crate::time::{Duration, Instant};
 
@@ -18,9 +19,10 @@ const PROVISIONAL_EVERY: Duration = Duration::from_secs(60);
 /// An INVITE waits for our final response.
 #[derive(Debug)]
 pub(in crate::sip) struct Ringing {
-    server: ServerId,
+    pub(super) server: ServerId,
     /// Its CSeq number; requests in the early dialog may have come since.
-    number: u32,
+    pub(super) number: u32,
+    pub(super) provisionals: Provisionals,
     pub(super) dialog: Dialog,
     /// When 100 is sent, if nothing is before.
     trying: Option<Instant>,
@@ -30,7 +32,7 @@ pub(in crate::sip) struct Ringing {
 
 impl Ringing {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.trying.into_iter().chain(self.again).min()
+        [self.trying, self.again, self.provisionals.deadline()].into_iter().flatten().min()
     }
 }
 
@@ -38,7 +40,7 @@ impl Ringing {
 #[derive(Debug)]
 pub(in crate::sip) struct Unacknowledged {
     /// The INVITE's transaction.
-    server: ServerId,
+    pub(super) server: ServerId,
     /// Its CSeq number, which the ACK bears.
     pub(super) number: u32,
     /// T1 doubling up to T2, over TCP too: there may be other transports on the way.
@@ -105,7 +107,8 @@ impl Endpoint {
         };
         let call_id = dialog.call_id.clone();
         let number = dialog.remote_seq.unwrap_or(0);
-        let ringing = Ringing { server, number, dialog, trying: Some(now + TRYING_AFTER), again: None };
+        let provisionals = Provisionals::default();
+        let ringing = Ringing { server, number, provisionals, dialog, trying: Some(now + TRYING_AFTER), again: None };
         let mut session = Session::new(false, local_tag.clone(), call_id, self.settings.min_se);
         session.peer.learn(&request.headers);
         let id = self.sessions.insert(session);
@@ -114,6 +117,9 @@ impl Endpoint {
             transaction.session = Some(id);
         }
         self.put_state(id, State::Ringing(Box::new(ringing)));
+        // The application may still decide otherwise.
+        let policy = if self.knows("100rel") { Reliable::Supported } else { Reliable::Off };
+        let _ = self.agree_on_reliability(id, policy);
         out.events.push(Event::Incoming { session: id, request, flow });
     }
 
@@ -129,11 +135,10 @@ impl Endpoint {
     ) {
         match self.take_state(session) {
             State::Ringing(mut ringing) if (101..=199).contains(&status) => {
-                let response = Response::new(status)
-                    .with(HeaderName::Contact, &ringing.dialog.contact)
-                    .with_headers(headers)
-                    .with_body(body);
-                self.respond(now, ringing.server, response, out);
+                if let Some(entry) = self.sessions.get_mut(session) {
+                    entry.described = body.clone().or_else(|| entry.described.take());
+                }
+                self.send_provisional(now, &mut ringing, status, body, headers, out);
                 ringing.trying = None;
                 ringing.again = Some(now + PROVISIONAL_EVERY);
                 self.put_state(session, State::Ringing(ringing));
@@ -145,7 +150,10 @@ impl Endpoint {
     /// Answers an incoming INVITE with 200; `body` is the answer, or the offer if there was none.
     pub fn accept(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
         match self.take_state(session) {
-            State::Ringing(ringing) => {
+            State::Ringing(mut ringing) => {
+                let Ok(body) = Self::may_accept(&mut ringing, body) else {
+                    return self.put_state(session, State::Ringing(ringing));
+                };
                 let Ringing { server, number, dialog, .. } = *ringing;
                 let mut response = Response::new(200)
                     .with(HeaderName::Contact, &dialog.contact)
@@ -154,7 +162,7 @@ impl Endpoint {
                 if let Some((entry, request)) = self.sessions.get_mut(session).zip(request) {
                     response = response.with_headers(entry.extension_headers(&self.settings, false));
                     response = response.with_headers(entry.refreshed_by_peer(now, &request, &self.settings));
-                    entry.described = body.clone();
+                    entry.described = body.clone().or_else(|| entry.described.take());
                 }
                 self.respond(now, server, response.with_body(body), out);
                 let unacknowledged = Unacknowledged::new(now, server, number, &self.timers);
@@ -197,6 +205,9 @@ impl Endpoint {
         if ringing.trying.is_some_and(|at| at <= now) {
             ringing.trying = None;
             self.respond(now, ringing.server, Response::new(100), out);
+        }
+        if !self.repeat_provisional(now, &mut ringing, out) {
+            return self.give_up_provisional(now, id, *ringing, out);
         }
         if ringing.again.is_some_and(|at| at <= now) {
             ringing.again = Some(now + PROVISIONAL_EVERY);

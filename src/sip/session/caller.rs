@@ -7,7 +7,7 @@ use super::super::headers::NameAddr;
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::parser::Message;
 use super::super::transaction::{ClientId, ClientMachine, User};
-use super::super::{Actions, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
+use super::super::{Actions, Body, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
 use super::in_dialog::{Established, Offer, Owed};
 use super::{Ack, FORKS_MAX, Session, State, reason_header};
 use crate::time::Instant;
@@ -18,7 +18,7 @@ pub(in crate::sip) struct Calling {
     client: Option<ClientId>,
     contact: NameAddr,
     /// One for each tag that provisional responses brought.
-    pub(super) early: Vec<Dialog>,
+    pub(super) early: Vec<Early>,
     /// 9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent".
     provisional: bool,
     cancel: Cancel,
@@ -47,6 +47,39 @@ impl Session {
         }
     }
 }
+
+/// An early dialog (12.1.2).
+#[derive(Debug)]
+pub(in crate::sip) struct Early {
+    pub(super) dialog: Dialog,
+    /// CSeq number of the INVITE.
+    pub(super) number: u32,
+    /// RSeq of the last reliable response (RFC 3262 4).
+    pub(super) last_reliable: Option<u32>,
+    /// Offer and answer have been exchanged reliably.
+    pub(super) settled: bool,
+    /// The answer that did it, which the 2xx need not repeat.
+    pub(super) answer: Option<Body>,
+    /// RSeq of the response whose PRACK waits for the application's answer.
+    pub(super) owed: Option<u32>,
+}
+
+impl Calling {
+    pub(super) fn early_of(&mut self, remote_tag: Option<&str>) -> Option<&mut Early> {
+        self.early.iter_mut().find(|early| early.dialog.is_remote_tag(remote_tag))
+    }
+
+    /// Whether offer and answer have been exchanged reliably with the peer of this tag.
+    pub(super) fn is_settled(&self, remote_tag: Option<&str>) -> bool {
+        self.early.iter().any(|early| early.dialog.is_remote_tag(remote_tag) && early.settled)
+    }
+
+    /// The latest early dialog with an offer that waits for its answer.
+    pub(super) fn owing(&mut self) -> Option<(&mut Early, u32)> {
+        self.early.iter_mut().rev().find_map(|early| early.owed.take().map(|sequence| (early, sequence)))
+    }
+}
+
 /// Each proxy on the way may insist on a longer interval than the one before (RFC 4028 7.3).
 const INTERVALS_MAX: u8 = 3;
 
@@ -154,19 +187,29 @@ impl Endpoint {
         now: Instant,
         id: SessionId,
         mut calling: Box<Calling>,
-        answer: Answer,
+        mut answer: Answer,
         out: &mut Actions,
     ) {
         calling.provisional = true;
         let tag = answer.tag.as_deref();
+        let client = self.table.clients.get(answer.client);
+        let offered = client.is_some_and(|client| !client.request.body.is_empty());
         if tag.is_some()
-            && !calling.early.iter().any(|d| d.is_remote_tag(tag))
+            && calling.early_of(tag).is_none()
             && calling.early.len() < FORKS_MAX
-            && let Some(client) = self.table.clients.get(answer.client)
+            && let Some(client) = client
+            && let Some(flow) = client.sent
+            && let contact = client.request.contact().unwrap_or_else(|| calling.contact.clone())
+            && let Some(dialog) = Dialog::of_client(&client.request, &answer.response, contact, flow)
         {
-            let contact = client.request.contact().unwrap_or_else(|| calling.contact.clone());
-            let dialog = client.sent.map(|flow| Dialog::of_client(&client.request, &answer.response, contact, flow));
-            calling.early.extend(dialog.flatten());
+            let number = dialog.local_seq;
+            let (last_reliable, settled, answer, owed) = (None, false, None, None);
+            calling.early.push(Early { dialog, number, last_reliable, settled, answer, owed });
+        }
+        if let Some(early) = calling.early_of(tag).filter(|_| tag.is_some())
+            && !self.acknowledge_provisional(now, id, early, offered, &mut answer.response, out)
+        {
+            return self.put_state(id, State::Calling(calling));
         }
         match std::mem::replace(&mut calling.cancel, Cancel::No) {
             Cancel::No => {
@@ -185,14 +228,21 @@ impl Endpoint {
     }
 
     /// The first 2xx.
-    fn accepted(&mut self, now: Instant, id: SessionId, calling: Calling, answer: Answer, out: &mut Actions) {
-        let Some((mut dialog, has_offer)) = self.dialog_of(&answer, calling.contact) else {
+    fn accepted(&mut self, now: Instant, id: SessionId, mut calling: Calling, mut answer: Answer, out: &mut Actions) {
+        let Some((mut dialog, mut has_offer)) = self.dialog_of(&answer, calling.contact.clone()) else {
             return self.tell_end(id, Ended::TransportFailure, out);
         };
         let number = dialog.local_seq;
         // 13.2.2.4: the early dialog with that tag is the confirmed one.
-        if let Some(early) = calling.early.iter().find(|d| d.is_remote_tag(dialog.remote.tag())) {
-            dialog.remote_seq = early.remote_seq;
+        if let Some(early) = calling.early_of(dialog.remote.tag()) {
+            dialog.remote_seq = early.dialog.remote_seq;
+            dialog.local_seq = early.dialog.local_seq;
+            if early.settled {
+                // RFC 6337 2.1: a description in the 2xx then means nothing.
+                has_offer = true;
+                answer.response.body.clear();
+                answer.response = answer.response.with_body(early.answer.take());
+            }
         }
         if calling.cancel != Cancel::No {
             // The 200 crossed our CANCEL: the dialog exists, so it is ended by BYE (9.1, 15).
@@ -298,7 +348,7 @@ impl Endpoint {
         id: SessionId,
         dialog: &Dialog,
         number: u32,
-        body: Option<super::super::Body>,
+        body: Option<Body>,
         client: Option<ClientId>,
         out: &mut Actions,
     ) {

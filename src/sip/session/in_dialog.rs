@@ -81,6 +81,7 @@ impl Endpoint {
         }
         match method {
             Method::Bye => self.hung_up(now, id, server, out),
+            Method::Prack => self.pracked(now, id, server, out),
             Method::Invite | Method::Update => self.offered(now, id, server, message, method, out),
             _ => {
                 let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) else { return };
@@ -90,7 +91,7 @@ impl Endpoint {
         }
     }
 
-    fn add_pending(&mut self, id: SessionId, server: ServerId) {
+    pub(super) fn add_pending(&mut self, id: SessionId, server: ServerId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.pending.retain(|pending| self.table.servers.get(*pending).is_some());
             session.pending.push(server);
@@ -138,7 +139,7 @@ impl Endpoint {
             return self.respond(now, server, *refusal, out);
         }
         let is_offer = *method == Method::Invite || !message.lines.body.is_empty();
-        if is_offer && let Err(status) = self.check_glare(id, server, method) {
+        if is_offer && let Err(status) = self.check_glare(id, server, message.from.tag(), method) {
             let mut response = Response::new(status);
             if status == 500 {
                 response = response.with(HeaderName::RetryAfter, self.secrets.next_u32() % 11);
@@ -154,15 +155,34 @@ impl Endpoint {
     }
 
     /// Notes the offer, or says with which status it is refused.
-    fn check_glare(&mut self, id: SessionId, server: ServerId, method: &Method) -> Result<(), u16> {
+    fn check_glare(
+        &mut self,
+        id: SessionId,
+        server: ServerId,
+        remote_tag: Option<&str>,
+        method: &Method,
+    ) -> Result<(), u16> {
         let Some(session) = self.sessions.get_mut(id) else { return Err(481) };
+        let unanswered = session.early_offer.is_some_and(|earlier| self.table.servers.get(earlier).is_some());
+        let offers = |server: ServerId| self.table.servers.get(server).is_some_and(|s| !s.request.body.is_empty());
         let established = match &mut session.state {
             State::Established(established) => established,
             // "A UAS that receives a second INVITE before it sends the final response to a first INVITE
             // [...] MUST return a 500 [...] with a Retry-After" (14.2).
             State::Ringing(_) if *method == Method::Invite => return Err(500),
             State::Calling(_) | State::Answered(_) if *method == Method::Invite => return Err(491),
-            _ => return Ok(()),
+            // RFC 3311 5.2, before the dialog is confirmed: 491 while an offer of ours has no answer, 500 while one
+            // of the peer has none.
+            State::Ringing(ringing) if ringing.provisionals.has_offered(offers(ringing.server)) => return Err(491),
+            State::Ringing(ringing) if unanswered || !ringing.provisionals.settled => return Err(500),
+            State::Answered(answered) if !offers(answered.unacknowledged.server) => return Err(491),
+            State::Calling(calling) if !calling.is_settled(remote_tag) => return Err(491),
+            State::Calling(_) | State::Answered(_) if unanswered => return Err(500),
+            State::Ringing(_) | State::Calling(_) | State::Answered(_) => {
+                session.early_offer = Some(server);
+                return Ok(());
+            }
+            State::Gone => return Err(481),
         };
         match established.offer {
             // Its transaction ended without our reply: the peer has given it up.
@@ -190,6 +210,7 @@ impl Endpoint {
         let (is_final, is_2xx) = (response.status >= 200, (200..=299).contains(&response.status));
         if is_final {
             session.pending.retain(|pending| *pending != server);
+            session.early_offer.take_if(|pending| *pending == server);
         }
         let is_refresh = matches!(method, Method::Invite | Method::Update);
         let mut response = response;
@@ -221,9 +242,17 @@ impl Endpoint {
         self.schedule(super::super::endpoint::Owner::Session(id));
     }
 
-    /// Acknowledges a 2xx whose body was the offer; `body` is the answer.
+    /// Acknowledges a 2xx, or a reliable provisional response, whose body was the offer; `body` is the answer.
     pub fn acknowledge(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
         match self.take_state(session) {
+            State::Calling(mut calling) => {
+                // The offer came in a reliable provisional response: PRACK brings the answer (RFC 3262 5).
+                if let Some((early, sequence)) = calling.owing() {
+                    early.settled = true;
+                    self.send_prack(now, session, early, sequence, body, out);
+                }
+                self.put_state(session, State::Calling(calling));
+            }
             State::Established(mut established) => {
                 self.acknowledge_owed(now, session, &established, body, out);
                 established.owed = None;
@@ -286,7 +315,7 @@ impl super::Session {
     /// The dialog of this session; while forks are open the one that came first.
     fn any_dialog(&mut self) -> Option<&mut Dialog> {
         match &mut self.state {
-            State::Calling(calling) => calling.early.first_mut(),
+            State::Calling(calling) => calling.early.first_mut().map(|early| &mut early.dialog),
             State::Ringing(ringing) => Some(&mut ringing.dialog),
             State::Answered(answered) => Some(&mut answered.dialog),
             State::Established(established) => Some(&mut established.dialog),

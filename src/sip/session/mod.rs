@@ -16,7 +16,7 @@
 //!
 //! [`caller`] has the left side, [`callee`] the right one, [`in_dialog`] what happens when
 //! established, [`outgoing`] requests of ours other than the first INVITE, [`offers`] our re-INVITEs
-//! and glare, [`expiry`] session timers.
+//! and glare, [`reliable`] provisional responses with PRACK, [`expiry`] session timers.
 
 pub mod callee;
 pub mod caller;
@@ -24,6 +24,7 @@ pub mod expiry;
 pub mod in_dialog;
 pub mod offers;
 pub mod outgoing;
+pub mod reliable;
 pub mod replaces;
 
 use super::compose::with_credentials;
@@ -63,6 +64,10 @@ pub struct Session {
     peer: Abilities,
     /// Whether provisional responses of the INVITE are reliable.
     reliable: Reliable,
+    /// RSeq of our last reliable response that was acknowledged.
+    last_reliable: Option<u32>,
+    /// An offer of the peer in an early dialog that waits for our reply.
+    early_offer: Option<ServerId>,
     /// Our offer that waits for its turn.
     waiting: Option<Waiting>,
     /// The last description that we sent, which a refresh repeats.
@@ -120,6 +125,8 @@ impl Session {
             caller,
             peer: Abilities::default(),
             reliable: Reliable::Off,
+            last_reliable: None,
+            early_offer: None,
             waiting: None,
             described: None,
             expiry: None,
@@ -151,7 +158,7 @@ impl Session {
     /// The dialog with the peer of this tag.
     fn dialog(&mut self, remote_tag: Option<&str>) -> Option<&mut Dialog> {
         let dialog = match &mut self.state {
-            State::Calling(calling) => return calling.early.iter_mut().find(|d| d.is_remote_tag(remote_tag)),
+            State::Calling(calling) => return calling.early_of(remote_tag).map(|early| &mut early.dialog),
             State::Ringing(ringing) => &mut ringing.dialog,
             State::Answered(answered) => &mut answered.dialog,
             State::Established(established) => &mut established.dialog,

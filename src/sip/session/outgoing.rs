@@ -51,6 +51,11 @@ impl Outgoing {
         }
     }
 
+    /// The application hears nothing of its outcome.
+    pub(super) fn silently(self) -> Outgoing {
+        Outgoing { silent: true, ..self }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -179,6 +184,7 @@ impl Endpoint {
             return;
         }
         let (session, is_2xx) = (outgoing.session, (200..=299).contains(&response.status));
+        let method = outgoing.method.clone();
         // Once, and once more when only the nonce was wrong.
         let may_try = outgoing.tries == 0 || (outgoing.tries == 1 && wants_another_nonce(&response));
         outgoing.tries = outgoing.tries.saturating_add(1);
@@ -208,8 +214,9 @@ impl Endpoint {
         }
         // "If the response for a request within a dialog is a 481 or a 408, the UAC SHOULD terminate the
         // dialog" (12.2.1.2).
+        // PRACK says nothing about the call: its INVITE will.
         if matches!(status, 408 | 481)
-            && let Some(session) = session
+            && let Some(session) = session.filter(|_| method != Method::Prack)
         {
             self.lose_dialog(now, session, Ended::Rejected { status, response }, out);
         }
@@ -257,11 +264,11 @@ impl Endpoint {
     /// Sends a request once more, with the next number of its dialog.
     fn send_anew(&mut self, now: Instant, id: RequestId, flow: Flow, mut request: Request, out: &mut Actions) {
         let session = self.outgoing.get(id).and_then(|o| o.session);
-        if let Some(State::Established(established)) =
-            session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
+        let remote = request.to();
+        if let Some(session) = session.and_then(|id| self.sessions.get_mut(id))
+            && let Some(dialog) = session.dialog(remote.as_ref().and_then(|to| to.tag()))
         {
             // Another request may have taken the next number meanwhile.
-            let dialog = &mut established.dialog;
             dialog.local_seq = dialog.local_seq.saturating_add(1);
             let cseq = CSeq { number: dialog.local_seq, method: request.method.clone() };
             request.headers.set(Header::new(HeaderName::CSeq, cseq));
@@ -327,7 +334,7 @@ impl Endpoint {
     /// A request of ours got no answer.
     pub(in crate::sip) fn request_failed(&mut self, now: Instant, id: RequestId, failure: Failure, out: &mut Actions) {
         let Some(outgoing) = self.outgoing.get(id) else { return };
-        let session = outgoing.session;
+        let session = outgoing.session.filter(|_| outgoing.method != Method::Prack);
         self.settle_request(id, Err(failure), out);
         // No answer counts as a 408 (8.1.3.1).
         if let Some(session) = session {

@@ -24,7 +24,9 @@ impl Endpoint {
         let session = self.sessions.get(id).filter(|session| session.call_id == call_id)?;
         let is_it = |dialog: &Dialog| dialog.is_remote_tag(Some(remote_tag));
         let named = match &session.state {
-            State::Calling(calling) => calling.early.iter().any(is_it).then_some(Named::EarlyByUs),
+            State::Calling(calling) => {
+                calling.early.iter().any(|early| is_it(&early.dialog)).then_some(Named::EarlyByUs)
+            }
             State::Ringing(ringing) => is_it(&ringing.dialog).then_some(Named::EarlyByPeer),
             State::Answered(answered) => is_it(&answered.dialog).then_some(Named::Confirmed),
             State::Established(established) => is_it(&established.dialog).then_some(Named::Confirmed),
@@ -37,7 +39,7 @@ impl Endpoint {
     pub fn names(&self, session: SessionId) -> Option<(String, String, String)> {
         let session = self.sessions.get(session)?;
         let dialog = match &session.state {
-            State::Calling(calling) => calling.early.first()?,
+            State::Calling(calling) => &calling.early.first()?.dialog,
             State::Ringing(ringing) => &ringing.dialog,
             State::Answered(answered) => &answered.dialog,
             State::Established(established) => &established.dialog,

@@ -2,6 +2,7 @@ mod expiry;
 mod glare;
 mod lossy;
 mod pair;
+mod reliable;
 
 use super::super::transaction::{ClientMachine, ServerMachine};
 use super::super::*;
