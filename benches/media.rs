@@ -181,11 +181,31 @@ fn jitter(c: &mut Criterion) {
     });
 }
 
+fn conceal(c: &mut Criterion) {
+    let mut buffer = JitterBuffer::new(JitterBounds::default());
+    let mut statistics = Statistics::default();
+    let mut timestamp = 0u32;
+    let mut block = [0i16; 80];
+    let payload: [u8; 160] = std::array::from_fn(|n| (n * n % 251) as u8);
+    c.bench_function("jitter: two packets in, the third lost, six blocks out", |b| {
+        b.iter(|| {
+            for ahead in [0, 160] {
+                buffer.put(timestamp.wrapping_add(ahead), Law::Mu, &payload, &mut statistics);
+            }
+            timestamp = timestamp.wrapping_add(480);
+            for _ in 0..6 {
+                buffer.get(black_box(&mut block), &mut statistics);
+            }
+        });
+    });
+    assert!(statistics.concealed_samples > 0);
+}
+
 fn detect(c: &mut Criterion) {
     let mut detector = DigitDetector::new();
     let block: [i16; 80] = std::array::from_fn(|i| (i as i32 * 977 % 8_000) as i16);
     c.bench_function("digit detector, 10 ms", |b| b.iter(|| detector.process(black_box(&block), &mut |_| {})));
 }
 
-criterion_group!(benches, tick, relay, jitter, detect);
+criterion_group!(benches, tick, relay, jitter, conceal, detect);
 criterion_main!(benches);

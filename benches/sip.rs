@@ -69,7 +69,12 @@ fn settle(ends: &mut [Endpoint; 2], now: Instant, mut out: [Actions; 2]) -> Vec<
 fn call(ends: &mut [Endpoint; 2], now: Instant) {
     let invite = OutgoingInvite {
         target: Uri::at(Some("bob"), Transport::Udp, address(1)),
-        flow: Flow { transport: Transport::Udp, local: address(0), remote: address(1), connection: None },
+        next_hop: NextHop::Flow(Flow {
+            transport: Transport::Udp,
+            local: address(0),
+            remote: address(1),
+            connection: None,
+        }),
         from: NameAddr::new(Uri::at(Some("alice"), Transport::Udp, address(0))),
         to: NameAddr::new(Uri::at(Some("bob"), Transport::Udp, address(1))),
         contact_user: "alice".to_owned(),
@@ -114,6 +119,38 @@ fn calls(c: &mut Criterion) {
     });
 }
 
+/// A stranger's REGISTER, answered with 401 by the guard.
+fn refusing(c: &mut Criterion) {
+    let account = guard::GuardAccount {
+        username: "201".to_owned(),
+        password: "secret".to_owned(),
+        algorithms: vec![digest::Algorithm::Sha256, digest::Algorithm::Md5],
+        without_qop: false,
+    };
+    let settings = guard::GuardSettings {
+        realm: "example.com".to_owned(),
+        accounts: vec![account],
+        refusals_per_second: 1_000_000,
+        ..guard::GuardSettings::default()
+    };
+    let seed = Seed::from_number(1);
+    let mut endpoint = Endpoint::new(Settings::default(), &seed);
+    endpoint.set_guard(Guard::new(settings, &seed));
+    let flow = Flow { transport: Transport::Udp, local: address(0), remote: address(1), connection: None };
+    let text = INVITE.replace("sip:alice@127.0.0.2:5070>;tag", "sip:201@127.0.0.2:5070>;tag");
+    let (mut out, mut now) = (Actions::default(), Instant::ZERO);
+    c.bench_function("sip/refuse a stranger's INVITE", |b| {
+        b.iter(|| {
+            now += std::time::Duration::from_micros(10);
+            endpoint.handle_datagram(now, flow, black_box(text.as_bytes()), &mut out);
+            match out.sends.pop() {
+                Some(Send::Datagram { bytes, .. }) => out.spare.push(bytes),
+                other => panic!("not answered: {other:?}"),
+            }
+        });
+    });
+}
+
 /// What a flood costs: requests that are refused without state or with the least there is.
 fn refusals(c: &mut Criterion) {
     let settings = Settings { listeners: vec![(Transport::Udp, address(0))], ..Settings::default() };
@@ -136,5 +173,5 @@ fn refusals(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, parsing, calls, refusals);
+criterion_group!(benches, parsing, calls, refusals, refusing);
 criterion_main!(benches);

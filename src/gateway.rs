@@ -18,6 +18,7 @@ mod access;
 mod audio;
 mod blast;
 mod calls;
+mod carriers;
 mod click_to_dial;
 mod events;
 mod forking;
@@ -31,7 +32,7 @@ mod rtp_ports;
 mod summaries;
 mod transfer;
 
-pub use summaries::{CallSummary, Counts, PhoneSummary};
+pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
 
 use crate::call::b2bua::Side;
 use crate::call::branches::BranchId;
@@ -41,7 +42,10 @@ use crate::ids::Slab;
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
-use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, Method, RequestId, SessionId};
+use crate::sip::registration::{Binding, Change};
+use crate::sip::{
+    self, Actions, ConnectionId, Endpoint, Flow, Method, Question, Records, RequestId, SessionId, Transport,
+};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -57,7 +61,7 @@ pub use crate::ids::{CardId, PortId, WorkerId};
 pub enum Input<'a> {
     /// A UDP datagram; `flow.local` is the address it was sent to.
     Datagram { flow: Flow, bytes: &'a [u8] },
-    /// Bytes of a TCP connection, either side opened.
+    /// Bytes of a connection, TCP or TLS, either side opened.
     StreamBytes { flow: Flow, bytes: &'a [u8] },
     /// A connection that we asked for is open.
     StreamOpened { connection: ConnectionId, flow: Flow },
@@ -65,6 +69,8 @@ pub enum Input<'a> {
     StreamClosed { connection: ConnectionId },
     /// A datagram could not be sent (ICMP, no route).
     Unreachable { flow: Flow },
+    /// The resolver answered an [`Output::Resolve`].
+    Resolved { question: Question, records: Records },
     /// Something happened on a line.
     Line(CardId, LineEvent),
     /// A media worker says something.
@@ -75,6 +81,8 @@ pub enum Input<'a> {
     Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
     /// An operator wants no new calls.
     Drain,
+    /// Registrations that were kept over a restart, each with its account.
+    Restore(Vec<(String, Binding)>),
     /// The deadline has come.
     Tick,
 }
@@ -86,8 +94,11 @@ pub enum Output {
     Datagram { flow: Flow, bytes: Vec<u8> },
     /// Write to an open connection.
     StreamBytes { connection: ConnectionId, bytes: Vec<u8> },
-    /// Open a TCP connection and call it `connection`.
-    OpenStream { connection: ConnectionId, remote: SocketAddr },
+    /// Open a connection, TCP or TLS, and call it `connection`. With TLS the certificate must be for `domain`,
+    /// or else for the address.
+    OpenStream { connection: ConnectionId, transport: Transport, remote: SocketAddr, domain: Option<String> },
+    /// Ask the resolver; [`Input::Resolved`] is owed, with nothing in it when it does not know.
+    Resolve { question: Question },
     /// Close a connection.
     CloseStream { connection: ConnectionId },
     /// Command a port.
@@ -96,12 +107,15 @@ pub enum Output {
     Media(WorkerId, MediaCommand),
     /// A call ended.
     Record(crate::call::record::CallRecord),
+    /// A registration came or went; for whoever keeps them over a restart.
+    Binding(Change),
 }
 
 /// Outputs of one input, in order. Empty when `handle` starts.
 #[derive(Debug, Default)]
 pub struct Outbox {
     outputs: Vec<Output>,
+    spare: Vec<Vec<u8>>,
 }
 
 impl Outbox {
@@ -112,6 +126,12 @@ impl Outbox {
     /// Takes all outputs out, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
         self.outputs.drain(..)
+    }
+    /// Gives back the buffer of a datagram that has been sent, to be used for a later one.
+    pub fn reuse(&mut self, buffer: Vec<u8>) {
+        if self.spare.len() < limits::SPARE_BUFFERS {
+            self.spare.push(buffer);
+        }
     }
     /// Number of outputs.
     pub fn len(&self) -> usize {
@@ -165,6 +185,9 @@ pub struct Gateway {
     config: Config,
     endpoint: Endpoint,
     access: access::Access,
+    carriers: carriers::Carriers,
+    /// Kept from input to input for its room alone: what is refused allocates nothing.
+    actions: Actions,
     secrets: Secrets,
     calls: Slab<Call>,
     calls_begun: u64,
@@ -187,10 +210,12 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway at rest: no call, no registration. `seed` decides every tag, branch and SSRC.
-    pub fn new(config: Config, seed: Seed, _now: Instant) -> Self {
+    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut gateway = Gateway {
             endpoint: Endpoint::new(access::settings(&config), &seed.fork("sip")),
-            access: access::Access::new(&config, &seed.fork("access")),
+            access: access::Access::new(&config),
+            carriers: carriers::Carriers::new(now, &config, &seed.fork("carriers")),
+            actions: Actions::default(),
             secrets: seed.fork("media").secrets(),
             calls: Slab::default(),
             calls_begun: 0,
@@ -209,6 +234,7 @@ impl Gateway {
             survives: false,
             config,
         };
+        gateway.endpoint.set_guard(access::guard(&gateway.config, &seed.fork("access")));
         for id in gateway.ports.keys().copied().collect::<Vec<_>>() {
             gateway.reschedule_port(id);
         }
@@ -219,7 +245,10 @@ impl Gateway {
     /// last input caused has to be carried out before the next one.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) {
         debug_assert!(out.is_empty(), "the outbox is drained after each input");
-        let mut step = Step { now, out, sip: Actions::default(), queue: VecDeque::new() };
+        self.endpoint.set_full(!self.has_room());
+        let mut sip = std::mem::take(&mut self.actions);
+        sip.spare.append(&mut out.spare);
+        let mut step = Step { now, out, sip, queue: VecDeque::new() };
         match input {
             Input::Datagram { flow, bytes } => self.endpoint.handle_datagram(now, flow, bytes, &mut step.sip),
             Input::StreamBytes { flow, bytes } => {
@@ -230,29 +259,40 @@ impl Gateway {
             }
             Input::StreamClosed { connection } => {
                 self.access.handle_stream_closed(connection);
+                self.carriers.handle_stream_closed(now, connection);
                 self.endpoint.handle_stream_closed(now, connection, &mut step.sip);
             }
             Input::Unreachable { flow } => self.endpoint.handle_unreachable(now, flow, &mut step.sip),
+            Input::Resolved { question, records } => {
+                self.endpoint.handle_resolved(now, &question, &records, &mut step.sip);
+            }
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
             Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
             Input::Drain => self.drain(&mut step),
+            Input::Restore(bindings) => self.restore(now, bindings),
             Input::Tick => self.handle_tick(&mut step),
         }
         self.work_off(&mut step);
+        for change in self.access.changes() {
+            step.out.push(Output::Binding(change));
+        }
+        self.actions = step.sip;
+        self.actions.spare.truncate(limits::SPARE_BUFFERS);
         debug_assert!(out.len() <= limits::OUTPUTS_PER_INPUT, "one input caused too much");
     }
 
     /// When [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        let times = [self.endpoint.deadline(), self.access.deadline(), self.deadlines.next()];
+        let times = [self.endpoint.deadline(), self.access.deadline(), self.carriers.deadline(), self.deadlines.next()];
         times.into_iter().flatten().min()
     }
 
     fn handle_tick(&mut self, step: &mut Step<'_>) {
         self.endpoint.handle_timeout(step.now, &mut step.sip);
         self.access.handle_timeout(step.now);
+        self.time_carriers(step);
         while let Some((_, owner)) = self.deadlines.take_due(step.now) {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
@@ -304,7 +344,10 @@ impl Gateway {
             step.out.push(match send {
                 sip::Send::Datagram { flow, bytes } => Output::Datagram { flow, bytes },
                 sip::Send::Stream { connection, bytes } => Output::StreamBytes { connection, bytes },
-                sip::Send::OpenStream { connection, remote } => Output::OpenStream { connection, remote },
+                sip::Send::OpenStream { connection, transport, remote, domain } => {
+                    Output::OpenStream { connection, transport, remote, domain }
+                }
+                sip::Send::Resolve { question } => Output::Resolve { question },
                 sip::Send::CloseStream { connection } => Output::CloseStream { connection },
             });
         }
@@ -326,10 +369,13 @@ impl Gateway {
             sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
-            sip::Event::Response { request, outcome, .. } => {
+            sip::Event::Response { request, outcome, flow, .. } => {
                 self.responded(request, outcome.as_ref().ok(), step);
-                self.message_answered(request, &outcome, step);
+                if !self.carrier_answered(request, &outcome, flow, step) {
+                    self.message_answered(request, &outcome, step);
+                }
             }
+            sip::Event::AuthFailed(failure) => access::log_failure(&failure),
             sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
@@ -348,6 +394,7 @@ impl Gateway {
     /// No new calls; running ones are released. A later tick takes up what is left over.
     fn drain(&mut self, step: &mut Step<'_>) {
         self.draining = true;
+        self.leave_carriers(step);
         /// Calls released by one input; the rest at the next tick.
         const CALLS_PER_STEP: usize = 200;
         let up: Vec<CallId> = self.calls.iter().filter(|(_, c)| c.is_up()).map(|(id, _)| id).collect();
@@ -357,6 +404,16 @@ impl Gateway {
         for id in up.iter().skip(CALLS_PER_STEP) {
             self.deadlines.schedule(step.now, Owner::Call(*id));
         }
+    }
+
+    /// Whether new calls are refused for good.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether nothing is left after a drain: no call, and no registration at a carrier.
+    pub fn is_at_rest(&self) -> bool {
+        self.calls.is_empty() && self.carriers.have_left()
     }
 
     /// Time that a call may ring or be set up before cause 19 (T9 of Q.764: 90 to 180 s).

@@ -1,5 +1,7 @@
 //! All capacities in one place, with the relations between them.
 
+use crate::time::Duration;
+
 /// Calls at once.
 pub const CALLS_MAX: usize = 10_000;
 /// Streams of one media worker.
@@ -41,6 +43,24 @@ pub const REDIRECTS_PER_CALL: usize = 5;
 pub const CONTACTS_PER_REDIRECT: usize = 8;
 /// Server and client transactions at once.
 pub const TRANSACTIONS_MAX: usize = 50_000;
+/// TCP and TLS connections at once.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// Answers of the resolver that are kept.
+pub const LOCATION_CACHE: usize = 1_024;
+/// Longest time that one of them is kept, whatever its time to live.
+pub const LOCATION_TTL_MAX: Duration = Duration::from_secs(3_600);
+/// Questions to the resolver under way at once; a request that needs one more is not located.
+pub const LOCATION_QUESTIONS: usize = 256;
+/// Questions for one request.
+pub const LOCATION_QUESTIONS_PER_SEARCH: usize = 80;
+/// Targets that one URI may lead to.
+pub const LOCATION_TARGETS: usize = 16;
+/// Targets that are remembered because they failed.
+pub const LOCATION_FAILED: usize = 1_024;
+/// Longest time that a target is avoided, whatever its `Retry-After` says.
+pub const LOCATION_AVOID_MAX: Duration = Duration::from_secs(300);
+/// Bytes of a request that go by UDP: more need TCP (RFC 3261 18.1.1, for a path of unknown MTU).
+pub const SIP_DATAGRAM_BYTES: usize = 1_300;
 /// Subscriptions of peers at once.
 pub const SUBSCRIPTIONS_MAX: usize = 20_000;
 /// Bytes of one published document.
@@ -51,8 +71,20 @@ pub const PUBLICATIONS_PER_ENTITY: usize = 10;
 pub const TEXT_BYTES: usize = 8 * 1024;
 /// Text messages that wait for one phone.
 pub const TEXTS_PER_PHONE: usize = 100;
-/// TCP connections at once.
-pub const CONNECTIONS_MAX: usize = 1_024;
+/// Changes of registrations that wait to be written.
+pub const STORE_QUEUE: usize = 8_192;
+/// Buffers of datagrams that are kept for the next ones.
+pub const SPARE_BUFFERS: usize = 4;
+/// Digest nonces in use that are remembered; when there are more, the oldest count as stale.
+pub const NONCES_MAX: usize = 16_384;
+/// Counts of one nonce below the highest seen that may still come, out of order.
+pub const NONCE_COUNT_WINDOW: u32 = 64;
+/// Peers whose last challenge is remembered, to log in at them ahead of the next one.
+pub const LOGINS_MAX: usize = 1_024;
+/// Source addresses whose failures and refusals are counted at once.
+pub const SOURCES_MAX: usize = 4_096;
+/// Path elements of one registered contact (RFC 3327).
+pub const PATHS_PER_CONTACT: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
 /// Digits of a dialled number.
@@ -60,5 +92,8 @@ pub const DIGITS_MAX: usize = 40;
 
 const _: () = assert!(PACKETS_PER_BATCH * RTP_PACKET_BYTES <= 1 << 20, "a batch fits the second-level cache");
 const _: () = assert!(PACKET_SAMPLES_MAX + 12 <= RTP_PACKET_BYTES, "a packet that we make fits its slot");
+const _: () =
+    assert!(5 * LOCATION_TARGETS <= LOCATION_QUESTIONS_PER_SEARCH, "NAPTR, SRV, A, AAAA and source of every target");
 const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");
+const _: () = assert!(NONCE_COUNT_WINDOW <= u64::BITS, "the window of a nonce is one word");

@@ -437,6 +437,7 @@ fn one_call(world: &mut World, phone: PhoneId, rng: &mut Rng) {
         rejects_with: rng.chance(1, 8).then_some(603),
         hangs_up_after: some(rng, 0, 8_000),
         gives_up_after: some(rng, 0, 15_000),
+        offers_again_after: rng.chance(1, 4).then(|| Duration::from_millis(rng.between(0, 5_000))),
         more_calls: 2,
         ..Habits::default()
     };

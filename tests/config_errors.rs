@@ -98,14 +98,27 @@ fn addresses_and_ports() {
     check("[rtp]\naddress = \"127.0.0.256\"\n", &["3:12 C0011"]);
     check("[rtp]\naddress = \"0.0.0.0\"\n", &["3:11 C0011"]);
     check("[trunk.a]\nto = \"sip:127.0.0.3:70000\"\n", &["3:21 C0012"]);
-    check("[trunk.a]\nto = \"sip:carrier.example.com\"\n", &["3:11 C0011"]);
+    check("[trunk.a]\nto = \"sip:carrier.example.com\"\n", &[]);
+    check("[trunk.a]\nto = [\"sip:a.example\", \"sip:10.0.0.1\", \"sip:b.example:5070\"]\n", &[]);
+    check("[trunk.a]\nto = \"sip:a.example;transport=tcp\"\n", &["3:6 C0107"]);
+    check("[trunk.a]\nto = [\"sip:a.example\", \"sips:b.example\"]\n", &["3:24 C0107"]);
+    check("[trunk.a]\nto = \"sip:[2001:db8::1]:5071\"\n", &["3:6 C0107"]);
+    check("[trunk.a]\nto = \"sip:carrier_.example.9\"\n", &["3:11 C0011"]);
+    check("[trunk.a]\nto = [\"sip:a.example\", \"sip:0.0.0.0\"]\n", &["3:24 C0011"]);
+    check("[trunk.a]\nto = \"sip:a.example;transport=sctp\"\n", &["3:21 C0011"]);
+    check("[trunk.a]\nto = \"sips:a.example;transport=udp\"\n", &["3:22 C0011"]);
+    check("[rtp]\naddress = [\"127.0.0.1\", \"::1\"]\n", &[]);
+    check("[rtp]\naddress = [\"127.0.0.1\", \"127.0.0.2\"]\n", &["3:11 C0011"]);
+    check("[dns]\nservers = [\"127.0.0.1\", \"127.0.0.1:5353\", \"::1\", \"[::1]:53\"]\n", &[]);
+    check("[dns]\nservers = [\"localhost\"]\n", &["3:13 C0011"]);
+    check("[dns]\nservers = [\"127.0.0.1:0\"]\n", &["3:23 C0012"]);
     check("[trunk.a]\nto = \"127.0.0.3\"\n", &["3:6 C0011"]);
     check("[trunk.a]\nfrom = [\"127.0.0.2\", \"10.0.0.0/33\"]\n", &["3:32 C0011"]);
     let listen = |text: &str| findings(&format!("[sip]\nlisten = [\"{text}\"]\n"));
     assert_eq!(listen("udp:127.0.0.1:0"), ["2:26 C0012"]);
     assert_eq!(listen("udp:127.0.0.1"), ["2:16 C0011"]);
     assert_eq!(listen("sctp:127.0.0.1:5060"), ["2:12 C0011"]);
-    assert_eq!(listen("tls:127.0.0.1:5061"), ["2:12 C0006"]);
+    assert_eq!(listen("tls:127.0.0.1:5061"), ["1:1 C0005"], "TLS needs a certificate");
     assert_eq!(listen("udp:localhost:5060"), ["2:16 C0011"]);
     assert_eq!(findings("[sip]\nlisten = [\"udp:0.0.0.0:5060\"]\n"), ["1:1 C0005"], "RTP needs an address");
 }
@@ -269,25 +282,27 @@ fn groups_forwarding_and_redirects() {
     check(&format!("{TWO}[[route]]\nname = \"a\"\nmatch = \"70\"\nto = \"group/b\"\n"), &["7:6 D0103"]);
     let forward = |table: &str| format!("phone.201 = {{ password = \"x\", forward = {table} }}\n");
     check(&forward("{ busy = \"202\", no-answer = \"203\", after = \"10s\" }"), &[]);
-    check(&forward("{}"), &["2:44 C0023"]);
-    check(&forward("{ busy = \"202\", after = \"10s\" }"), &["2:44 C0023"]);
-    check(&forward("{ sometimes = \"202\" }"), &["2:44 C0023", "2:46 C0003"]);
-    check("phone.201 = { password = \"x\", redirects = \"folow\" }\n", &["2:46 C0022"]);
+    check(&forward("{}"), &["2:41 C0023"]);
+    check(&forward("{ busy = \"202\", after = \"10s\" }"), &["2:41 C0023"]);
+    check(&forward("{ sometimes = \"202\" }"), &["2:41 C0023", "2:43 C0003"]);
+    check("phone.201 = { password = \"x\", redirects = \"folow\" }\n", &["2:43 C0022"]);
     // A member outside makes a group a way out.
     let outside = "[trunk.t]\nfrom = [\"192.0.2.1\"]\n[group.a]\nmembers = [\"trunk/t/123\"]\n[[route]]\nname = \"a\"\nfrom = \"any\"\nmatch = \"70\"\nto = \"group/a\"\n";
     check(outside, &["6:1 D0401"]);
     check(&outside.replace("to = ", "transit = true\nto = "), &[]);
     let ring = |ring: &str| format!("{TWO}{good}[[route]]\nname = \"a\"\nmatch = \"2XX\"\nring = {ring}\n");
-    let steps = "[{ all = [\"phone/201\", \"extension/{number}\"], for = \"5s\" }, { group = \"a\" }, { to = \"phone/202\" }]";
+    let steps =
+        "[{ all = [\"phone/201\", \"extension/{number}\"], for = \"5s\" }, { group = \"a\" }, { to = \"phone/202\" }]";
     check(&ring(steps), &[]);
     check(&ring("[]"), &["11:8 D0110"]);
     check(&ring("[{ for = \"5s\" }]"), &["11:9 D0110"]);
     check(&ring("[{ group = \"b\" }]"), &["11:19 D0103"]);
     check(&ring("[{ all = [\"phone/209\"] }]"), &["11:18 D0103"]);
     check(&ring("[{ to = \"voicemail/1\" }]"), &["11:17 D0006"]);
-    check(&ring("[{ to = \"phone/201\", play = \"a.wav\" }]"), &["11:30 D0006"]);
-    let many = (0..33).map(|_| "\"phone/201\"").collect::<Vec<_>>().join(", ");
-    check(&format!("{TWO}[group.a]\nmembers = [{many}]\n"), &["5:11 C0024"]);
+    check(&ring("[{ to = \"phone/201\", play = \"a.wav\" }]"), &["11:29 D0006"]);
+    let many = |members: usize| vec!["\"phone/201\""; members].join(", ");
+    check(&format!("{TWO}[group.a]\nmembers = [{}]\n", many(32)), &[]);
+    check(&format!("{TWO}[group.a]\nmembers = [{}]\n", many(33)), &["5:11 C0024"]);
 }
 
 #[test]
@@ -317,4 +332,71 @@ fn what_is_no_text_or_no_file_is_a_failure_with_a_place() {
     };
     assert!(run("latin.toml").contains("latin.toml:2:9: this is no UTF-8"), "{}", run("latin.toml"));
     assert!(run("gone.toml").contains("cannot read gone.toml"));
+}
+
+#[test]
+fn certificates_and_keys() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("a temporary file");
+    write("certificate.pem", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n");
+    write("key.pem", "-----BEGIN EC PRIVATE KEY-----\nMA==\n-----END EC PRIVATE KEY-----\n");
+    let check = |text: &str, expected: &[&str]| {
+        let text = format!("sip.listen = [\"tls:127.0.0.1:5061\"]\n{text}");
+        let output = check_file(directory.path(), &text, &["--json"]);
+        let list: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let found = list
+            .as_array()
+            .expect("an array")
+            .iter()
+            .map(|f| format!("{}:{} {}", f["line"], f["column"], f["code"].as_str().expect("a code")));
+        assert_eq!(found.collect::<Vec<_>>(), expected, "\n{text}");
+    };
+    let both = "sip.certificate = \"certificate.pem\"\nsip.key = \"key.pem\"\n";
+    check(both, &[]);
+    check("sip.certificate = \"certificate.pem\"\n", &["1:1 C0005"]);
+    check("sip.certificate = \"none.pem\"\nsip.key = \"key.pem\"\n", &["2:19 C0104"]);
+    check("sip.certificate = \"key.pem\"\nsip.key = \"key.pem\"\n", &["2:19 C0104"]);
+    check("sip.certificate = \"certificate.pem\"\nsip.key = \"certificate.pem\"\n", &["3:11 C0104"]);
+    check(&format!("{both}[tls]\nauthorities = \"certificate.pem\"\nclient-certificate = \"required\"\n"), &[]);
+    check(&format!("{both}[tls]\nclient-certificate = \"maybe\"\n"), &["5:22 C0023"]);
+    check(&format!("{both}[tls]\nauthorities = \"none.pem\"\n"), &["5:15 C0104"]);
+    check(&format!("{both}[tls]\nauthority = \"certificate.pem\"\n"), &["5:1 C0003"]);
+}
+
+#[test]
+fn accounts_and_who_is_let_in() {
+    let phone = "[phone.201]\npassword = \"x\"\n";
+    check(&format!("{phone}digest = [\"SHA-512-256\", \"SHA-256-sess\", \"MD5-sess\"]\nqop = \"none\"\n"), &[]);
+    check(&format!("{phone}digest = [\"SHA-512\"]\n"), &["4:11 C0015"]);
+    check(&format!("{phone}qop = \"auth-int\"\n"), &["4:7 C0022"]);
+    check(&format!("{phone}qop = true\n"), &["4:7 C0004"]);
+    check("sip.open = [\"OPTIONS\"]\n", &[]);
+    check("sip.open = [\"INVITE\"]\n", &["2:13 C0022"]);
+    check("sip.open = \"options\"\n", &["2:12 C0022"]);
+    check("[ban]\nfailures = 5\nwithin = \"1m\"\nlasts = \"1h\"\n", &[]);
+    check("[ban]\nfailures = -1\nwithin = \"0s\"\nfor = \"1h\"\n", &["3:12 C0012", "4:10 C0014", "5:1 C0003"]);
+    check("[limits]\nrefusals-per-second = 0\ncalls-per-second = 2000000\n", &["3:23 C0012", "4:20 C0012"]);
+    check("[registrar]\nexpires-min = \"60s\"\nexpires-max = \"10m\"\n", &[]);
+    check("[registrar]\nexpires-min = \"60s\"\nexpires-max = \"30s\"\n", &["2:1 C0014"]);
+    check("[registrar]\nexpires = \"0s\"\n", &["3:11 C0014"]);
+    check("[store]\n", &["2:1 C0005"]);
+    check("[store]\npath = \"\"\n", &["3:8 C0022"]);
+    check("[store]\npath = 5\n", &["3:8 C0004"]);
+}
+
+#[test]
+fn trunks_that_are_logged_in_at() {
+    let trunk = "[trunk.a]\nto = \"sip:192.0.2.1\"\n";
+    let good = "register = true\nexpires = \"10m\"\nusername = \"u\"\npassword = \"p\"\nrealm = \"r\"\n\
+                domain = \"example.com\"\noutbound-proxy = \"sip:192.0.2.2;transport=tcp\"\n";
+    check(&format!("{trunk}{good}"), &[]);
+    check(&format!("{trunk}username = \"u\"\n"), &["4:12 C0005"]);
+    check(&format!("{trunk}password = \"p\"\n"), &["4:12 C0005"]);
+    check(&format!("{trunk}register = true\n"), &["4:12 C0005"]);
+    check(&format!("{trunk}register = 1\n"), &["4:12 C0004"]);
+    check(&format!("{trunk}expires = \"10m\"\n"), &["4:11 C0022"]);
+    check(&format!("{trunk}register = true\nusername = \"u\"\npassword = \"p\"\nexpires = \"5s\"\n"), &["7:11 C0014"]);
+    check("[trunk.a]\nfrom = \"192.0.2.1\"\nregister = true\nusername = \"u\"\npassword = \"p\"\n", &["4:12 C0005"]);
+    check(&format!("{trunk}outbound-proxy = \"192.0.2.2\"\n"), &["4:18 C0011"]);
+    check(&format!("{trunk}domain = \"a b\"\n"), &["4:10 C0011"]);
 }

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tipring::rng::{Rng, Seed};
-use tipring::sip::digest::{Account, Algorithm, Authenticator, Verdict};
 use tipring::sip::registration::{Lifetimes, Registrar};
 use tipring::sip::*;
 use tipring::time::{Duration, Instant};
@@ -107,7 +106,7 @@ fn local() -> SocketAddr {
 }
 
 fn flow(transport: Transport) -> Flow {
-    let connection = (transport == Transport::Tcp).then_some(ConnectionId(1 << 63));
+    let connection = (transport != Transport::Udp).then_some(ConnectionId(1 << 63));
     Flow { transport, local: local(), remote: SocketAddr::from(([192, 0, 2, 77], 5060)), connection }
 }
 
@@ -258,10 +257,10 @@ fn the_registrar_treats_contacts_as_the_rfc_says() {
     assert_eq!(contact(&response), "sip:user@example.com?Route=%3Csip:sip.example.com%3E");
     let response = register("escnull");
     assert_eq!(response.headers.tokens(&HeaderName::Contact).len(), 2, "sip:%00 and sip:%00%00 are two");
-    let mut authenticator = Authenticator::new("example.com", Duration::from_secs(60), &Seed::from_number(1));
-    let account = Account { username: "j.user", password: "x", algorithms: &[Algorithm::Sha256] };
+    let settings = guard::GuardSettings { realm: "example.com".to_owned(), ..guard::GuardSettings::default() };
     let request = request_of("regaut01").expect("a REGISTER");
-    assert_eq!(authenticator.verify(now, &request, |_| Some(account)), Verdict::Missing, "to be challenged");
+    let identity = Guard::new(settings, &Seed::from_number(1)).identify(now, &request, &flow(Transport::Udp));
+    assert!(matches!(identity, guard::Identity::Unproved(_)), "to be challenged: {identity:?}");
 }
 
 #[test]
@@ -298,25 +297,23 @@ fn a_stream_that_cannot_be_framed_is_answered_and_closed() {
 /// Over a stream the end of a message is where Content-Length says; every other message gets the same
 /// reaction as by datagram. One without Content-Length is the last of its connection.
 #[test]
-fn every_message_of_rfc_4475_has_its_reaction_over_tcp() {
+fn every_message_of_rfc_4475_has_its_reaction_over_tcp_and_tls() {
     if folder().is_none() {
         return;
     }
     // "Wait for more data": Content-Length promises more than there is.
     const OTHERWISE: [(&str, Want); 1] = [("clerr", Silence)];
-    let tcp = flow(Transport::Tcp);
-    let wrong: Vec<String> = TABLE
-        .iter()
-        .filter_map(|(name, want)| {
+    let all = TABLE.iter().flat_map(|row| [Transport::Tcp, Transport::Tls].map(|transport| (row, transport)));
+    let wrong: Vec<String> = all
+        .filter_map(|((name, want), transport)| {
             let mut endpoint = Endpoint::new(settings(), &Seed::from_number(4475));
             let mut out = Actions::default();
             for piece in message(name)?.chunks(211) {
-                endpoint.handle_stream_bytes(Instant::from_millis(1), tcp, piece, &mut out);
+                endpoint.handle_stream_bytes(Instant::from_millis(1), flow(transport), piece, &mut out);
             }
             let want = OTHERWISE.iter().find(|(other, _)| other == name).map_or(*want, |(_, want)| *want);
-            let text = format!("{:?} {:?}", out.events.len(), out.sends.len());
             let got = stream_reaction(&out);
-            (got != Some(want)).then(|| format!("{name}: wants {want:?}, got {got:?} ({text})"))
+            (got != Some(want)).then(|| format!("{name} over {transport:?}: wants {want:?}, got {got:?}"))
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -468,7 +465,7 @@ fn feed(count: usize, seed: u64, transport: Transport) -> usize {
         let mut out = Actions::default();
         match transport {
             Transport::Udp => endpoint.handle_datagram(now, flow(transport), &bytes, &mut out),
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let id = ConnectionId(ConnectionId::ACCEPTED + number as u64 / 7);
                 let connection = Some(id);
                 let piece = 1 + rng.below(700) as usize;

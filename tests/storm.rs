@@ -21,8 +21,9 @@ use tipring::simulator::world::{PhoneId, World, WorldSettings};
 use tipring::sip::Transport;
 use tipring::time::Duration;
 
-/// Nothing may be left after this: a call may ring for 180 s, an INVITE of ours for 300 s.
-const QUIET: Duration = Duration::from_secs(520);
+/// Nothing may be left after this: a call may ring for 180 s, an INVITE of ours for 300 s, and an accepted
+/// connection stays open for longer than a registration lasts.
+const QUIET: Duration = Duration::from_secs(4_200);
 /// Accounts, 200 to 211; every second telephone speaks TCP.
 const PHONES: usize = 12;
 /// Peers without registration, reached at fixed addresses: one by UDP, one by TCP.
@@ -61,6 +62,29 @@ match = "600"
 from = ["inside", "trunk/loopback"]
 to = "service/echo"
 
+[group.all]
+members = ["phone/200", "phone/201", "phone/202", "phone/203", "trunk/udp/700"]
+for = "4s"
+
+[group.order]
+members = ["phone/204", "phone/205", "trunk/tcp/701", "phone/206"]
+ring = "in-order"
+for = "2s"
+
+[[route]]
+name = "all at once"
+match = "800"
+from = ["inside", "trunk/loopback"]
+transit = true
+to = "group/all"
+
+[[route]]
+name = "one after the other"
+match = "801"
+from = ["inside", "trunk/loopback"]
+transit = true
+to = "group/order"
+
 [[route]]
 name = "a peer by UDP"
 match = "700"
@@ -78,6 +102,14 @@ to = "trunk/tcp"
     );
     for number in 0..PHONES {
         text.push_str(&format!("\n[phone.{}]\npassword = \"tipring-demo\"\n", 200 + number));
+        // Some send calls on; 208 and 209 to each other, which must end somewhere.
+        text.push_str(match 200 + number {
+            205 => "forward = { busy = \"201\", no-answer = \"202\", after = \"2s\" }\n",
+            206 => "forward = { unreachable = \"207\" }\n",
+            208 => "forward = { always = \"209\" }\n",
+            209 => "forward = { always = \"208\" }\n",
+            _ => "",
+        });
     }
     Config::parse("storm.toml", &text, &NoReader).unwrap_or_else(|findings| panic!("{findings:?}"))
 }
@@ -157,6 +189,8 @@ impl Storm {
             1 => "299".to_owned(),
             2 => "700".to_owned(),
             3 => "701".to_owned(),
+            4 => "800".to_owned(),
+            5 => "801".to_owned(),
             _ => (200 + self.rng.below(PHONES as u64)).to_string(),
         };
         let some = |rng: &mut Rng, from: u64, to: u64| Some(Duration::from_millis(rng.between(from, to)));
@@ -164,8 +198,11 @@ impl Storm {
         let habits = Habits {
             answers_after: some(rng, 0, 3_000),
             rejects_with: rng.chance(1, 8).then_some(603),
+            redirects_to: rng.chance(1, 8).then_some("600"),
+            announces: rng.chance(1, 4),
             hangs_up_after: some(rng, 0, 4_000),
             gives_up_after: some(rng, 0, 12_000),
+            offers_again_after: rng.chance(1, 3).then(|| Duration::from_millis(rng.between(0, 2_000))),
             more_calls: 5,
             speaks: false,
         };

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs programs on an emulated processor with AVX-512, for machines that have none: the tests of every
-# level, and instruction counts. Nothing is downloaded. Needs bochs with bochs-term, isolinux,
+# level. Nothing is downloaded. Needs bochs with bochs-term, isolinux,
 # syslinux-common, xorriso, cpio, busybox-static, and a Linux kernel image for PCs; names are Debian's.
 #
 # Usage: emulate.sh KERNEL 'COMMAND' [FILE...]
@@ -11,11 +11,10 @@
 # CPU=corei3_cnl      has AVX-512 F BW CD DQ VL and VBMI; corei7_skylake_x has no VBMI
 # SECONDS_MOST=1200   how long to wait
 #
-# The exit status is that of COMMAND. The guest's time is its number of instructions: 10^8 a second. So
-# `channels` of g729_frames are 10^6 divided by the instructions of a frame.
+# The exit status is that of COMMAND. Time in the guest says nothing about speed.
 #
 #   cargo test -p g7xx --release --no-run
-#   benches/emulate.sh vmlinuz './levels-* && ./batch-* && ./g7xx-*' target/release/deps/{levels,batch,g7xx}-<hash>
+#   benches/emulate.sh vmlinuz 'G7XX_FRAMES=14 ./levels-*; G7XX_FRAMES=60 ./batch-*' target/release/deps/{levels,batch}-<hash>
 set -eu
 kernel=$1
 command=$2

@@ -2,10 +2,13 @@
 //! quick timings of `benches/instructions.sh` run.
 //!
 //! Arguments: `encode|decode|encode-batch|decode-batch a|base LEVEL FRAMES FILE`, FILE 16-bit little
-//! endian at 8 kHz. A batch has eight channels, each a little later in the file than the one before.
+//! endian at 8 kHz. A batch has sixteen channels, each a little later in the file than the one before.
 
 use g7xx::Level;
 use g7xx::g729::{Decoder, Encoder, FRAME, Frame, Variant, decode_batch, encode_batch};
+
+/// Channels of a batch.
+const CHANNELS: usize = 16;
 
 /// Seconds on a processor so far, from what Linux says; a busy machine does not change them.
 fn processor_seconds() -> f64 {
@@ -53,10 +56,10 @@ fn main() {
             });
         }
     } else if what == "encode-batch" {
-        let mut encoders: [Encoder; 8] = std::array::from_fn(|_| encoder.clone());
-        let mut coded = [Frame::Untransmitted; 8];
-        for n in 0..count / 8 {
-            let input: [[i16; FRAME]; 8] =
+        let mut encoders: [Encoder; CHANNELS] = std::array::from_fn(|_| encoder.clone());
+        let mut coded = [Frame::Untransmitted; CHANNELS];
+        for n in 0..count / CHANNELS {
+            let input: [[i16; FRAME]; CHANNELS] =
                 std::array::from_fn(|k| frames[(n + 37 * k) % frames.len()]);
             encode_batch(&mut encoders.each_mut(), &input, &mut coded);
             check = coded[0].octets().iter().fold(check, |check, octet| {
@@ -69,12 +72,12 @@ fn main() {
             .take(500)
             .map(|frame| encoder.encode(frame))
             .collect();
-        let mut decoders: [Decoder; 8] = std::array::from_fn(|_| decoder.clone());
-        let mut output = [[0; FRAME]; 8];
+        let mut decoders: [Decoder; CHANNELS] = std::array::from_fn(|_| decoder.clone());
+        let mut output = [[0; FRAME]; CHANNELS];
         start = processor_seconds();
-        for n in 0..count / 8 {
+        for n in 0..count / CHANNELS {
             let input = std::array::from_fn(|k| coded[(n + 37 * k) % coded.len()]);
-            let input: [_; 8] = input.each_ref().map(Frame::as_input);
+            let input: [_; CHANNELS] = input.each_ref().map(Frame::as_input);
             decode_batch(&mut decoders.each_mut(), &input, &mut output);
             check = output[0]
                 .iter()

@@ -24,16 +24,14 @@
 //! Not the recommendation's way: that is [`plc`](crate::plc), which this is compared with in the README.
 
 /// Fractional bits of a reflection coefficient.
-const REFLECTION_BITS: u32 = 30;
+const REFLECTION_BITS: u32 = 28;
 /// The largest reflection coefficient.
-const REFLECTION_MAX: i64 = (1 << REFLECTION_BITS) - (1 << 14);
+const REFLECTION_MAX: i64 = (1 << REFLECTION_BITS) - (1 << 12);
 /// Bits that the largest sample is scaled to before the analysis. Errors of prediction have no
 /// more energy than the samples, so none of up to 512 is above 2^27.
 const PEAK_BITS: u32 = 22;
-/// Limit of what is kept in the lattice.
-const STATE_MAX: i64 = 1 << 28;
-/// The state loses one part in 2^10 a sample, so that poles on the unit circle die away.
-const LEAK_SHIFT: u32 = 10;
+/// Limit of what is kept in the lattice: the sum of 128 such values times a coefficient fits 64 bits.
+const STATE_MAX: i64 = 1 << 27;
 
 /// Concealer at 8 kHz.
 pub type Narrow = Concealer<80, 160>;
@@ -61,10 +59,6 @@ struct Predictor<const ORDER: usize> {
 /// Product with a reflection coefficient.
 fn reflect(coefficient: i32, value: i32) -> i32 {
     ((i64::from(coefficient) * i64::from(value)) >> REFLECTION_BITS) as i32
-}
-
-fn limit(value: i32, change: i32) -> i32 {
-    (i64::from(value) + i64::from(change)).clamp(-STATE_MAX, STATE_MAX) as i32
 }
 
 impl<const ORDER: usize> Predictor<ORDER> {
@@ -96,59 +90,95 @@ impl<const ORDER: usize> Predictor<ORDER> {
             length += 1;
         }
         forward[..length].copy_from_slice(&backward[..length]);
-        for stage in 0..ORDER.min(length / 2) {
+        let stages = ORDER.min(length / 2);
+        let mut sums = Sums::default();
+        for (f, b) in forward[1..length.max(1)].iter().zip(&backward) {
+            sums.add(*f, *b);
+        }
+        for stage in 0..stages {
             // The newest backward error is not met by a forward error any more: the state.
             predictor.state[stage] = backward[length - stage - 1];
             predictor.stages = stage + 1;
-            let forward = &mut forward[stage + 1..length];
-            let backward = &mut backward[..length - stage - 1];
-            let Some(coefficient) = reflection(forward, backward) else {
+            let Some(coefficient) = sums.reflection() else {
                 break;
             };
             predictor.reflections[stage] = coefficient;
-            for (f, b) in forward.iter_mut().zip(backward) {
-                let (old_f, old_b) = (*f, *b);
-                *f = old_f + reflect(coefficient, old_b);
-                *b = old_b + reflect(coefficient, old_f);
-            }
+            sums = update(
+                coefficient,
+                &mut forward[stage + 1..length],
+                &mut backward[..length - stage - 1],
+            );
         }
         predictor
     }
 
     /// The next sample.
     fn next(&mut self) -> i16 {
-        let mut error = 0;
-        for stage in (0..self.stages).rev() {
-            let coefficient = self.reflections[stage];
-            let kept = self.state[stage] - (self.state[stage] >> LEAK_SHIFT);
-            error = limit(error, -reflect(coefficient, kept));
-            if let Some(next) = self.state.get_mut(stage + 1) {
-                *next = limit(kept, reflect(coefficient, error));
-            }
+        let stages = self.stages;
+        let Some(first) = stages.checked_sub(1) else {
+            return 0;
+        };
+        let (reflections, state) = (&self.reflections[..stages], &mut self.state[..stages]);
+        let product =
+            |stage: usize, value: i64| (i64::from(reflections[stage]) * value) >> REFLECTION_BITS;
+        let mut error = -product(first, i64::from(state[first]));
+        for stage in (0..first).rev() {
+            let kept = i64::from(state[stage]);
+            error -= product(stage, kept);
+            state[stage + 1] = (kept + product(stage, error)).clamp(-STATE_MAX, STATE_MAX) as i32;
         }
-        let sample = i64::from(error).clamp(-self.peak, self.peak) as i32;
+        let sample = error.clamp(-self.peak, self.peak) as i32;
         self.state[0] = sample;
         (sample >> self.scale).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
     }
 }
 
-/// The coefficient of a stage: minus twice the correlation of the errors to their energies.
-/// `None` when nothing is left to predict.
-fn reflection(forward: &[i32], backward: &[i32]) -> Option<i32> {
-    let (mut correlation, mut energy) = (0i64, 0i64);
-    for (f, b) in forward.iter().zip(backward) {
-        let (f, b) = (i64::from(*f), i64::from(*b));
-        correlation += f * b;
-        energy += f * f + b * b;
+/// What a coefficient is made of.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    correlation: i64,
+    energy: i64,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn add(&mut self, forward: i32, backward: i32) {
+        let (f, b) = (i64::from(forward), i64::from(backward));
+        self.correlation += f * b;
+        self.energy += f * f + b * b;
     }
-    if energy == 0 {
-        return None;
+
+    /// The coefficient of a stage: minus twice the correlation of the errors to their energies.
+    /// `None` when nothing is left to predict.
+    fn reflection(self) -> Option<i32> {
+        if self.energy == 0 {
+            return None;
+        }
+        // Down to 32 bits, so that the quotient can be made in 64.
+        let excess = (64 - self.energy.leading_zeros()).saturating_sub(32);
+        let correlation = self.correlation >> excess;
+        let energy = (self.energy >> excess).max(1);
+        let quotient = ((-2 * correlation) << REFLECTION_BITS) / energy;
+        Some(quotient.clamp(-REFLECTION_MAX, REFLECTION_MAX) as i32)
     }
-    // Down to 32 bits, so that the quotient can be made in 64.
-    let excess = (64 - energy.leading_zeros()).saturating_sub(32);
-    let (correlation, energy) = (correlation >> excess, (energy >> excess).max(1));
-    let quotient = ((-2 * correlation) << (REFLECTION_BITS - 2)) / energy * 4;
-    Some(quotient.clamp(-REFLECTION_MAX, REFLECTION_MAX) as i32)
+}
+
+/// Makes the errors of the next stage in place, and the sums of it, in one pass.
+#[inline(always)]
+fn update(coefficient: i32, forward: &mut [i32], backward: &mut [i32]) -> Sums {
+    let mut sums = Sums::default();
+    let mut before = None;
+    for (f, b) in forward.iter_mut().zip(backward) {
+        let (old_f, old_b) = (*f, *b);
+        *f = old_f + reflect(coefficient, old_b);
+        *b = old_b + reflect(coefficient, old_f);
+        // In the next stage a forward error meets the backward error before it.
+        if let Some(before) = before {
+            sums.add(*f, before);
+        }
+        before = Some(*b);
+    }
+    sums
 }
 
 /// Goes over from `from` to `to`: at `position` of `length` steps.

@@ -26,3 +26,16 @@ pub mod plc;
 pub mod spec;
 
 pub use arch::Level;
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    /// The product runs without these checks; the tests show that nothing needs them.
+    #[test]
+    #[cfg(debug_assertions)]
+    fn overflow_is_checked_in_tests() {
+        let sum = std::panic::catch_unwind(|| black_box(i32::MAX) + black_box(1));
+        assert!(sum.is_err());
+    }
+}

@@ -8,7 +8,7 @@ use super::branches::{BranchId, Branches, Failure, Party};
 use super::leg::Leg;
 use crate::dialplan::Target;
 use crate::sdp::Codec;
-use crate::sip::{Flow, Uri};
+use crate::sip::{Credentials, Header, NextHop, Uri};
 use crate::time::{Duration, Instant};
 use crate::trunk::Cause;
 use std::collections::VecDeque;
@@ -19,9 +19,13 @@ pub struct SipTarget {
     /// The Request-URI.
     pub uri: Uri,
     /// The way there.
-    pub flow: Flow,
+    pub next_hop: NextHop,
     /// What is offered, best first.
     pub codecs: Vec<Codec>,
+    /// Route, for a contact that registered through proxies or a trunk behind one.
+    pub headers: Vec<Header>,
+    /// Our account there.
+    pub credentials: Option<Credentials>,
 }
 
 /// Somebody to be rung.

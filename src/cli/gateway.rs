@@ -3,8 +3,9 @@
 use super::{Answer, ControlArgs, FileArgs, HandsetAction, ListArgs, RunArgs, SimArgs, config, fail, print};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tipring::shell::control_client::{self, ClientError, HandsetCommand};
-use tipring::shell::{self, ConfigSource, RunOptions};
+use tipring::shell::{self, ConfigSource, Reload, RunOptions};
 #[cfg(feature = "virtual")]
 use tipring::simulator;
 
@@ -16,7 +17,9 @@ pub(super) fn run(args: &RunArgs) -> Answer {
     }
     let source = args.file.config.clone().map_or(ConfigSource::Demo, ConfigSource::File);
     shell::start_logging(&config.log);
-    let options = RunOptions { config, source, sip: args.sip, control: args.control.clone() };
+    let file = args.file.clone();
+    let reload = Reload(Arc::new(move || config::load(&file)));
+    let options = RunOptions { config, source, reload, sip: args.sip, control: args.control.clone() };
     shell::run(options).map(|()| String::new()).map_err(|error| error.to_string())
 }
 
@@ -49,6 +52,16 @@ pub(super) fn phones(args: &ListArgs) -> Answer {
     shown(control_client::phones(&socket(&args.control)?, args.json))
 }
 
+/// `tipring trunks`
+pub(super) fn trunks(args: &ListArgs) -> Answer {
+    shown(control_client::trunks(&socket(&args.control)?, args.json))
+}
+
+/// `tipring status`
+pub(super) fn status(args: &ListArgs) -> Answer {
+    shown(control_client::status(&socket(&args.control)?, args.json))
+}
+
 /// `tipring call`
 pub(super) fn call(from: &str, to: &str, json: bool, control: &ControlArgs) -> Answer {
     shown(control_client::call(&socket(control)?, from, to, json))
@@ -57,6 +70,11 @@ pub(super) fn call(from: &str, to: &str, json: bool, control: &ControlArgs) -> A
 /// `tipring hangup`
 pub(super) fn hangup(call: u64, control: &ControlArgs) -> Answer {
     shown(control_client::hangup(&socket(control)?, call))
+}
+
+/// `tipring reload`
+pub(super) fn reload(control: &ControlArgs) -> Answer {
+    shown(control_client::reload(&socket(control)?))
 }
 
 /// `tipring drain`

@@ -49,6 +49,10 @@ enum Command {
     Calls(ListArgs),
     /// Show the telephones of the running gateway
     Phones(ListArgs),
+    /// Show the SIP trunks of the running gateway and their registrations
+    Trunks(ListArgs),
+    /// How the running gateway is: calls, telephones, trunks, who is shut out
+    Status(ListArgs),
     /// Let a telephone of the running gateway ring and, when it answers, call a number for it
     Call {
         /// Who calls: `phone/201`, `station/105`, or its number
@@ -65,6 +69,11 @@ enum Command {
     Hangup {
         /// Number of the call, as `tipring calls` shows it
         call: u64,
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Let the running gateway read its certificates again
+    Reload {
         #[command(flatten)]
         control: ControlArgs,
     },
@@ -275,8 +284,11 @@ pub fn main() -> ExitCode {
         Command::Sim(args) => return gateway::sim(&args),
         Command::Calls(args) => gateway::calls(&args),
         Command::Phones(args) => gateway::phones(&args),
+        Command::Trunks(args) => gateway::trunks(&args),
+        Command::Status(args) => gateway::status(&args),
         Command::Call { from, to, json, control } => gateway::call(&from, &to, json, &control),
         Command::Hangup { call, control } => gateway::hangup(call, &control),
+        Command::Reload { control } => gateway::reload(&control),
         Command::Drain { control } => gateway::drain(&control),
         Command::Handset { station, control, json, action } => gateway::handset(&station, &control, action, json),
         Command::Codec { command } => codec::run(&command).map(|()| String::new()),

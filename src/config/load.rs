@@ -10,7 +10,8 @@ use toml::de::{DeTable, DeValue};
 const INCLUDES_MAX: usize = 100;
 
 /// Tables that stand alone: `[sip]`.
-const SINGLE: [&str; 6] = ["sip", "rtp", "control", "log", "limits", "dialling"];
+const SINGLE: [&str; 11] =
+    ["sip", "tls", "dns", "rtp", "control", "log", "limits", "dialling", "ban", "registrar", "store"];
 /// Tables that have names: `[phone.NAME]`.
 const NAMED: [&str; 8] = ["phone", "trunk", "card", "station", "line", "isup", "group", "domain"];
 /// Tables that are promised and not built yet.

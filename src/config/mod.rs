@@ -1,5 +1,6 @@
 //! TOML file to a valid [`Config`], or to findings with line and column.
 
+mod access;
 mod equipment;
 mod findings;
 mod load;
@@ -7,6 +8,7 @@ mod routes;
 mod section;
 mod services;
 mod tables;
+mod tls;
 mod values;
 
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
@@ -22,6 +24,10 @@ use tipring_hal::PortIndex;
 pub struct Config {
     /// `[sip]`
     pub sip: Sip,
+    /// `[sip]` certificate and key, and `[tls]`.
+    pub tls: Tls,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[rtp]`
     pub rtp: Rtp,
     /// `[phone.NAME]`, in the order of names.
@@ -47,6 +53,14 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`: calls at once.
     pub calls_max: usize,
+    /// `[limits]`: rates.
+    pub limits: Limits,
+    /// `[ban]`; `None`: nobody is shut out.
+    pub ban: Option<Ban>,
+    /// `[registrar]`
+    pub registrar: Registrar,
+    /// `[store]`: the file that keeps registrations over a restart.
+    pub store: Option<String>,
     /// `[dialling]`: how a line waits for digits.
     pub dialling: Dialling,
     /// The dial plan: `[[route]]` and what else stands beside it.
@@ -123,7 +137,7 @@ impl Default for Dialling {
 /// Transport of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// UDP or TCP.
+    /// UDP, TCP or TLS.
     pub transport: crate::sip::Transport,
     /// Where to listen.
     pub address: SocketAddr,
@@ -142,6 +156,38 @@ pub struct Sip {
     pub t2: Duration,
     /// See `t1`.
     pub t4: Duration,
+    /// `open`: methods that are answered whoever asks.
+    pub open: Vec<crate::sip::Method>,
+}
+
+/// TLS: who we are, and whom we believe. Texts in PEM; nothing here has been verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// `certificate` and `key` of `[sip]`: our certificate with its chain, and its private key.
+    pub identity: Option<(String, Password)>,
+    /// `authorities` of `[tls]`: who signs the certificates of peers; `None`: those that the system trusts.
+    pub authorities: Option<String>,
+    /// `client-certificate` of `[tls]`
+    pub client_certificate: ClientCertificate,
+}
+
+/// What is asked of a peer that connects by TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A certificate, if it has one; a wrong one is refused.
+    Optional,
+    /// A certificate.
+    Required,
+}
+
+/// `[dns]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// `servers`: whom to ask; empty: whom the system asks.
+    pub servers: Vec<SocketAddr>,
 }
 
 /// `[rtp]`
@@ -149,6 +195,8 @@ pub struct Sip {
 pub struct Rtp {
     /// Our address in SDP.
     pub address: IpAddr,
+    /// Our address of the other family, for peers that have only that one.
+    pub other: Option<IpAddr>,
     /// First port, even.
     pub first_port: u16,
     /// Last port, included.
@@ -157,13 +205,81 @@ pub struct Rtp {
     pub jitter: (Duration, Duration),
 }
 
+impl Rtp {
+    /// Our address in SDP for a peer with IPv4 or IPv6.
+    pub fn address_for(&self, is_ipv4: bool) -> IpAddr {
+        self.other
+            .filter(|other| self.address.is_ipv4() != is_ipv4 && other.is_ipv4() == is_ipv4)
+            .unwrap_or(self.address)
+    }
+}
+
+pub use crate::sip::Prefix;
 /// A digest algorithm (RFC 8760).
+pub use crate::sip::digest::Algorithm as DigestAlgorithm;
+
+/// What `refusals-per-second` of `[limits]` is when nothing is written: enough for an office behind one
+/// address that comes back after a power cut.
+pub const REFUSALS_PER_SECOND: u32 = 100;
+
+/// `[limits]`: how often things may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DigestAlgorithm {
-    /// SHA-256
-    Sha256,
-    /// MD5
-    Md5,
+pub struct Limits {
+    /// `refusals-per-second`: answers to strangers, for each address; above it there is silence.
+    pub refusals_per_second: u32,
+    /// `calls-per-second`: new calls by SIP; above it they get 503. `None`: no bound.
+    pub calls_per_second: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { refusals_per_second: REFUSALS_PER_SECOND, calls_per_second: None }
+    }
+}
+
+/// `[ban]`: when an address is shut out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// `failures`: wrong credentials; 0 turns the table off.
+    pub failures: u32,
+    /// `within`: the time in which they come.
+    pub within: Duration,
+    /// `lasts`
+    pub lasts: Duration,
+}
+
+impl Default for Ban {
+    fn default() -> Self {
+        Ban { failures: 10, within: Duration::from_secs(60), lasts: Duration::from_secs(600) }
+    }
+}
+
+/// `[registrar]`: how long a registration may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registrar {
+    /// `expires-min`
+    pub min: Duration,
+    /// `expires-max`
+    pub max: Duration,
+    /// `expires`: when the telephone names none.
+    pub usual: Duration,
+}
+
+impl Default for Registrar {
+    fn default() -> Self {
+        Registrar { min: Duration::from_secs(30), max: Duration::from_secs(3600), usual: Duration::from_secs(3600) }
+    }
+}
+
+/// What we log in with at a trunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// `username`
+    pub username: String,
+    /// `password`
+    pub password: Password,
+    /// `realm`: the only one whose challenges are answered; `None`: the first that the trunk shows.
+    pub realm: Option<String>,
 }
 
 /// A password; never printed.
@@ -185,6 +301,8 @@ pub struct Phone {
     pub password: Password,
     /// What is offered, in order.
     pub digest: Vec<DigestAlgorithm>,
+    /// `qop = "none"`: for telephones of RFC 2069.
+    pub without_qop: bool,
     /// Its number; NAME when not given.
     pub number: String,
     /// `caller-name`
@@ -290,38 +408,23 @@ pub enum Hunt {
 pub struct Trunk {
     /// NAME
     pub name: String,
-    /// `to = "sip:host:port"`: where calls to it go; `None` when it only sends calls.
-    pub to: Option<(crate::sip::Transport, SocketAddr)>,
+    /// `to = "sip:host:port"`: where calls to it go, located by RFC 3263 and tried in order; empty when it
+    /// only sends calls.
+    pub to: Vec<crate::sip::Uri>,
     /// `from`: addresses that are trusted as this peer, without challenge.
     pub from: Vec<Prefix>,
     /// `codecs`: what is offered to and accepted from it, best first; not empty.
     pub codecs: Vec<Codec>,
+    /// `username`, `password`, `realm`: our account there.
+    pub login: Option<Login>,
+    /// `register = true`: for how long we register there (`expires`).
+    pub register: Option<Duration>,
+    /// `domain`: host of our address there; the host of `to` when not given.
+    pub domain: Option<String>,
+    /// `outbound-proxy`: where everything for the trunk goes first.
+    pub outbound_proxy: Option<crate::sip::Uri>,
     /// `redirects`
     pub redirects: Redirects,
-}
-
-/// An address with a prefix length: `127.0.0.0/8`, or one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix {
-    /// The network.
-    pub address: IpAddr,
-    /// Bits that count, 0 to 32 or 128.
-    pub bits: u8,
-}
-
-impl Prefix {
-    /// Whether `address` is inside. An IPv4 address written as IPv6 counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let same = |ours: u128, theirs: u128, width: u32| {
-            let low = width.saturating_sub(u32::from(self.bits)).min(width);
-            low >= u128::BITS || ours >> low == theirs >> low
-        };
-        match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => same(ours.to_bits().into(), theirs.to_bits().into(), 32),
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.to_bits(), theirs.to_bits(), 128),
-            _ => false,
-        }
-    }
 }
 
 /// `[card.NAME]`

@@ -3,8 +3,8 @@
 use super::findings::{Finding, Place, line_and_column};
 use super::load::Tables;
 use super::section::{Lowering, Section, Text};
-use super::tables::Extensions;
 use super::services;
+use super::tables::Extensions;
 use crate::dialplan::{Action, Callers, Flaw, Pattern, Plan, Refusal, RingStep, Rule, TargetKind, Template};
 use std::collections::BTreeMap;
 

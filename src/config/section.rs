@@ -92,6 +92,11 @@ impl<'v> Section<'v> {
         value
     }
 
+    /// Whether a key is there; it is to be asked for elsewhere.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// Whether the list `key` has a text that `is_meant`; what is no list of texts has none.
     pub(super) fn lists_text(&self, key: &str, is_meant: impl Fn(&str) -> bool) -> bool {
         let Some(DeValue::Array(items)) = self.table.get(key).map(toml::Spanned::get_ref) else { return false };
@@ -265,8 +270,7 @@ impl Lowering<'_> {
             self.wrong_type(value, "a list of tables");
             return None;
         };
-        let tables: Vec<_> =
-            items.iter().map(|item| self.table(Value { item, ..value }, title.to_owned())).collect();
+        let tables: Vec<_> = items.iter().map(|item| self.table(Value { item, ..value }, title.to_owned())).collect();
         tables.into_iter().collect()
     }
 

@@ -66,7 +66,7 @@ pub(super) fn carriage(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -
 /// `[domain."NAME"]`
 pub(super) fn domain(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Domain> {
     let place = section.place.clone();
-    let to = section.require("to", lowering).and_then(|value| values::sip_uri(value, lowering));
+    let to = section.require("to", lowering).and_then(|value| values::sip_address(value, lowering));
     let calls = section.require("calls", lowering).and_then(|value| {
         let known = [("proxy", Carriage::Proxy), ("redirect", Carriage::Redirect)];
         lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with calls", lowering))

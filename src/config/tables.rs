@@ -1,14 +1,15 @@
 //! The tables of the configuration to the types of [`super`].
 
+use super::access;
 use super::equipment::{Ports, card, isup, line, station};
 use super::findings::{Finding, Place};
 use super::load::Tables;
 use super::section::{Lowering, Section, Text, Value};
 use super::services;
-use super::values;
 use super::{
-    Card, Config, Dialling, DigestAlgorithm, Driver, Listener, Log, LogFormat, Password, Phone, Rtp, Sip, Trunk,
+    Card, Config, Dialling, DigestAlgorithm, Driver, Limits, Listener, Log, LogFormat, Phone, Rtp, Sip, Tls, Trunk,
 };
+use super::{tls, values};
 use crate::dialplan::{Plan, Target, TargetKind};
 use crate::limits::CALLS_MAX;
 use crate::sdp::Codec;
@@ -33,10 +34,12 @@ fn without_plan(
     lowering: &mut Lowering<'_>,
 ) -> Option<Config> {
     // Each table is read before the first `?`, so that all findings are there.
-    let sip = sip(all.single("sip"), whole, lowering);
+    let (sip, tls) = sip(all.single("sip"), all.single("tls"), whole, lowering).unzip();
+    let dns = tls::dns(all.single("dns"), lowering);
     let rtp = rtp(all.single("rtp"), sip.as_ref(), whole, lowering);
     let phones = each(all, "phone", lowering, |name, section, l| phone(name, section, extensions, l));
-    let trunks = each(all, "trunk", lowering, trunk);
+    let listen = sip.as_ref().map(|sip| sip.listen.clone());
+    let trunks = each(all, "trunk", lowering, |name, section, l| trunk(name, section, listen.as_deref(), l));
     let cards = each(all, "card", lowering, card);
     let mut ports = Ports::new();
     let card_names: Vec<String> = all.named("card").into_iter().map(|(name, _)| name).collect();
@@ -49,7 +52,10 @@ fn without_plan(
     let groups = each(all, "group", lowering, |name, section, l| services::group(name, section, all, extensions, l));
     let control_socket = control(all.single("control"), lowering);
     let log = log(all.single("log"), lowering);
-    let calls_max = limits(all.single("limits"), lowering);
+    let limits = limits(all.single("limits"), lowering);
+    let ban = access::ban(all.single("ban"), lowering);
+    let registrar = access::registrar(all.single("registrar"), lowering);
+    let store = access::store(all.single("store"), lowering);
     let dialling = dialling(all.single("dialling"), lowering);
     let mut cards = cards?;
     for ((card, port), _) in ports {
@@ -59,6 +65,8 @@ fn without_plan(
     }
     Some(Config {
         sip: sip?,
+        tls: tls?,
+        dns: dns?,
         rtp: rtp?,
         phones: phones?,
         trunks: trunks?,
@@ -70,7 +78,11 @@ fn without_plan(
         domains: domains?,
         control_socket,
         log: log?,
-        calls_max: calls_max?,
+        calls_max: limits?.0,
+        limits: limits?.1,
+        ban: ban?,
+        registrar: registrar?,
+        store: store?,
         dialling: dialling?,
         plan: Plan::default(),
     })
@@ -88,7 +100,12 @@ fn each<T>(
     lowered.into_iter().collect()
 }
 
-fn sip(section: Option<Section<'_>>, whole: &Place, lowering: &mut Lowering<'_>) -> Option<Sip> {
+fn sip(
+    section: Option<Section<'_>>,
+    tls: Option<Section<'_>>,
+    whole: &Place,
+    lowering: &mut Lowering<'_>,
+) -> Option<(Sip, Tls)> {
     let Some(mut section) = section else {
         let finding = Finding::error("C0005", whole, "there is no table [sip]");
         lowering.push(finding.help("write [sip] with listen = [\"udp:192.0.2.1:5060\"], your own address"));
@@ -104,14 +121,15 @@ fn sip(section: Option<Section<'_>>, whole: &Place, lowering: &mut Lowering<'_>)
     let t1 = timer("t1", Duration::from_millis(500), lowering);
     let t2 = timer("t2", Duration::from_secs(4), lowering);
     let t4 = timer("t4", Duration::from_secs(5), lowering);
-    section.later(&["certificate", "key"]);
+    let tls = tls::tls(&mut section, tls, listen.as_deref(), lowering);
+    let open = access::open_methods(&mut section, lowering);
     section.finish(lowering);
-    let listen = listen?;
+    let (listen, tls) = (listen?, tls?);
     let domain = match domain {
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
-    Some(Sip { listen, domain, t1: t1?, t2: t2?, t4: t4? })
+    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, open: open? }, tls))
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -136,10 +154,12 @@ fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listen
 fn rtp(section: Option<Section<'_>>, sip: Option<&Sip>, whole: &Place, lowering: &mut Lowering<'_>) -> Option<Rtp> {
     let empty = toml::de::DeTable::new();
     let mut section = section.unwrap_or_else(|| Section::new("[rtp]".to_owned(), whole.clone(), &empty));
-    let listening = sip.and_then(|sip| sip.listen.first()).map(|l| l.address.ip()).filter(|ip| !ip.is_unspecified());
-    let address = match (section.get("address"), listening) {
-        (Some(value), _) => values::unicast(value, lowering),
-        (None, Some(listening)) => Some(listening),
+    let mut listening = sip.into_iter().flat_map(|sip| &sip.listen).map(|l| l.address.ip());
+    let address = match (section.get("address"), listening.next().filter(|ip| !ip.is_unspecified())) {
+        (Some(value), _) => values::unicasts(value, lowering),
+        (None, Some(first)) => {
+            Some((first, listening.find(|ip| ip.is_ipv4() != first.is_ipv4() && !ip.is_unspecified())))
+        }
         (None, None) if sip.is_none() => None,
         (None, None) => {
             let message = "peers must be told an address for RTP, and [sip] listens on all";
@@ -165,7 +185,8 @@ fn rtp(section: Option<Section<'_>>, sip: Option<&Sip>, whole: &Place, lowering:
         lowering.push(Finding::error("C0014", &place, "jitter-min is greater than jitter-max"));
     }
     let (first_port, last_port) = ports?;
-    Some(Rtp { address: address?, first_port, last_port, jitter: (jitter_min, jitter_max) })
+    let (address, other) = address?;
+    Some(Rtp { address, other, first_port, last_port, jitter: (jitter_min, jitter_max) })
 }
 
 fn phone(
@@ -174,11 +195,12 @@ fn phone(
     extensions: &mut Extensions,
     lowering: &mut Lowering<'_>,
 ) -> Option<Phone> {
-    let password = section.require("password", lowering).and_then(|value| password(value, lowering));
+    let password = section.require("password", lowering).and_then(|value| access::password(value, lowering));
     let digest = match section.get("digest") {
-        Some(value) => digests(value, lowering),
+        Some(value) => access::digests(value, lowering),
         None => Some(vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5]),
     };
+    let without_qop = access::without_qop(&mut section, lowering);
     let number = number(&name, TargetKind::Phone, &mut section, extensions, lowering);
     let caller_name = optional_text("caller-name", &mut section, lowering);
     let forward = services::forward(&mut section, lowering);
@@ -189,6 +211,7 @@ fn phone(
         name,
         password: password?,
         digest: digest?,
+        without_qop: without_qop?,
         number: number?,
         caller_name: caller_name?,
         forward: forward?,
@@ -237,68 +260,8 @@ pub(super) fn optional_text(
     }
 }
 
-/// Text, `{ file = ... }` or `{ env = ... }`.
-fn password(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Password> {
-    use toml::de::DeValue;
-    let (password, place) = match value.item.get_ref() {
-        DeValue::String(_) => {
-            let text = lowering.text(value)?;
-            (text.text, text.place)
-        }
-        DeValue::Table(_) => {
-            let mut table = lowering.table(value, "a password".to_owned())?;
-            let (file, variable) = (table.get("file"), table.get("env"));
-            table.finish(lowering);
-            match (file, variable) {
-                (Some(file), None) => {
-                    let path = lowering.text(file)?;
-                    match lowering.reader.file(&path.text) {
-                        Ok(text) => (text.trim_end_matches(['\r', '\n']).to_owned(), path.place),
-                        Err(error) => {
-                            let message = format!("cannot read {}: {error}", path.text);
-                            lowering.push(Finding::error("C0104", &path.place, message));
-                            return None;
-                        }
-                    }
-                }
-                (None, Some(variable)) => {
-                    let name = lowering.text(variable)?;
-                    match lowering.reader.variable(&name.text) {
-                        Some(text) => (text, name.place),
-                        None => {
-                            let message = format!("the environment has no variable {}", name.text);
-                            lowering.push(Finding::error("C0104", &name.place, message));
-                            return None;
-                        }
-                    }
-                }
-                _ => {
-                    let finding = Finding::error("C0104", &value.place(), "a password comes from exactly one place");
-                    lowering.push(finding.help("write text, { file = \"...\" } or { env = \"...\" }"));
-                    return None;
-                }
-            }
-        }
-        _ => {
-            lowering.wrong_type(value, "text, { file = \"...\" } or { env = \"...\" }");
-            return None;
-        }
-    };
-    if password.is_empty() {
-        lowering.push(Finding::error("C0104", &place, "this password is empty"));
-        return None;
-    }
-    Some(Password(password))
-}
-
-fn digests(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<DigestAlgorithm>> {
-    let texts = lowering.list(value)?;
-    let known = [("SHA-256", DigestAlgorithm::Sha256), ("MD5", DigestAlgorithm::Md5)];
-    choices(&texts, &known, "C0015", "digest algorithm", lowering)
-}
-
 /// One of `known` for each text, none twice.
-fn choices<T: Copy + PartialEq>(
+pub(super) fn choices<T: Copy + PartialEq>(
     texts: &[Text],
     known: &[(&'static str, T)],
     code: &'static str,
@@ -344,8 +307,17 @@ pub(super) fn choice<T: Copy>(
     None
 }
 
-fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Trunk> {
-    let to = section.get("to").map(|value| values::sip_uri(value, lowering));
+fn trunk(
+    name: String,
+    mut section: Section<'_>,
+    listen: Option<&[Listener]>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Trunk> {
+    let to = section.get("to").map(|value| {
+        let texts = lowering.texts(value)?;
+        let uris: Vec<_> = texts.iter().map(|text| tls::reachable(text, listen, lowering)).collect();
+        uris.into_iter().collect::<Option<Vec<_>>>()
+    });
     let from = section.get("from").map(|value| {
         let texts = lowering.texts(value)?;
         let prefixes: Vec<_> = texts.iter().map(|text| values::prefix(text, lowering)).collect();
@@ -358,8 +330,9 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
         }
         None => Some(vec![Codec::Pcmu, Codec::Pcma]),
     };
+    let carrier = access::carrier(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
-    section.later(&["register", "username", "password", "number-format"]);
+    section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
         let message = format!("{} has neither \"to\" nor \"from\"", section.title);
         let finding = Finding::error("C0005", &section.place, message);
@@ -367,14 +340,15 @@ fn trunk(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) ->
     }
     section.finish(lowering);
     let to = match to {
-        Some(to) => Some(to?),
-        None => None,
+        Some(to) => to?,
+        None => Vec::new(),
     };
     let from = match from {
         Some(from) => from?,
         None => Vec::new(),
     };
-    Some(Trunk { name, to, from, codecs: codecs?, redirects: redirects? })
+    let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
+    Some(Trunk { name, to, from, codecs: codecs?, login, register, domain, outbound_proxy, redirects: redirects? })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.
@@ -401,14 +375,17 @@ fn log(section: Option<Section<'_>>, lowering: &mut Lowering<'_>) -> Option<Log>
     Some(Log { level: level?.unwrap_or_else(|| "info".to_owned()), format: format? })
 }
 
-fn limits(section: Option<Section<'_>>, lowering: &mut Lowering<'_>) -> Option<usize> {
-    let Some(mut section) = section else { return Some(CALLS_MAX) };
+/// Calls at once, and the rates.
+fn limits(section: Option<Section<'_>>, lowering: &mut Lowering<'_>) -> Option<(usize, Limits)> {
+    let Some(mut section) = section else { return Some((CALLS_MAX, Limits::default())) };
     let calls = match section.get("calls") {
         Some(value) => lowering.integer(value, 1..=CALLS_MAX as i64, "C0012").map(|calls| calls as usize),
         None => Some(CALLS_MAX),
     };
+    let rates = access::rates(&mut section, lowering);
     section.finish(lowering);
-    calls
+    let (refusals_per_second, calls_per_second) = rates?;
+    Some((calls?, Limits { refusals_per_second, calls_per_second }))
 }
 
 fn dialling(section: Option<Section<'_>>, lowering: &mut Lowering<'_>) -> Option<Dialling> {

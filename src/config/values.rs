@@ -4,7 +4,7 @@ use super::findings::Finding;
 use super::section::{Lowering, Text, Value};
 use super::{Listener, Prefix};
 use crate::limits::DIGITS_MAX;
-use crate::sip::Transport;
+use crate::sip::{Host, Transport, Uri};
 use std::net::{IpAddr, SocketAddr};
 
 /// `udp:127.0.0.1:5060`
@@ -17,14 +17,11 @@ pub(super) fn listener(text: &Text, lowering: &mut Lowering<'_>) -> Option<Liste
     let transport = match scheme {
         "udp" => Transport::Udp,
         "tcp" => Transport::Tcp,
-        "tls" => {
-            lowering.push(Finding::error("C0006", &text.part(0, 3), "TLS is not built yet").help("use udp or tcp"));
-            return None;
-        }
+        "tls" => Transport::Tls,
         _ => {
             let place = text.part(0, scheme.len());
             let finding = Finding::error("C0011", &place, format!("there is no transport \"{scheme}\""));
-            lowering.push(finding.help("there are udp and tcp"));
+            lowering.push(finding.help("there are udp, tcp and tls"));
             return None;
         }
     };
@@ -54,7 +51,7 @@ fn ip_address(host: &str, place: &super::Place, lowering: &mut Lowering<'_>) -> 
         let looks_like_a_name = host.chars().any(|c| c.is_ascii_alphabetic()) && !host.contains(':');
         let finding = Finding::error("C0011", place, format!("\"{host}\" is no IP address"));
         lowering.push(match looks_like_a_name {
-            true => finding.label("host names are not looked up yet").help("write the address in numbers"),
+            true => finding.label("a host name cannot stand here").help("write the address in numbers"),
             false => finding.label("four numbers from 0 to 255, or an IPv6 address"),
         });
     }
@@ -70,40 +67,78 @@ fn port_number(port: &str, place: &super::Place, lowering: &mut Lowering<'_>) ->
     number
 }
 
-/// `sip:127.0.0.3:5080`, `sip:127.0.0.3;transport=tcp`
-pub(super) fn sip_uri(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<(Transport, SocketAddr)> {
-    let text = lowering.text(value)?;
-    let Some(rest) = text.text.strip_prefix("sip:") else {
+/// `sip:127.0.0.3:5080`, `sip:carrier.example`, `sip:127.0.0.3;transport=tcp`, `sips:carrier.example`
+pub(super) fn sip_uri(text: &Text, lowering: &mut Lowering<'_>) -> Option<Uri> {
+    let (scheme, rest) = text.text.split_once(':').unwrap_or(("", ""));
+    if !matches!(scheme, "sip" | "sips") {
         let finding = Finding::error("C0011", &text.place, format!("\"{}\" is no SIP address", text.text));
-        lowering.push(finding.help("write it like \"sip:192.0.2.1:5060\""));
+        lowering.push(finding.help("write it like \"sip:192.0.2.1:5060\" or \"sip:carrier.example\""));
         return None;
-    };
+    }
+    let at = scheme.len() + 1;
     let (address, parameters) = rest.split_once(';').unwrap_or((rest, ""));
     let transport = match parameters.to_ascii_lowercase().as_str() {
-        "" | "transport=udp" => Transport::Udp,
-        "transport=tcp" => Transport::Tcp,
+        "" => None,
+        "transport=udp" if scheme == "sip" => Some(Transport::Udp),
+        "transport=tcp" => Some(Transport::Tcp),
+        "transport=tls" => Some(Transport::Tls),
         _ => {
-            let at = text.text.len() - parameters.len();
-            let finding =
-                Finding::error("C0011", &text.part(at, text.text.len()), "unknown parameter of a SIP address");
-            lowering.push(finding.help("there are transport=udp and transport=tcp"));
+            let place = text.part(text.text.len() - parameters.len(), text.text.len());
+            let finding = Finding::error("C0011", &place, "unknown parameter of a SIP address");
+            lowering.push(finding.help("there are transport=udp, transport=tcp and transport=tls"));
             return None;
         }
     };
-    let at = "sip:".len();
     let has_port = address.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
-    let address = if has_port {
-        socket_address(&text, at, address, lowering)?
-    } else {
-        let bare = address.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(address);
-        // RFC 3261 19.1.2: without a port, 5060 for UDP and TCP.
-        SocketAddr::new(ip_address(bare, &text.part(at, at + address.len()), lowering)?, 5060)
+    let (host, port) = match address.rsplit_once(':').filter(|_| has_port) {
+        Some((host, port)) => {
+            let place = text.part(at + host.len() + 1, at + address.len());
+            (host, Some(port_number(port, &place, lowering)?))
+        }
+        None => (address, None),
     };
-    if address.ip().is_unspecified() {
+    let place = text.part(at, at + host.len());
+    let host = if is_host_name(host) {
+        Host::Name(host.to_ascii_lowercase())
+    } else {
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        Host::Ip(ip_address(bare, &place, lowering)?)
+    };
+    if matches!(host, Host::Ip(ip) if ip.is_unspecified() || ip.is_multicast()) {
         lowering.push(Finding::error("C0011", &text.place, "calls cannot be sent to this address"));
         return None;
     }
-    Some((transport, address))
+    let Uri::Sip(mut uri) = Uri::sip(None, host, port) else { return None };
+    uri.secure = scheme == "sips";
+    if let Some(transport) = transport {
+        uri.params.set("transport", Some(transport.word().to_owned()));
+    }
+    Some(Uri::Sip(uri))
+}
+
+/// A SIP address whose host is given in numbers.
+pub(super) fn sip_address(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<(Transport, SocketAddr)> {
+    let text = lowering.text(value)?;
+    let uri = sip_uri(&text, lowering)?;
+    let Some(address) = uri.address() else {
+        let finding = Finding::error("C0011", &text.place, "a host name cannot stand here");
+        lowering.push(finding.help("write the address in numbers, like \"sip:192.0.2.1:5060\""));
+        return None;
+    };
+    Some((uri.transport().unwrap_or(Transport::Udp), address))
+}
+
+/// RFC 3261 25.1: labels of letters, digits and hyphens; the last one begins with a letter.
+fn is_host_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    let top_is_name = name.rsplit('.').next().is_some_and(|top| top.starts_with(|c: char| c.is_ascii_alphabetic()));
+    name.len() <= 253 && top_is_name && name.split('.').all(label)
 }
 
 /// `127.0.0.0/8`, `192.0.2.1`
@@ -129,9 +164,23 @@ pub(super) fn prefix(text: &Text, lowering: &mut Lowering<'_>) -> Option<Prefix>
     Some(Prefix { address: ip, bits })
 }
 
-/// An address that packets can be sent to.
-pub(super) fn unicast(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<IpAddr> {
-    let text = lowering.text(value)?;
+/// An address that packets can be sent to, or two: one of IPv4 and one of IPv6.
+pub(super) fn unicasts(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<(IpAddr, Option<IpAddr>)> {
+    let texts = lowering.texts(value)?;
+    let addresses: Vec<Option<IpAddr>> = texts.iter().map(|text| unicast(text, lowering)).collect();
+    let addresses: Vec<IpAddr> = addresses.into_iter().collect::<Option<_>>()?;
+    match addresses.as_slice() {
+        [only] => Some((*only, None)),
+        [first, second] if first.is_ipv4() != second.is_ipv4() => Some((*first, Some(*second))),
+        _ => {
+            let finding = Finding::error("C0011", &value.place(), "these addresses are not one of each family");
+            lowering.push(finding.help("write one address, or one of IPv4 and one of IPv6"));
+            None
+        }
+    }
+}
+
+fn unicast(text: &Text, lowering: &mut Lowering<'_>) -> Option<IpAddr> {
     let address = ip_address(&text.text, &text.part(0, text.text.len()), lowering)?;
     if address.is_unspecified() || address.is_multicast() {
         let finding = Finding::error("C0011", &text.place, "peers cannot send to this address");
@@ -139,6 +188,14 @@ pub(super) fn unicast(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<I
         return None;
     }
     Some(address)
+}
+
+/// `127.0.0.1:53`, or without a port 53.
+pub(super) fn name_server(text: &Text, lowering: &mut Lowering<'_>) -> Option<SocketAddr> {
+    if let Ok(ip) = text.text.parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, 53));
+    }
+    socket_address(text, 0, &text.text, lowering)
 }
 
 /// A host name or address for URIs and challenges.

@@ -1,33 +1,26 @@
 //! Who may call: accounts with their digest, trusted peers by address, registrations.
 //!
-//! The rule, one for all methods (RFC 3261 22.1): a request whose From user is an account is
-//! challenged with that account's algorithms, wherever it comes from. Another one from an address
-//! that a trunk trusts is that trunk's. Anything else is challenged as if the account existed, so
-//! that nobody learns which ones do. ACK and CANCEL are never challenged and requests inside a
-//! dialog belong to it; neither comes here.
+//! Who is who is decided in [`crate::sip::guard`], before anything is remembered about a request; here
+//! stands what it is told of the configuration, and what somebody who is known may do.
 
 use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::transfer::Replaces;
-use crate::config::{Config, DigestAlgorithm};
+use crate::config::Config;
 use crate::rng::Seed;
-use crate::sip::digest::{Account, Algorithm, Authenticator, Verdict};
-use crate::sip::registration::{Binding, Lifetimes, Registrar};
+use crate::sip::guard::{AuthFailure, BanRule, Guard, GuardAccount, GuardSettings, Identity};
+use crate::sip::registration::{Binding, Change, Lifetimes, Registrar};
 use crate::sip::{
     ConnectionId, Flow, Header, HeaderName, Host, Method, Request, Response, ServerTransactionId, SessionId, Settings,
-    Uri,
+    Transport, Uri,
 };
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::trunk::{Cause, Iam, Release, interwork};
 use std::collections::BTreeSet;
 use tracing::{info, warn};
 
-/// How long a nonce is good: long enough for a phone to use it for several requests.
-const NONCE_LIFE: Duration = Duration::from_secs(300);
-
-/// Accounts, trusted peers and registrations.
+/// Registrations.
 pub(super) struct Access {
-    authenticator: Authenticator,
     registrar: Registrar,
     /// Phones whose contacts changed since this was looked at.
     changed: BTreeSet<String>,
@@ -39,6 +32,8 @@ pub(super) enum Caller {
     Phone(usize),
     /// The trunk with this index.
     Trunk(usize),
+    /// Somebody, for a method that is open to all.
+    Anybody,
     /// Nobody we know: answer 401 with these challenges.
     Challenge(Vec<Header>),
 }
@@ -64,7 +59,8 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Publish,
             Method::Message,
         ],
-        supported: vec!["replaces".to_owned(), "norefersub".to_owned()],
+        // RFC 3327 5.3: a registrar that keeps Path says so.
+        supported: vec!["replaces".to_owned(), "norefersub".to_owned(), "path".to_owned()],
         realm: config.sip.domain.clone(),
         asks_first: super::proxying::asks_first(config),
         asks_first_at: config.domains.iter().map(|domain| Host::from_text(&domain.name)).collect(),
@@ -72,13 +68,31 @@ pub(super) fn settings(config: &Config) -> Settings {
     }
 }
 
+/// Who stands in front of it.
+pub(super) fn guard(config: &Config, seed: &Seed) -> Guard {
+    let account = |phone: &crate::config::Phone| GuardAccount {
+        username: phone.name.clone(),
+        password: phone.password.0.clone(),
+        algorithms: phone.digest.clone(),
+        without_qop: phone.without_qop,
+    };
+    let peers = config.trunks.iter().enumerate();
+    let settings = GuardSettings {
+        realm: config.sip.domain.clone(),
+        accounts: config.phones.iter().map(account).collect(),
+        peers: peers.flat_map(|(index, trunk)| trunk.from.iter().map(move |prefix| (*prefix, index))).collect(),
+        open: config.sip.open.clone(),
+        ban: config.ban.map(|ban| BanRule { failures: ban.failures, within: ban.within, lasts: ban.lasts }),
+        refusals_per_second: config.limits.refusals_per_second,
+        calls_per_second: config.limits.calls_per_second,
+    };
+    Guard::new(settings, seed)
+}
+
 impl Access {
-    pub(super) fn new(config: &Config, seed: &Seed) -> Self {
-        Access {
-            authenticator: Authenticator::new(&config.sip.domain, NONCE_LIFE, seed),
-            registrar: Registrar::new(Lifetimes::default()),
-            changed: BTreeSet::new(),
-        }
+    pub(super) fn new(config: &Config) -> Self {
+        let crate::config::Registrar { min, max, usual } = config.registrar;
+        Access { registrar: Registrar::new(Lifetimes { min, max, default: usual }), changed: BTreeSet::new() }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -106,55 +120,74 @@ impl Access {
         self.registrar.bindings(now, name)
     }
 
-    pub(super) fn identify(&mut self, now: Instant, config: &Config, request: &Request, flow: &Flow) -> Caller {
-        let user = request.from().and_then(|from| from.uri.user()).unwrap_or_default();
-        let account = config.phones.iter().position(|phone| phone.name == user);
-        if account.is_none() {
-            let trusts = |trunk: &crate::config::Trunk| trunk.from.iter().any(|p| p.contains(flow.remote.ip()));
-            if let Some(trunk) = config.trunks.iter().position(trusts) {
-                return Caller::Trunk(trunk);
-            }
-        }
-        let account = account.and_then(|index| Some((index, config.phones.get(index)?)));
-        let algorithms: Vec<Algorithm> = match account {
-            Some((_, phone)) => phone.digest.iter().map(algorithm).collect(),
-            None => vec![Algorithm::Sha256, Algorithm::Md5],
-        };
-        let verdict = self.authenticator.verify(now, request, |username| {
-            let (_, phone) = account.filter(|(_, phone)| phone.name == username)?;
-            Some(Account { username: &phone.name, password: &phone.password.0, algorithms: &algorithms })
-        });
-        match (verdict, account) {
-            (Verdict::Accepted, Some((index, _))) => return Caller::Phone(index),
-            (Verdict::Refused, _) => {
-                // One line for fail2ban and the like; what the peer wrote is escaped.
-                warn!(
-                    "auth failed peer={} transport={:?} method={} account=\"{}\" reason=credentials",
-                    flow.remote,
-                    flow.transport,
-                    request.method.as_str().escape_debug(),
-                    user.escape_debug()
-                );
-            }
-            _ => {}
-        }
-        let stale = verdict == Verdict::Stale;
-        Caller::Challenge(self.authenticator.challenge(now, &algorithms, stale))
+    /// What has changed since this was asked last.
+    pub(super) fn changes(&mut self) -> impl Iterator<Item = Change> + '_ {
+        self.registrar.changes()
     }
 }
 
-fn algorithm(configured: &DigestAlgorithm) -> Algorithm {
-    match configured {
-        DigestAlgorithm::Sha256 => Algorithm::Sha256,
-        DigestAlgorithm::Md5 => Algorithm::Md5,
-    }
+/// One line for fail2ban and the like; what the peer wrote is escaped.
+pub(super) fn log_failure(failure: &AuthFailure) {
+    let AuthFailure { flow, method, account, reason } = failure;
+    let transport = match flow.transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+    };
+    warn!(
+        "auth failed peer={} transport={transport} method={} account=\"{}\" reason={}",
+        flow.remote,
+        method.escape_debug(),
+        account.escape_debug(),
+        reason.as_str()
+    );
 }
 
 impl Gateway {
+    /// Who sent a request outside of dialogs.
+    pub(super) fn identify(&mut self, now: Instant, request: &Request, flow: &Flow) -> Caller {
+        match self.endpoint.identify(now, request, flow) {
+            Identity::Account(index) => Caller::Phone(index),
+            Identity::Peer(index) => Caller::Trunk(index),
+            Identity::Anybody => Caller::Anybody,
+            Identity::Unproved(challenges) => Caller::Challenge(challenges),
+        }
+    }
+
+    /// Takes registrations that were kept over a restart. Those of connections are gone with them, and
+    /// accounts that are configured no more have none.
+    pub(super) fn restore(&mut self, now: Instant, bindings: Vec<(String, Binding)>) {
+        let mut restored = 0usize;
+        for (account, mut binding) in bindings {
+            let known = self.config.phones.iter().any(|phone| phone.name == account);
+            let local = self.listener_like(&binding.flow);
+            match local.filter(|_| known && binding.expires > now && binding.flow.transport == Transport::Udp) {
+                Some(local) => {
+                    binding.flow.local = local;
+                    self.access.registrar.restore(&account, binding);
+                    restored += 1;
+                }
+                None => self.access.registrar.forget(&account, binding.uri),
+            }
+        }
+        info!(restored, "registrations taken over from the store");
+    }
+
+    /// Our address of this kind: the one of the flow when we still listen there.
+    fn listener_like(&self, flow: &Flow) -> Option<std::net::SocketAddr> {
+        let listeners = || self.config.sip.listen.iter().filter(|l| l.transport == flow.transport).map(|l| l.address);
+        let same =
+            |a: &std::net::SocketAddr| *a == flow.local || (a.ip().is_unspecified() && a.port() == flow.local.port());
+        if listeners().any(|address| same(&address)) {
+            return Some(flow.local);
+        }
+        listeners().find(|a| a.is_ipv4() == flow.local.is_ipv4() && !a.ip().is_unspecified())
+    }
+
     /// A new INVITE.
     pub(super) fn incoming(&mut self, session: SessionId, request: &Request, flow: Flow, step: &mut Step<'_>) {
         let now = step.now;
-        let (origin, calling, calling_name, codecs) = match self.access.identify(now, &self.config, request, &flow) {
+        let (origin, calling, calling_name, codecs) = match self.identify(now, request, &flow) {
             Caller::Phone(index) => {
                 let phone = &self.config.phones[index];
                 let name = phone.caller_name.clone().or_else(|| display_of(request));
@@ -169,6 +202,11 @@ impl Gateway {
                 self.endpoint.reject(now, session, 401, headers, &mut step.sip);
                 return;
             }
+            // INVITE is never open; a call must come from somewhere.
+            Caller::Anybody => {
+                self.endpoint.reject(now, session, 403, Vec::new(), &mut step.sip);
+                return;
+            }
         };
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
             let release = Release::here(cause);
@@ -176,7 +214,7 @@ impl Gateway {
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
-        let Some(called) = number_of(&request.uri) else {
+        let Some(called) = self.called_number(request) else {
             return refuse(self, step, Cause::UNALLOCATED);
         };
         let hops = request.max_forwards();
@@ -190,7 +228,7 @@ impl Gateway {
             return refuse(self, step, Cause::CONGESTION);
         }
         let offer = request.typed_body().filter(|body| body.is("application/sdp")).map(|body| body.bytes);
-        let prepared = match self.prepare_stream(&codecs) {
+        let prepared = match self.prepare_stream(flow.remote.is_ipv4(), &codecs) {
             Ok(prepared) => prepared,
             Err(cause) => return refuse(self, step, cause),
         };
@@ -217,7 +255,7 @@ impl Gateway {
 
     /// A request outside of dialogs: OPTIONS and REGISTER.
     pub(super) fn request(&mut self, server: ServerTransactionId, request: &Request, flow: Flow, step: &mut Step<'_>) {
-        let response = match self.access.identify(step.now, &self.config, request, &flow) {
+        let response = match self.identify(step.now, request, &flow) {
             Caller::Challenge(headers) => Response::new(401).with_headers(headers),
             caller => match request.method {
                 Method::Register => self.register(&caller, request, flow, step.now),

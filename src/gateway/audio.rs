@@ -24,17 +24,17 @@ pub(super) struct StreamRecord {
 }
 
 impl Gateway {
-    /// Promises a port and a stream for a SIP leg, before anything about it is sent.
+    /// Promises a port and a stream for a SIP leg whose peer has IPv4 or IPv6, before anything about it is sent.
     ///
     /// Fails with cause 47 when no port or stream is left.
-    pub(super) fn prepare_stream(&mut self, codecs: &[Codec]) -> Result<Prepared, Cause> {
+    pub(super) fn prepare_stream(&mut self, is_ipv4: bool, codecs: &[Codec]) -> Result<Prepared, Cause> {
         if self.streams.len() >= limits::STREAMS_PER_WORKER {
             return Err(Cause::NO_RESOURCE);
         }
         let port = self.rtp_ports.take().ok_or(Cause::NO_RESOURCE)?;
         let stream = self.streams.insert(StreamRecord { call: None, port }).cast();
         let ours = Capabilities {
-            address: self.config.rtp.address,
+            address: self.config.rtp.address_for(is_ipv4),
             port,
             codecs: codecs.to_vec(),
             events: true,
@@ -104,7 +104,6 @@ impl Gateway {
             min_ms: u16::try_from(self.config.rtp.jitter.0.as_millis()).unwrap_or(u16::MAX),
             max_ms: u16::try_from(self.config.rtp.jitter.1.as_millis()).unwrap_or(u16::MAX),
         };
-        let address = self.config.rtp.address;
         let Some(call) = self.calls.get_mut(id) else { return };
         let (worker, number) = (call.worker, call.number);
         let Some(Leg::Sip(leg)) = call.leg_mut(side) else { return };
@@ -113,7 +112,7 @@ impl Gateway {
         }
         leg.started = true;
         let settings = settings_of(leg.agreed.as_ref());
-        let local = SocketAddr::new(address, leg.ours.port);
+        let local = SocketAddr::new(leg.ours.address, leg.ours.port);
         debug!(call = number, leg = ?side, %local, remote = ?settings.remote, law = ?settings.law, "stream starts");
         let stream = Stream::new(StreamConfig {
             id: leg.stream,

@@ -46,6 +46,7 @@ impl Gateway {
             | sip::Event::InDialog { session, .. } => *session,
             sip::Event::Request { .. }
             | sip::Event::Response { .. }
+            | sip::Event::AuthFailed(_)
             | sip::Event::Undecided { .. }
             | sip::Event::NotifyDue { .. }
             | sip::Event::Unsubscribed { .. } => return Guarded::Nobody,

@@ -131,7 +131,7 @@ impl Gateway {
                 self.config.phones.get(*index).is_some_and(|phone| entity == format!("phone/{}", phone.name))
             }
             Caller::Trunk(_) => true,
-            Caller::Challenge(_) => false,
+            Caller::Anybody | Caller::Challenge(_) => false,
         }
     }
 

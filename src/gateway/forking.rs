@@ -338,6 +338,10 @@ impl Gateway {
     ) -> Result<(), Release> {
         let Some(call) = self.calls.get_mut(id) else { return Ok(()) };
         if let Some(fork) = call.fork.as_deref_mut() {
+            // Before anything is sent; the branch itself is made when there is a session.
+            if fork.branches.made() >= limits::BRANCHES_PER_CALL {
+                return Err(Release::here(Cause::CONGESTION));
+            }
             fork.tried.push(target.uri.clone());
         }
         // What the caller likes best first, so that nothing has to be transcoded.
@@ -353,7 +357,8 @@ impl Gateway {
         let mut headers = super::forwarding::history_headers(call, &self.config.sip.domain, &target.uri);
         // RFC 3892 2.1: the one who is called learns who sent the call there.
         headers.extend(call.referred_by.as_ref().map(|by| Header::new(HeaderName::ReferredBy, by)));
-        let Prepared { stream, ours } = self.prepare_stream(&codecs).map_err(Release::here)?;
+        let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
+        let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
         if leg.settle(None).is_err() {
@@ -367,14 +372,14 @@ impl Gateway {
         let invite = OutgoingInvite {
             to: NameAddr::new(target.uri.clone()),
             target: target.uri,
-            flow: target.flow,
+            next_hop: target.next_hop,
             from,
             contact_user: user,
             body: leg.sent.clone().map(Body::sdp),
-            headers,
+            headers: target.headers.into_iter().chain(headers).collect(),
             max_forwards,
             reliable: crate::sip::Reliable::default(),
-            credentials: None,
+            credentials: target.credentials,
         };
         leg.session = self.endpoint.invite(step.now, invite, &mut step.sip);
         let session = leg.session;

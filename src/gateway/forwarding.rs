@@ -12,7 +12,7 @@ use crate::call::{Call, CallId, Diversion, DiversionReason};
 use crate::config::{Forward, Redirects};
 use crate::dialplan::{Target, TargetKind};
 use crate::limits;
-use crate::sip::{Flow, Header, HeaderName, Host, NameAddr, Response, Uri};
+use crate::sip::{Header, HeaderName, Host, NameAddr, Response, Uri};
 use crate::trunk::{Cause, Progress, Release, TrunkEvent};
 use tracing::info;
 
@@ -151,18 +151,18 @@ impl Gateway {
             return self.steps_to(id, &target.to_string(), &number?).ok();
         }
         let trunk = self.config.trunks.iter().find(|t| target.kind == TargetKind::Trunk && t.name == target.name)?;
-        let Host::Ip(ip) = host else { return None };
-        let (transport, remote) = trunk.to?;
-        let is_its_own = remote.ip() == *ip || trunk.from.iter().any(|prefix| prefix.contains(*ip));
+        let is_its_own = trunk.to.iter().any(|uri| uri.host().is_some_and(|own| own.equivalent(host)))
+            || matches!(host, Host::Ip(ip) if trunk.from.iter().any(|prefix| prefix.contains(*ip)));
         if !is_its_own {
             return None;
         }
-        let remote = std::net::SocketAddr::new(*ip, contact.uri.as_sip()?.port.unwrap_or(5060));
-        let local = self.listener(transport, remote).ok()?;
         let sip = SipTarget {
             uri: contact.uri.clone(),
-            flow: Flow { transport, local, remote, connection: None },
+            // Where the contact says nothing on the transport, that of the trunk is meant.
+            next_hop: contact.uri.with_transport_of(trunk.to.first()?).into(),
             codecs: trunk.codecs.clone(),
+            headers: Vec::new(),
+            credentials: super::carriers::credentials(trunk),
         };
         let candidate =
             Candidate { target: target.clone(), number: number.unwrap_or_default(), contact: Some(sip), party: None };

@@ -167,24 +167,25 @@ impl Gateway {
         was_kept: bool,
         step: &mut Step<'_>,
     ) {
-        let contacts: Vec<(Uri, crate::sip::Flow)> =
-            self.access.contacts(step.now, &phone).iter().map(|c| (c.uri.clone(), c.flow)).collect();
+        let contacts = self.access.contacts(step.now, &phone);
+        let contacts: Vec<(Uri, crate::sip::Flow, Vec<crate::sip::Header>)> =
+            contacts.iter().map(|c| (c.uri.clone(), c.flow, c.route())).collect();
         self.messages.begun += 1;
         let number = self.messages.begun;
         let open = contacts.len();
         let message = text.clone();
         let delivery = Delivery { phone, text, open, delivered: false, refused: None, sender, was_kept };
         self.messages.deliveries.insert(number, delivery);
-        for (target, flow) in contacts {
+        for (target, flow, route) in contacts {
             let request = OutgoingRequest {
                 method: Method::Message,
                 target,
-                flow,
+                next_hop: flow.into(),
                 from: message.from.clone(),
                 to: message.to.clone(),
                 contact_user: None,
                 sequence: None,
-                headers: message.headers.clone(),
+                headers: route.into_iter().chain(message.headers.clone()).collect(),
                 body: Some(message.body.clone()),
                 credentials: None,
             };

@@ -6,6 +6,7 @@
 
 use super::access::{Caller, number_of};
 use super::{Gateway, Step};
+use crate::call::fork::SipTarget;
 use crate::config::{Carriage, Config, Domain};
 use crate::dialplan::{TargetKind, Verdict};
 use crate::sip::proxy::ProxyTarget;
@@ -38,9 +39,11 @@ impl Gateway {
         flow: Flow,
         step: &mut Step<'_>,
     ) {
-        let origin = match self.access.identify(step.now, &self.config, request, &flow) {
+        let origin = match self.identify(step.now, request, &flow) {
             Caller::Phone(index) => format!("phone/{}", self.config.phones[index].name),
             Caller::Trunk(index) => format!("trunk/{}", self.config.trunks[index].name),
+            // INVITE is never open; a call must come from somewhere.
+            Caller::Anybody => return self.endpoint.reply(step.now, server, Response::new(403), &mut step.sip),
             Caller::Challenge(headers) => {
                 let response = Response::new(401).with_headers(headers);
                 return self.endpoint.reply(step.now, server, response, &mut step.sip);
@@ -90,7 +93,10 @@ impl Gateway {
             Carriage::Proxy => Way::Proxy(
                 levels
                     .into_iter()
-                    .map(|level| level.into_iter().map(|t| ProxyTarget { uri: t.uri, flow: t.flow }).collect())
+                    .map(|level| {
+                        let target = |t: SipTarget| Some(ProxyTarget { flow: t.next_hop.flow()?, uri: t.uri });
+                        level.into_iter().filter_map(target).collect()
+                    })
                     .collect(),
             ),
             _ => {

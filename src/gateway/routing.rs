@@ -6,7 +6,7 @@ use crate::call::CallId;
 use crate::call::fork::{Candidate, GoesOn, SipTarget, Step as ForkStep};
 use crate::config::Forward;
 use crate::dialplan::{Decision, Refusal, Rung, Target, TargetKind, Verdict, is_inside};
-use crate::sip::{Flow, Transport, Uri};
+use crate::sip::Transport;
 use crate::time::Instant;
 use crate::trunk::{Cause, Release};
 use std::net::SocketAddr;
@@ -104,7 +104,13 @@ impl Gateway {
     pub(super) fn phone_contacts(&self, now: Instant, name: &str) -> Vec<Vec<SipTarget>> {
         let mut levels: Vec<(u16, Vec<SipTarget>)> = Vec::new();
         for contact in self.access.contacts(now, name) {
-            let target = SipTarget { uri: contact.uri.clone(), flow: contact.flow, codecs: CODECS.to_vec() };
+            let target = SipTarget {
+                uri: contact.uri.clone(),
+                next_hop: contact.flow.into(),
+                codecs: CODECS.to_vec(),
+                headers: contact.route(),
+                credentials: None,
+            };
             match levels.last_mut() {
                 Some((q, level)) if *q == contact.q => level.push(target),
                 _ => levels.push((contact.q, vec![target])),
@@ -115,17 +121,18 @@ impl Gateway {
 
     pub(super) fn trunk_target(&self, name: &str, number: &str) -> Result<SipTarget, Release> {
         let trunk = self.config.trunks.iter().find(|trunk| trunk.name == name);
-        let (trunk, (transport, remote)) =
-            trunk.and_then(|trunk| Some((trunk, trunk.to?))).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
-        let local = self.listener(transport, remote)?;
+        let trunk = trunk.ok_or(Release::here(Cause::OUT_OF_ORDER))?;
+        let way = self.way_to(trunk).ok_or(Release::here(Cause::OUT_OF_ORDER))?;
         Ok(SipTarget {
-            uri: Uri::at(Some(number), transport, remote),
-            flow: Flow { transport, local, remote, connection: None },
+            uri: super::carriers::uri_at(trunk, Some(number)).ok_or(Release::here(Cause::OUT_OF_ORDER))?,
+            next_hop: way.next_hop,
             codecs: trunk.codecs.clone(),
+            headers: way.route,
+            credentials: super::carriers::credentials(trunk),
         })
     }
 
-    /// Our address for talking to `remote`.
+    /// Our address for talking to `remote`, for a request that is passed on and not located.
     pub(super) fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
         self.config
             .sip

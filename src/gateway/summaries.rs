@@ -40,6 +40,18 @@ pub struct PhoneSummary {
     pub state: &'static str,
 }
 
+/// A trunk as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrunkSummary {
+    /// `trunk/NAME`.
+    pub name: String,
+    /// Where calls go, `udp:192.0.2.1:5060`; empty when it only sends calls.
+    pub to: String,
+    /// In words: `registered for 3580 s more`, `not registered: 403 Forbidden, next attempt in 20 s`,
+    /// `no registration`.
+    pub state: String,
+}
+
 /// How much a gateway holds. All but the registrations reach 0 after quiet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -113,6 +125,23 @@ impl Gateway {
             }
         });
         phones.chain(stations).collect()
+    }
+
+    /// All SIP trunks, in the order of the configuration.
+    pub fn trunk_summaries(&self, now: Instant) -> Vec<TrunkSummary> {
+        let trunks = self.config.trunks.iter().enumerate();
+        trunks
+            .map(|(index, trunk)| TrunkSummary {
+                name: format!("trunk/{}", trunk.name),
+                to: trunk.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                state: self.carriers.in_words(now, index).unwrap_or_else(|| "no registration".to_owned()),
+            })
+            .collect()
+    }
+
+    /// Addresses that are shut out, in order.
+    pub fn banned(&self, now: Instant) -> Vec<std::net::IpAddr> {
+        self.endpoint.banned(now)
     }
 
     /// How much is held.

@@ -365,7 +365,8 @@ impl Gateway {
             return;
         }
         let codecs = leg.ours.codecs.clone();
-        let Ok(Prepared { stream, ours }) = self.prepare_stream(&codecs) else { return };
+        let is_ipv4 = leg.ours.address.is_ipv4();
+        let Ok(Prepared { stream, ours }) = self.prepare_stream(is_ipv4, &codecs) else { return };
         self.own_stream(stream, id);
         let Some(Leg::Sip(leg)) = self.calls.get_mut(id).and_then(|call| call.leg_mut(side)) else { return };
         step.out.push(Output::Media(runs_on, MediaCommand::Stop(leg.stream)));

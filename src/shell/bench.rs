@@ -33,7 +33,7 @@ pub struct Row {
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct CodecBench {
-    /// Vector instructions in use: `scalar`, `avx2`.
+    /// Vector instructions in use: `scalar`, `avx2`, `avx512`, `avx512vbmi`.
     pub level: &'static str,
     /// The lines.
     pub rows: Vec<Row>,

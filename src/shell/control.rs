@@ -11,15 +11,19 @@
 //! get their turn before the next one is taken.
 
 use super::cards::{CardLines, Hands};
-use super::control_protocol::{CallRow, PhoneRow, Request, Response};
+use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, TrunkRow};
 use super::control_socket::Asked;
+use super::dns::{Resolved, Resolver};
 use super::media_thread::{MediaCounters, MediaThread};
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
-use super::{Clock, ShellError, rtp_io};
+use super::store::Store;
+use super::tls::Tls;
+use super::{Clock, Reload, ShellError, rtp_io};
 use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
-use crate::sip::{ConnectionId, Flow};
+use crate::sip::registration::Binding;
+use crate::sip::{ConnectionId, Flow, Question, Records};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -43,6 +47,8 @@ const TICKS_PER_CYCLE: usize = 16;
 const DRAIN_TIME: Duration = Duration::from_secs(4);
 /// How soon to look again while the gateway goes down, and while media commands wait.
 const RETRY: Duration = Duration::from_millis(20);
+/// How long it holds from which address packets to a peer leave: networks change.
+const SOURCE_TTL: Duration = Duration::from_secs(60);
 
 /// Why the loop woke up.
 enum WakeUp {
@@ -60,6 +66,8 @@ enum WakeUp {
     Time,
     /// The process is to end.
     Signal,
+    Resolved(Resolved),
+    Reload,
 }
 
 /// What an output leads to beside itself.
@@ -67,6 +75,7 @@ enum FollowUp {
     Media(WorkerId, MediaEvent),
     Closed(ConnectionId),
     Unreachable(Flow),
+    Resolved(Question, Records),
 }
 
 /// What the loop owns.
@@ -75,12 +84,19 @@ pub(super) struct Parts {
     pub(super) gateway: Gateway,
     pub(super) sockets: SipSockets,
     pub(super) streams: mpsc::Receiver<StreamEvent>,
+    pub(super) resolver: Resolver,
+    pub(super) resolved: mpsc::Receiver<Resolved>,
+    pub(super) reload: Reload,
     pub(super) cards: Vec<CardLines>,
     pub(super) hands: Hands,
     /// By the number of the worker; `None` for a card without sound.
     pub(super) media: Vec<Option<MediaThread>>,
     pub(super) media_wakes: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Asked>,
+    /// Keeps registrations over a restart.
+    pub(super) store: Option<Store>,
+    /// What it kept over the last one.
+    pub(super) kept: Vec<(String, Binding)>,
 }
 
 /// The loop.
@@ -91,6 +107,7 @@ pub(super) struct Control {
     buffer: Vec<u8>,
     interrupt: Signal,
     terminate: Signal,
+    reload: Signal,
     /// When the process ends at the latest, once it was told to.
     ends_at: Option<Instant>,
     /// A card that failed is reported once.
@@ -114,6 +131,7 @@ impl Control {
             buffer: vec![0; limits::SIP_MESSAGE_BYTES + 1],
             interrupt: signals(SignalKind::interrupt())?,
             terminate: signals(SignalKind::terminate())?,
+            reload: signals(SignalKind::hangup())?,
             ends_at: None,
             reported_over,
             reported_priority: false,
@@ -122,6 +140,11 @@ impl Control {
 
     /// Runs until the process is told to end and the calls have ended.
     pub(super) async fn run(&mut self) {
+        let kept = std::mem::take(&mut self.parts.kept);
+        if !kept.is_empty() {
+            let now = self.parts.clock.now();
+            self.feed(now, Input::Restore(kept));
+        }
         loop {
             let wake_up = self.next().await;
             let now = self.parts.clock.now();
@@ -131,6 +154,10 @@ impl Control {
                 WakeUp::Asked(asked) => self.take_request(now, asked),
                 WakeUp::Signal if self.ends_at.is_some() => return, // told twice: at once
                 WakeUp::Signal => self.begin_to_end(now),
+                WakeUp::Resolved((question, records)) => self.feed(now, Input::Resolved { question, records }),
+                WakeUp::Reload => {
+                    let _ = self.reload(); // told in the log
+                }
                 WakeUp::Lines | WakeUp::Media | WakeUp::Time => {}
             }
             self.look_at_lines(now);
@@ -177,6 +204,8 @@ impl Control {
             () = time => WakeUp::Time,
             _ = self.interrupt.recv() => WakeUp::Signal,
             _ = self.terminate.recv() => WakeUp::Signal,
+            _ = self.reload.recv() => WakeUp::Reload,
+            Some(resolved) = parts.resolved.recv() => WakeUp::Resolved(resolved),
         }
     }
 
@@ -198,6 +227,7 @@ impl Control {
                 Some(FollowUp::Media(worker, event)) => Input::Media(worker, event),
                 Some(FollowUp::Closed(connection)) => Input::StreamClosed { connection },
                 Some(FollowUp::Unreachable(flow)) => Input::Unreachable { flow },
+                Some(FollowUp::Resolved(question, records)) => Input::Resolved { question, records },
                 None => return,
             };
             self.parts.gateway.handle(now, input, &mut self.outbox);
@@ -207,11 +237,15 @@ impl Control {
 
     fn carry_out(&mut self, now: Instant) {
         let mut outbox = std::mem::take(&mut self.outbox);
+        let mut sent = smallvec::SmallVec::<[Vec<u8>; limits::SPARE_BUFFERS]>::new();
         for output in outbox.drain() {
             match output {
                 Output::Datagram { flow, bytes } => {
                     if self.parts.sockets.send(&flow, &bytes).is_err() {
                         self.follow_ups.push_back(FollowUp::Unreachable(flow));
+                    }
+                    if sent.len() < limits::SPARE_BUFFERS {
+                        sent.push(bytes);
                     }
                 }
                 Output::StreamBytes { connection, bytes } => {
@@ -219,13 +253,27 @@ impl Control {
                         self.follow_ups.push_back(FollowUp::Closed(connection));
                     }
                 }
-                Output::OpenStream { connection, remote } => self.parts.sockets.connect(connection, remote),
+                Output::OpenStream { connection, transport, remote, domain } => {
+                    self.parts.sockets.connect(connection, transport, remote, domain);
+                }
+                Output::Resolve { question: Question::Source(remote) } => {
+                    let addresses = self.parts.sockets.source(remote).into_iter().collect();
+                    let records = Records { addresses, ttl: SOURCE_TTL, ..Records::default() };
+                    self.follow_ups.push_back(FollowUp::Resolved(Question::Source(remote), records));
+                }
+                Output::Resolve { question } => self.parts.resolver.ask(question),
                 Output::CloseStream { connection } => self.parts.sockets.close(connection),
                 Output::Line(port, command) => self.command_line(now, port, command),
                 Output::Media(worker, command) => self.command_media(worker, command),
+                Output::Binding(change) => {
+                    if let Some(store) = &mut self.parts.store {
+                        store.note(now, self.parts.clock.wall(), change);
+                    }
+                }
                 Output::Record(record) => tracing::debug!(?record, "call record"),
             }
         }
+        sent.into_iter().for_each(|buffer| outbox.reuse(buffer));
         self.outbox = outbox; // keeps its room
     }
 
@@ -286,8 +334,8 @@ impl Control {
 
     fn take_stream_event(&mut self, now: Instant, event: StreamEvent) {
         match event {
-            StreamEvent::Accepted { stream, local, remote } => {
-                if self.parts.sockets.adopt(stream, local, remote).is_none() {
+            StreamEvent::Accepted { transport, stream, local, remote } => {
+                if self.parts.sockets.adopt(transport, stream, local, remote).is_none() {
                     tracing::warn!(%remote, "too many connections; one is refused");
                 }
             }
@@ -326,6 +374,19 @@ impl Control {
                 };
                 Response::Phones(gateway.phone_summaries(now).into_iter().map(row).collect())
             }
+            Request::Trunks => Response::Trunks(trunks(gateway.trunk_summaries(now))),
+            Request::Status => {
+                let phones = gateway.phone_summaries(now);
+                let sip = || phones.iter().filter(|phone| phone.name.starts_with("phone/"));
+                Response::Status(StatusRow {
+                    calls: gateway.call_summaries().len(),
+                    phones: sip().count(),
+                    registered: sip().filter(|phone| !phone.contacts.is_empty()).count(),
+                    trunks: trunks(gateway.trunk_summaries(now)),
+                    banned: gateway.banned(now).iter().map(ToString::to_string).collect(),
+                    draining: gateway.is_draining(),
+                })
+            }
             Request::Hangup { call } => {
                 if gateway.call_summaries().iter().any(|c| c.number == call) {
                     self.feed(now, Input::Hangup { call });
@@ -346,12 +407,34 @@ impl Control {
                 self.feed(now, Input::Drain);
                 Response::Done
             }
+            Request::Reload => match self.reload() {
+                Ok(()) => Response::Done,
+                Err(error) => Response::Failed(error),
+            },
             Request::Handset { station, action } => {
                 self.parts.hands.act(now, &station, action, answer);
                 return;
             }
         };
         let _ = answer.send(response); // the client may have gone
+    }
+
+    /// Reads the configuration again and takes over the certificates; calls go on, over what they were made
+    /// with.
+    fn reload(&mut self) -> Result<(), String> {
+        let loaded =
+            (self.parts.reload.0)().and_then(|config| Tls::new(&config.tls).map_err(|error| format!("TLS: {error}")));
+        match loaded {
+            Ok(tls) => {
+                self.parts.sockets.exchange_certificates(tls);
+                tracing::info!("certificates reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "nothing is reloaded");
+                Err(error)
+            }
+        }
     }
 
     fn look_at_lines(&mut self, now: Instant) {
@@ -410,7 +493,7 @@ impl Control {
     fn is_at_end(&mut self, now: Instant) -> bool {
         let Some(ends_at) = self.ends_at else { return false };
         let calls = self.parts.gateway.call_summaries();
-        if calls.is_empty() || now >= ends_at {
+        if self.parts.gateway.is_at_rest() || now >= ends_at {
             if !calls.is_empty() {
                 tracing::warn!(calls = calls.len(), "calls did not end in time");
             }
@@ -418,6 +501,11 @@ impl Control {
         }
         false
     }
+}
+
+fn trunks(summaries: Vec<crate::gateway::TrunkSummary>) -> Vec<TrunkRow> {
+    let row = |trunk: crate::gateway::TrunkSummary| TrunkRow { name: trunk.name, to: trunk.to, state: trunk.state };
+    summaries.into_iter().map(row).collect()
 }
 
 fn row(now: Instant, call: crate::gateway::CallSummary) -> CallRow {

@@ -2,7 +2,9 @@
 //!
 //! Every function talks to the running gateway, blocks, and returns the text to print.
 
-use super::control_protocol::{CallRow, HandsetAction, LINE_BYTES_MAX, PhoneRow, Request, Response, SAMPLES_MAX};
+use super::control_protocol::{
+    CallRow, HandsetAction, LINE_BYTES_MAX, PhoneRow, Request, Response, SAMPLES_MAX, StatusRow, TrunkRow,
+};
 use super::sound;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -100,6 +102,45 @@ pub fn phones(socket: &Path, json: bool) -> Result<String, ClientError> {
     }
 }
 
+/// `tipring trunks`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn trunks(socket: &Path, json: bool) -> Result<String, ClientError> {
+    match request(socket, &Request::Trunks)? {
+        Response::Trunks(rows) if json => Ok(to_json(&rows)),
+        Response::Trunks(rows) if rows.is_empty() => Ok("no trunks".into()),
+        Response::Trunks(rows) => Ok(trunk_table(&rows)),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn trunk_table(rows: &[TrunkRow]) -> String {
+    let cells = |trunk: &TrunkRow| [trunk.name.clone(), trunk.to.clone(), trunk.state.clone()];
+    table(["TRUNK", "TO", "STATE"], rows.iter().map(cells))
+}
+
+/// `tipring status`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn status(socket: &Path, json: bool) -> Result<String, ClientError> {
+    let status = match request(socket, &Request::Status)? {
+        Response::Status(status) if json => return Ok(to_json(&status)),
+        Response::Status(status) => status,
+        other => return Err(unexpected(other)),
+    };
+    let StatusRow { calls, phones, registered, trunks, banned, draining } = status;
+    let mut text = if draining { "going down: no new calls\n".to_owned() } else { String::new() };
+    text.push_str(&format!("calls       {calls}\ntelephones  {registered} of {phones} registered\n"));
+    let shut_out = if banned.is_empty() { "nobody".to_owned() } else { banned.join(" ") };
+    text.push_str(&format!("shut out    {shut_out}\n"));
+    if !trunks.is_empty() {
+        text.push_str(&format!("\n{}", trunk_table(&trunks)));
+    }
+    Ok(text)
+}
+
 /// `tipring hangup CALL`.
 ///
 /// # Errors
@@ -130,6 +171,17 @@ pub fn call(socket: &Path, from: &str, to: &str, json: bool) -> Result<String, C
 pub fn drain(socket: &Path) -> Result<String, ClientError> {
     match request(socket, &Request::Drain)? {
         Response::Done => Ok("no new calls from now on".into()),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// `tipring reload`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn reload(socket: &Path) -> Result<String, ClientError> {
+    match request(socket, &Request::Reload)? {
+        Response::Done => Ok("certificates reloaded; anything else needs a restart".into()),
         other => Err(unexpected(other)),
     }
 }

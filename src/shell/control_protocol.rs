@@ -18,6 +18,10 @@ pub enum Request {
     Calls,
     /// The SIP telephones and stations, with where they are.
     Phones,
+    /// The SIP trunks, with their registrations in words.
+    Trunks,
+    /// The gateway as a whole.
+    Status,
     /// Ends a call.
     Hangup {
         /// Its number, as `Calls` shows it.
@@ -32,6 +36,8 @@ pub enum Request {
     },
     /// No new calls from now on.
     Drain,
+    /// Reads the configuration again and takes over the certificates.
+    Reload,
     /// Moves a simulated telephone.
     Handset {
         /// NAME of `station/NAME`.
@@ -76,6 +82,10 @@ pub enum Response {
     Calls(Vec<CallRow>),
     /// Answer to [`Request::Phones`].
     Phones(Vec<PhoneRow>),
+    /// Answer to [`Request::Trunks`].
+    Trunks(Vec<TrunkRow>),
+    /// Answer to [`Request::Status`].
+    Status(StatusRow),
     /// Answer to [`HandsetAction::Listen`].
     Heard(Vec<i16>),
 }
@@ -108,4 +118,34 @@ pub struct PhoneRow {
     pub number: String,
     /// Registered contacts of a phone, the state of a station.
     pub state: String,
+}
+
+/// A SIP trunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrunkRow {
+    /// `trunk/NAME`.
+    pub name: String,
+    /// Where calls go; empty when it only sends calls.
+    pub to: String,
+    /// `registered for 3580 s more`, `not registered: 403 Forbidden, next attempt in 20 s`, `no registration`.
+    pub state: String,
+}
+
+/// The gateway as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StatusRow {
+    /// Calls in progress.
+    pub calls: usize,
+    /// SIP telephones that are configured.
+    pub phones: usize,
+    /// SIP telephones that are registered.
+    pub registered: usize,
+    /// The SIP trunks.
+    pub trunks: Vec<TrunkRow>,
+    /// Addresses that are shut out.
+    pub banned: Vec<String>,
+    /// Whether new calls are refused.
+    pub draining: bool,
 }

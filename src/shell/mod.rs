@@ -5,15 +5,19 @@
 
 pub mod bench;
 mod cards;
+mod certificate;
 mod control;
 pub mod control_client;
 pub mod control_protocol;
 mod control_socket;
+mod dns;
 mod logging;
 mod media_thread;
 mod rtp_io;
 mod sip_sockets;
 mod sound;
+mod store;
+mod tls;
 mod welcome;
 
 pub use logging::start_logging;
@@ -42,10 +46,22 @@ pub struct RunOptions {
     pub config: Config,
     /// Where the configuration comes from, for the start-up text.
     pub source: ConfigSource,
+    /// Reads the configuration again, for SIGHUP and `tipring reload`.
+    pub reload: Reload,
     /// `--sip ADDR:PORT`: listen there (UDP and TCP) instead of where the configuration says.
     pub sip: Option<SocketAddr>,
     /// `--control PATH` or `TIPRING_CONTROL`: the control socket instead of the configured one.
     pub control: Option<PathBuf>,
+}
+
+/// How the configuration is read again; the error is ready to be shown.
+#[derive(Clone)]
+pub struct Reload(pub Arc<dyn Fn() -> Result<Config, String>>);
+
+impl std::fmt::Debug for Reload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reload")
+    }
 }
 
 /// Where a configuration comes from.
@@ -70,6 +86,9 @@ pub enum ShellError {
         /// What to do, or nothing.
         hint: &'static str,
     },
+    /// A certificate or key cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// Another gateway answers on the control socket.
     #[error("{0} is in use by another tipring; use --control PATH for a second one")]
     ControlInUse(PathBuf),
@@ -114,13 +133,15 @@ pub fn run(options: RunOptions) -> Result<(), ShellError> {
 }
 
 async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
-    let RunOptions { mut config, source, sip, control } = options;
+    let RunOptions { mut config, source, reload, sip, control } = options;
     if let Some(address) = sip {
         config.sip.listen = [Transport::Udp, Transport::Tcp].map(|transport| Listener { transport, address }).into();
     }
     let clock = Clock::start();
     let seed = kernel_seed()?;
-    let (sockets, streams) = sip_sockets::SipSockets::open(&config.sip.listen)?;
+    let tls = tls::Tls::new(&config.tls).map_err(|error| ShellError::Tls(error.to_string()))?;
+    let (sockets, streams) = sip_sockets::SipSockets::open(&config.sip.listen, tls)?;
+    let (resolver, resolved) = dns::Resolver::new(&config.dns);
     config.sip.listen = sockets.listening().to_vec();
     let path = control_socket::path(control.as_deref(), config.control_socket.as_deref());
     let (control_socket, requests) = control_socket::ControlSocket::open(path)?;
@@ -128,6 +149,7 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     let opened = cards::open(&config, &seed, clock.now())?;
     let media_wakes = Arc::new(Notify::new());
     let media = start_media(clock, &config, opened.audio, &media_wakes)?;
+    let (store, kept) = open_store(&config, &source, clock);
     let welcome = welcome::text(&config, &source, control_socket.path());
     let mut gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
     gateway.survive_broken_assumptions();
@@ -136,11 +158,16 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
         gateway,
         sockets,
         streams,
+        resolver,
+        resolved,
+        reload,
         cards: opened.lines,
         hands: opened.hands,
         media,
         media_wakes,
         requests,
+        store,
+        kept,
     };
     let mut control = control::Control::new(parts)?;
     {
@@ -153,6 +180,28 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     control.close().await;
     drop(control_socket);
     Ok(())
+}
+
+/// The file of `[store]`, relative to the configuration that names it, and what it kept. Without it the
+/// gateway runs all the same.
+fn open_store(
+    config: &Config,
+    source: &ConfigSource,
+    clock: Clock,
+) -> (Option<store::Store>, Vec<(String, crate::sip::registration::Binding)>) {
+    let Some(path) = &config.store else { return (None, Vec::new()) };
+    let beside = match source {
+        ConfigSource::File(file) => file.parent(),
+        ConfigSource::Demo => None,
+    };
+    let path = beside.map_or_else(|| PathBuf::from(path), |directory| directory.join(path));
+    match store::Store::open(&path, clock.now(), clock.wall()) {
+        Ok((store, kept)) => (Some(store), kept),
+        Err(error) => {
+            tracing::error!("store: {error}; registrations end with this run");
+            (None, Vec::new())
+        }
+    }
 }
 
 /// One thread for each card with sound, in card order, then those of the software clock.

@@ -1,10 +1,11 @@
-//! UDP and TCP sockets of SIP.
+//! UDP, TCP and TLS sockets of SIP.
 //!
 //! UDP is read and written by the control thread itself, without waiting: no hop between socket
-//! and core. A TCP connection is one small task that turns reads into [`StreamEvent`]s and writes
+//! and core. A connection, TCP or TLS, is one small task that turns reads into [`StreamEvent`]s and writes
 //! what its bounded queue holds. Framing is the core's business; here bytes are bytes.
 
 use super::ShellError;
+use super::tls::{Tls, server_name};
 use crate::config::Listener;
 use crate::limits;
 use crate::sip::{ConnectionId, Flow, Transport};
@@ -13,10 +14,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsStream;
 
 /// Names of accepted connections count up from here; the core names its own from 1.
 const FIRST_ACCEPTED: u64 = 1 << 63;
@@ -24,8 +26,10 @@ const FIRST_ACCEPTED: u64 = 1 << 63;
 const WRITE_QUEUE: usize = 64;
 /// Events of all connections that may wait for the control loop; beyond it reading pauses.
 const STREAM_EVENTS: usize = 256;
-/// How long a connection may take to open.
+/// How long a connection may take to open, and then to agree on TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer that connected may take for TLS and its first bytes.
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long the last bytes may take to leave while the process ends.
 const FINISH_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long accepting pauses when the system has no descriptor left.
@@ -35,13 +39,29 @@ const TOWARDS_MAX: usize = 1_024;
 /// What the kernel may keep of datagrams that the control thread has not read yet, in bytes.
 const UDP_BUFFER_BYTES: usize = 1 << 20;
 
-/// Something that happened on a TCP connection.
+/// A connection that carries bytes.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn transport(&self) -> Transport {
+        match self {
+            Stream::Tcp(_) => Transport::Tcp,
+            Stream::Tls(_) => Transport::Tls,
+        }
+    }
+}
+
+/// Something that happened on a connection.
 #[derive(Debug)]
 pub(super) enum StreamEvent {
     /// A peer connected.
-    Accepted { stream: TcpStream, local: SocketAddr, remote: SocketAddr },
+    Accepted { transport: Transport, stream: TcpStream, local: SocketAddr, remote: SocketAddr },
     /// A connection that the core asked for is open.
-    Opened { connection: ConnectionId, stream: TcpStream, local: SocketAddr, remote: SocketAddr },
+    Opened { connection: ConnectionId, stream: Stream, local: SocketAddr, remote: SocketAddr },
     /// Bytes came.
     Bytes { connection: ConnectionId, bytes: Vec<u8> },
     /// It could not be opened.
@@ -72,6 +92,7 @@ pub(super) struct SipSockets {
     events: mpsc::Sender<StreamEvent>,
     listening: Vec<Listener>,
     acceptors: Vec<JoinHandle<()>>,
+    tls: Tls,
 }
 
 impl SipSockets {
@@ -79,7 +100,10 @@ impl SipSockets {
     ///
     /// # Errors
     /// [`ShellError::Listen`] names the first that cannot be opened.
-    pub(super) fn open(listeners: &[Listener]) -> Result<(SipSockets, mpsc::Receiver<StreamEvent>), ShellError> {
+    pub(super) fn open(
+        listeners: &[Listener],
+        tls: Tls,
+    ) -> Result<(SipSockets, mpsc::Receiver<StreamEvent>), ShellError> {
         let (events, inbox) = mpsc::channel(STREAM_EVENTS);
         let mut sockets = SipSockets {
             udp: Vec::new(),
@@ -90,11 +114,12 @@ impl SipSockets {
             events,
             listening: Vec::new(),
             acceptors: Vec::new(),
+            tls,
         };
         for listener in listeners {
             let address = match listener.transport {
                 Transport::Udp => sockets.open_udp(listener.address),
-                Transport::Tcp => sockets.open_tcp(listener.address),
+                Transport::Tcp | Transport::Tls => sockets.open_stream(listener.transport, listener.address),
             }
             .map_err(|source| listen_error(*listener, source))?;
             sockets.listening.push(Listener { transport: listener.transport, address });
@@ -107,11 +132,19 @@ impl SipSockets {
         &self.listening
     }
 
+    /// New connections are made with these certificates; open ones stay as they are.
+    pub(super) fn exchange_certificates(&mut self, tls: Tls) {
+        self.tls = tls;
+    }
+
     fn open_udp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
         // A burst of calls must survive the time that one wake-up takes. The kernel caps the wish.
         let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?; // [::] and 0.0.0.0 are two listeners
+        }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
@@ -120,16 +153,19 @@ impl SipSockets {
         Ok(local)
     }
 
-    fn open_tcp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+    fn open_stream(&mut self, transport: Transport, address: SocketAddr) -> io::Result<SocketAddr> {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
         socket.set_reuse_address(true)?; // else a restart waits for connections in TIME_WAIT
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(1024)?;
         let listener = TcpListener::from_std(socket.into())?;
         let local = listener.local_addr()?;
-        self.acceptors.push(tokio::spawn(accept(listener, self.events.clone())));
+        self.acceptors.push(tokio::spawn(accept(transport, listener, self.events.clone())));
         Ok(local)
     }
 
@@ -175,18 +211,27 @@ impl SipSockets {
         SocketAddr::new(own.unwrap_or(bound.ip()), bound.port())
     }
 
+    /// Our address from which packets to `remote` leave; `None` when there is no way to it.
+    pub(super) fn source(&mut self, remote: IpAddr) -> Option<IpAddr> {
+        let all = if remote.is_ipv4() { SocketAddr::from(([0; 4], 0)) } else { SocketAddr::from(([0; 16], 0)) };
+        let own = self.own_address(all, SocketAddr::new(remote, 5060)).ip();
+        (!own.is_unspecified()).then_some(own)
+    }
+
     /// Sends a datagram from the socket that listens on `flow.local`. A full send buffer loses
     /// it, as any network may; the transaction layer repeats.
     ///
     /// # Errors
     /// When there is no such socket or no way to the peer.
     pub(super) fn send(&self, flow: &Flow, bytes: &[u8]) -> io::Result<()> {
+        let same_family = |p: &&UdpPort| p.local.is_ipv4() == flow.remote.is_ipv4();
+        let is_any = |p: &&UdpPort| p.local.ip().is_unspecified() && p.local.port() == flow.local.port();
         let port = self
             .udp
             .iter()
             .find(|p| p.local == flow.local)
-            .or_else(|| self.udp.iter().find(|p| p.local.ip().is_unspecified() && p.local.port() == flow.local.port()))
-            .or_else(|| self.udp.iter().find(|p| p.local.is_ipv4() == flow.remote.is_ipv4()))
+            .or_else(|| self.udp.iter().find(|p| same_family(p) && is_any(p)))
+            .or_else(|| self.udp.iter().find(|p| same_family(p)))
             .ok_or(io::ErrorKind::AddrNotAvailable)?;
         match port.socket.try_send_to(bytes, flow.remote) {
             Ok(_) => Ok(()),
@@ -201,13 +246,44 @@ impl SipSockets {
     }
 
     /// Starts to read and write a connection that a peer opened; `None` when there are too many.
-    pub(super) fn adopt(&mut self, stream: TcpStream, local: SocketAddr, remote: SocketAddr) -> Option<ConnectionId> {
+    pub(super) fn adopt(
+        &mut self,
+        transport: Transport,
+        stream: TcpStream,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Option<ConnectionId> {
         if self.connections.len() + self.connecting >= limits::CONNECTIONS_MAX {
             return None; // dropping the stream closes it
         }
         let connection = ConnectionId(self.next_accepted);
         self.next_accepted += 1;
-        self.attach(connection, stream, local, remote);
+        let (queue, outgoing) = mpsc::channel(WRITE_QUEUE);
+        let events = self.events.clone();
+        let task = match (transport, &self.tls.acceptor) {
+            (Transport::Tls, Some(acceptor)) => {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    match tokio::time::timeout(FIRST_BYTES_TIMEOUT, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => {
+                            let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
+                            serve(connection, stream, Some(FIRST_BYTES_TIMEOUT), outgoing, events).await;
+                            return;
+                        }
+                        Ok(Err(error)) => tracing::info!(%remote, %error, "no agreement on TLS with a peer"),
+                        Err(_) => tracing::info!(%remote, "a peer connected and did not begin TLS"),
+                    }
+                    let _ = events.send(StreamEvent::Closed { connection }).await;
+                })
+            }
+            (Transport::Tls, None) => return None,
+            _ => {
+                let stream = Stream::Tcp(stream);
+                tokio::spawn(serve(connection, stream, Some(FIRST_BYTES_TIMEOUT), outgoing, events))
+            }
+        };
+        let flow = Flow { transport, local, remote, connection: Some(connection) };
+        self.connections.insert(connection, Connection { flow, queue, task });
         Some(connection)
     }
 
@@ -215,18 +291,14 @@ impl SipSockets {
     pub(super) fn opened(
         &mut self,
         connection: ConnectionId,
-        stream: TcpStream,
+        stream: Stream,
         local: SocketAddr,
         remote: SocketAddr,
     ) -> Flow {
         self.connecting = self.connecting.saturating_sub(1);
-        self.attach(connection, stream, local, remote)
-    }
-
-    fn attach(&mut self, connection: ConnectionId, stream: TcpStream, local: SocketAddr, remote: SocketAddr) -> Flow {
-        let flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(connection) };
+        let flow = Flow { transport: stream.transport(), local, remote, connection: Some(connection) };
         let (queue, outgoing) = mpsc::channel(WRITE_QUEUE);
-        let task = tokio::spawn(serve(connection, stream, outgoing, self.events.clone()));
+        let task = tokio::spawn(serve(connection, stream, None, outgoing, self.events.clone()));
         self.connections.insert(connection, Connection { flow, queue, task });
         flow
     }
@@ -237,17 +309,23 @@ impl SipSockets {
     }
 
     /// Opens a connection; [`StreamEvent::Opened`] or [`StreamEvent::Failed`] follows.
-    pub(super) fn connect(&mut self, connection: ConnectionId, remote: SocketAddr) {
+    pub(super) fn connect(
+        &mut self,
+        connection: ConnectionId,
+        transport: Transport,
+        remote: SocketAddr,
+        domain: Option<String>,
+    ) {
         let events = self.events.clone();
+        let tls = (transport == Transport::Tls).then(|| self.tls.clone());
         self.connecting += 1;
         tokio::spawn(async move {
-            let opened = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await;
-            let event = match opened {
-                Ok(Ok(stream)) => match stream.local_addr() {
-                    Ok(local) => StreamEvent::Opened { connection, stream, local, remote },
-                    Err(_) => StreamEvent::Failed { connection },
-                },
-                _ => StreamEvent::Failed { connection },
+            let event = match open(remote, tls, domain).await {
+                Ok((stream, local)) => StreamEvent::Opened { connection, stream, local, remote },
+                Err(error) => {
+                    tracing::info!(%remote, ?transport, %error, "a connection could not be opened");
+                    StreamEvent::Failed { connection }
+                }
             };
             let _ = events.send(event).await; // fails only when the process is going down
         });
@@ -318,10 +396,7 @@ fn address_towards(bound: SocketAddr, remote: SocketAddr) -> io::Result<IpAddr> 
 }
 
 fn listen_error(listener: Listener, source: io::Error) -> ShellError {
-    let word = match listener.transport {
-        Transport::Udp => "udp",
-        Transport::Tcp => "tcp",
-    };
+    let word = listener.transport.word();
     let hint = match source.kind() {
         io::ErrorKind::AddrInUse => "; another tipring? --sip ADDR:PORT listens somewhere else",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability net_bind_service",
@@ -331,12 +406,24 @@ fn listen_error(listener: Listener, source: io::Error) -> ShellError {
     ShellError::Listen { what: format!("{word}:{}", listener.address), source, hint }
 }
 
-async fn accept(listener: TcpListener, events: mpsc::Sender<StreamEvent>) {
+/// Connects to `remote`, with TLS for `domain` (or the address) when `tls` is given.
+async fn open(remote: SocketAddr, tls: Option<Tls>, domain: Option<String>) -> io::Result<(Stream, SocketAddr)> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await.map_err(late)??;
+    let local = stream.local_addr()?;
+    let Some(tls) = tls else { return Ok((Stream::Tcp(stream), local)) };
+    let domain = domain.unwrap_or_else(|| remote.ip().to_string());
+    let name = server_name(&domain).ok_or(io::ErrorKind::InvalidInput)?;
+    let agreed = tokio::time::timeout(CONNECT_TIMEOUT, tls.connector.connect(name, stream)).await.map_err(late)??;
+    Ok((Stream::Tls(Box::new(TlsStream::Client(agreed))), local))
+}
+
+async fn accept(transport: Transport, listener: TcpListener, events: mpsc::Sender<StreamEvent>) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
                 let Ok(local) = stream.local_addr() else { continue };
-                if events.send(StreamEvent::Accepted { stream, local, remote }).await.is_err() {
+                if events.send(StreamEvent::Accepted { transport, stream, local, remote }).await.is_err() {
                     return;
                 }
             }
@@ -354,17 +441,46 @@ pub(super) async fn pause_accepting() {
 /// One connection: reads until the peer closes, writes until the queue is dropped.
 async fn serve(
     connection: ConnectionId,
-    stream: TcpStream,
-    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    stream: Stream,
+    first_within: Option<Duration>,
+    outgoing: mpsc::Receiver<Vec<u8>>,
     events: mpsc::Sender<StreamEvent>,
 ) {
     // Small messages, answered one by one: waiting for more bytes only adds delay.
-    let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
+    match stream {
+        Stream::Tcp(stream) => {
+            let _ = stream.set_nodelay(true);
+            let (reader, writer) = stream.into_split();
+            carry(connection, reader, writer, first_within, outgoing, &events).await;
+        }
+        Stream::Tls(stream) => {
+            let _ = stream.get_ref().0.set_nodelay(true);
+            let (reader, writer) = tokio::io::split(*stream);
+            carry(connection, reader, writer, first_within, outgoing, &events).await;
+        }
+    }
+    let _ = events.send(StreamEvent::Closed { connection }).await;
+}
+
+/// Carries bytes both ways. A peer that says nothing within `first_within` is let go.
+async fn carry(
+    connection: ConnectionId,
+    mut reader: impl AsyncRead + Unpin,
+    mut writer: impl AsyncWrite + Unpin,
+    first_within: Option<Duration>,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    events: &mpsc::Sender<StreamEvent>,
+) {
     let read = async {
         let mut buffer = vec![0; 16 * 1024];
+        let mut patience = first_within;
         loop {
-            match reader.read(&mut buffer).await {
+            let more = reader.read(&mut buffer);
+            let got = match patience.take() {
+                Some(time) => tokio::time::timeout(time, more).await.unwrap_or(Ok(0)),
+                None => more.await,
+            };
+            match got {
                 Ok(0) | Err(_) => break,
                 Ok(length) => {
                     let bytes = buffer[..length].to_vec();
@@ -387,7 +503,6 @@ async fn serve(
         () = read => {}
         () = write => {}
     }
-    let _ = events.send(StreamEvent::Closed { connection }).await;
 }
 
 #[cfg(test)]
@@ -397,6 +512,10 @@ mod tests {
 
     fn run<F: Future>(future: F) -> F::Output {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+    }
+
+    fn no_tls() -> Tls {
+        Tls::new(&crate::config::Tls::default()).expect("nothing to be read")
     }
 
     fn listener(transport: Transport, address: &str) -> Listener {
@@ -416,7 +535,7 @@ mod tests {
     fn an_answer_leaves_from_the_address_that_was_asked() {
         run(async {
             let listeners = [listener(Transport::Udp, "127.0.0.1:0"), listener(Transport::Udp, "127.0.0.2:0")];
-            let (mut sockets, _inbox) = SipSockets::open(&listeners).expect("opened");
+            let (mut sockets, _inbox) = SipSockets::open(&listeners, no_tls()).expect("opened");
             for listening in sockets.listening().to_vec() {
                 let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
                 peer.send_to(b"ask", listening.address).await.expect("sent");
@@ -433,7 +552,8 @@ mod tests {
     #[test]
     fn a_socket_on_all_addresses_names_the_one_that_the_peer_reaches() {
         run(async {
-            let (mut sockets, _inbox) = SipSockets::open(&[listener(Transport::Udp, "0.0.0.0:0")]).expect("opened");
+            let (mut sockets, _inbox) =
+                SipSockets::open(&[listener(Transport::Udp, "0.0.0.0:0")], no_tls()).expect("opened");
             let port = sockets.listening()[0].address.port();
             let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
             peer.send_to(b"ask", ("127.0.0.1", port)).await.expect("sent");
@@ -449,8 +569,9 @@ mod tests {
     #[test]
     fn a_port_in_use_is_named_with_what_to_do() {
         run(async {
-            let (first, _inbox) = SipSockets::open(&[listener(Transport::Udp, "127.0.0.1:0")]).expect("opened");
-            let error = SipSockets::open(first.listening()).err().expect("the port is taken").to_string();
+            let (first, _inbox) =
+                SipSockets::open(&[listener(Transport::Udp, "127.0.0.1:0")], no_tls()).expect("opened");
+            let error = SipSockets::open(first.listening(), no_tls()).err().expect("the port is taken").to_string();
             assert!(error.contains("udp:127.0.0.1:") && error.contains("--sip"), "{error}");
         });
     }
@@ -459,16 +580,16 @@ mod tests {
     fn bytes_come_and_go_on_connections_of_either_side() {
         run(async {
             let (mut sockets, mut inbox) =
-                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")]).expect("opened");
+                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")], no_tls()).expect("opened");
             let address = sockets.listening()[0].address;
             let ours = ConnectionId(1);
-            sockets.connect(ours, address); // to itself: both sides are seen
+            sockets.connect(ours, Transport::Tcp, address, None); // to itself: both sides are seen
             let mut accepted = None;
             let mut got = Vec::new();
             while got.len() < 2 {
                 match inbox.recv().await.expect("an event") {
-                    StreamEvent::Accepted { stream, local, remote } => {
-                        let connection = sockets.adopt(stream, local, remote).expect("room");
+                    StreamEvent::Accepted { transport, stream, local, remote } => {
+                        let connection = sockets.adopt(transport, stream, local, remote).expect("room");
                         assert!(connection.0 >= FIRST_ACCEPTED);
                         assert!(sockets.write(connection, b"from the accepted".to_vec()));
                         accepted = Some(connection);
@@ -499,10 +620,12 @@ mod tests {
     fn a_peer_that_does_not_read_loses_its_connection() {
         run(async {
             let (mut sockets, mut inbox) =
-                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")]).expect("opened");
+                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")], no_tls()).expect("opened");
             let peer = TcpStream::connect(sockets.listening()[0].address).await.expect("connected");
-            let Some(StreamEvent::Accepted { stream, local, remote }) = inbox.recv().await else { panic!("accepted") };
-            let connection = sockets.adopt(stream, local, remote).expect("room");
+            let Some(StreamEvent::Accepted { transport, stream, local, remote }) = inbox.recv().await else {
+                panic!("accepted")
+            };
+            let connection = sockets.adopt(transport, stream, local, remote).expect("room");
             let mut written = 0;
             while sockets.write(connection, vec![0; 60_000]) {
                 written += 1;
@@ -517,11 +640,11 @@ mod tests {
     #[test]
     fn a_connection_that_cannot_be_opened_says_so() {
         run(async {
-            let (mut sockets, mut inbox) = SipSockets::open(&[]).expect("opened");
+            let (mut sockets, mut inbox) = SipSockets::open(&[], no_tls()).expect("opened");
             let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
             let address = closed.local_addr().expect("bound");
             drop(closed);
-            sockets.connect(ConnectionId(5), address);
+            sockets.connect(ConnectionId(5), Transport::Tcp, address, None);
             assert!(matches!(inbox.recv().await, Some(StreamEvent::Failed { connection: ConnectionId(5) })));
         });
     }

@@ -28,7 +28,7 @@ fn write_all(text: &mut String, config: &Config, source: &ConfigSource, control:
         .iter()
         .map(|l| match l.transport {
             Transport::Udp => format!("udp:{}", l.address),
-            Transport::Tcp => format!("tcp:{}", l.address),
+            Transport::Tcp | Transport::Tls => format!("{}:{}", l.transport.word(), l.address),
         })
         .collect();
     writeln!(text, "  SIP      {}", listening.join("  "))?;

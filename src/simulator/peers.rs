@@ -60,7 +60,7 @@ pub struct Habits {
     pub answers_after: Option<Duration>,
     /// Refuses every call with this status.
     pub rejects_with: Option<u16>,
-    /// Sends every call on to this number of the gateway (302).
+    /// Sends every call on to these numbers of the gateway, with spaces between them (302).
     pub redirects_to: Option<&'static str>,
     /// Has media for the caller while it rings (183).
     pub announces: bool,
@@ -68,6 +68,8 @@ pub struct Habits {
     pub hangs_up_after: Option<Duration>,
     /// Gives up this long after calling, when there is no answer.
     pub gives_up_after: Option<Duration>,
+    /// Offers again in a call this long after it was answered: holds it, or takes it back.
+    pub offers_again_after: Option<Duration>,
     /// Calls at once beyond the first; others find the phone busy.
     pub more_calls: usize,
     /// Speaks noise in every call.
@@ -150,6 +152,9 @@ struct PhoneCall {
     offer: Option<Far>,
     /// What the person does next by himself.
     next_habit: Option<(Instant, Habit)>,
+    /// When it offers again.
+    next_offer: Option<Instant>,
+    held: bool,
     version: u64,
 }
 
@@ -233,7 +238,8 @@ impl SipPhone {
     /// When [`SipPhone::handle_timeout`] is due.
     pub fn next(&self) -> Option<Instant> {
         let calls = self.calls.values().flat_map(|call| {
-            [call.talking.then(|| call.audio.next()), call.next_habit.map(|(at, _)| at)].into_iter().flatten()
+            let habit = call.next_habit.map(|(at, _)| at);
+            [call.talking.then(|| call.audio.next()), habit, call.next_offer].into_iter().flatten()
         });
         calls.chain(self.endpoint.deadline()).min()
     }
@@ -255,7 +261,7 @@ impl SipPhone {
         let request = OutgoingRequest {
             method: Method::Register,
             target: sip_uri(None, &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: address.clone(),
             to: address,
             contact_user: q.is_none().then(|| self.settings.user.clone()),
@@ -285,7 +291,7 @@ impl SipPhone {
         let body = describe(audio.local, 1, &self.settings.laws, offered_events());
         let invite = OutgoingInvite {
             target: sip_uri(Some(number), &self.settings.domain),
-            flow: self.flow(),
+            next_hop: self.flow().into(),
             from: self.address_of(&self.settings.user),
             to: self.address_of(number),
             contact_user: self.settings.user.clone(),
@@ -441,7 +447,7 @@ impl SipPhone {
         if self.endpoint.deadline().is_some_and(|at| at <= now) {
             self.endpoint.handle_timeout(now, &mut actions);
         }
-        let mut habits = Vec::new();
+        let (mut habits, mut offers) = (Vec::new(), Vec::new());
         for (session, call) in &mut self.calls {
             while call.talking && call.audio.next() <= now {
                 let (from, to) = (call.audio.local, call.audio.far.map(|far| far.address));
@@ -453,8 +459,14 @@ impl SipPhone {
             if let Some((_, habit)) = call.next_habit.take_if(|(at, _)| *at <= now) {
                 habits.push((*session, habit));
             }
+            if call.next_offer.take_if(|at| *at <= now).is_some() {
+                offers.push(*session);
+            }
         }
         self.carry_out(now, actions, sent);
+        for session in offers {
+            self.offer_again(now, session, sent);
+        }
         for (session, habit) in habits {
             match habit {
                 Habit::Answer => self.answer_call(now, session, sent),
@@ -482,7 +494,7 @@ impl SipPhone {
 
     fn credentials(&self) -> Option<Credentials> {
         let password = self.settings.password.clone()?;
-        Some(Credentials { username: self.settings.user.clone(), password })
+        Some(Credentials { username: self.settings.user.clone(), password, realm: None, peer: "gateway".to_owned() })
     }
 
     fn address_of(&self, user: &str) -> NameAddr {
@@ -519,6 +531,8 @@ impl SipPhone {
             talking: false,
             offer: None,
             next_habit,
+            next_offer: None,
+            held: false,
             version: 1,
         };
         self.calls.insert(session, call);
@@ -542,9 +556,11 @@ impl SipPhone {
     fn answer_call(&mut self, now: Instant, session: SessionId, sent: &mut Vec<Packet>) {
         let laws = self.settings.laws.clone();
         let hangs_up = self.settings.habits.hangs_up_after.map(|after| (now + after, Habit::HangUp));
+        let offers = self.settings.habits.offers_again_after.map(|after| now + after);
         let Some(call) = self.calls.get_mut(&session).filter(|call| call.incoming && !call.answered) else { return };
         call.answered = true;
         call.next_habit = hangs_up;
+        call.next_offer = offers;
         let (number, offer, local) = (call.number, call.offer, call.audio.local);
         let body = match offer {
             Some(far) => describe(local, 1, &[far.law], far.events),
@@ -554,6 +570,21 @@ impl SipPhone {
         self.note(now, number, Noticed::Answered);
         let mut actions = Actions::default();
         self.endpoint.accept(now, session, Some(Body::sdp(body)), &mut actions);
+        self.carry_out(now, actions, sent);
+    }
+
+    /// Holds a call, or takes it back.
+    fn offer_again(&mut self, now: Instant, session: SessionId, sent: &mut Vec<Packet>) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        call.held = !call.held;
+        call.version += 1;
+        let body = describe(call.audio.local, call.version, &self.settings.laws, offered_events());
+        let mut text = String::from_utf8_lossy(&body).into_owned();
+        if call.held {
+            text = text.replace("a=sendrecv", "a=sendonly");
+        }
+        let mut actions = Actions::default();
+        self.endpoint.offer(now, session, Some(Body::sdp(text)), Vec::new(), &mut actions);
         self.carry_out(now, actions, sent);
     }
 
@@ -573,10 +604,12 @@ impl SipPhone {
                         let (from, to) = (flow.local, flow.remote);
                         sent.push(Packet { traffic: Traffic::Signalling, form: Form::Datagram, from, to, bytes });
                     }
-                    crate::sip::Send::OpenStream { connection, remote } => {
+                    crate::sip::Send::OpenStream { connection, remote, .. } => {
                         sent.push(self.links.open(connection, remote));
                     }
                     crate::sip::Send::Stream { connection, bytes } => sent.extend(self.links.write(connection, bytes)),
+                    // A phone knows its gateway by address.
+                    crate::sip::Send::Resolve { .. } => {}
                     crate::sip::Send::CloseStream { connection } => sent.extend(self.links.close(connection)),
                 }
             }
@@ -610,9 +643,11 @@ impl SipPhone {
             Event::Answered { session, body, .. } => {
                 self.talk(now, session, read(&laws, body.as_ref()));
                 let hangs_up = self.settings.habits.hangs_up_after.map(|after| (now + after, Habit::HangUp));
+                let offers = self.settings.habits.offers_again_after.map(|after| now + after);
                 if let Some(call) = self.calls.get_mut(&session) {
                     call.answered = true;
                     call.next_habit = hangs_up;
+                    call.next_offer = offers;
                     let number = call.number;
                     self.note(now, number, Noticed::Answered);
                 }
@@ -649,7 +684,10 @@ impl SipPhone {
                 };
                 self.note(now, 0, noticed);
             }
-            Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } => {}
+            Event::Response { session: Some(session), outcome: Ok(response), .. } => {
+                self.talk(now, session, read(&laws, response.typed_body().as_ref()));
+            }
+            Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } | Event::AuthFailed(_) => {}
             // A telephone of the simulator accepts no subscription and passes nothing on.
             Event::Undecided { .. } | Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
         }
@@ -671,9 +709,10 @@ impl SipPhone {
             self.endpoint.reject(now, session, status, Vec::new(), actions);
             return;
         }
-        if let Some(number) = habits.redirects_to {
-            let contact = format!("<{}>", sip_uri(Some(number), &self.settings.domain));
-            let headers = vec![Header::new(HeaderName::Contact, contact)];
+        if let Some(numbers) = habits.redirects_to {
+            let contact = |number| format!("<{}>", sip_uri(Some(number), &self.settings.domain));
+            let headers = numbers.split(' ').map(|number| Header::new(HeaderName::Contact, contact(number)));
+            let headers = headers.collect();
             self.endpoint.reject(now, session, 302, headers, actions);
             return;
         }

@@ -71,6 +71,7 @@ impl Player {
             media: scenario.media,
             crystals: scenario.crystals.clone(),
             records,
+            zone: BTreeMap::new(),
         });
         let mut users = BTreeMap::new();
         for (actor, settings) in accounts {
@@ -184,6 +185,8 @@ impl Player {
             Action::Call(number) => drop(phone.call(now, number, sent)),
             Action::Answer => phone.answer(now, sent),
             Action::Reject(status) => phone.reject(now, *status, sent),
+            Action::Transfer(number) => phone.transfer(now, number, sent),
+            Action::JoinCalls => phone.transfer_attended(now, sent),
             Action::HangUp => phone.hang_up(now, sent),
             Action::SendDigits(digits) => phone.press(digits),
             _ => phone.speak(voice, until),
@@ -244,6 +247,9 @@ impl Player {
             Expectation::Ringing(who) => self.noticed(who, "rings", |n| matches!(n, Noticed::Ringing)),
             Expectation::Ringback(who) => {
                 self.noticed(who, "is told that it rings", |n| matches!(n, Noticed::Ringback))
+            }
+            Expectation::Transferred { who, status } => {
+                self.noticed(who, &format!("heard {status} of its transfer"), |n| *n == Noticed::Transferred(*status))
             }
             Expectation::Answered(who) => self.noticed(who, "has an answered call", |n| matches!(n, Noticed::Answered)),
             Expectation::Released { who, status, cause } => self.released(who, *status, *cause),
@@ -380,6 +386,7 @@ fn actors(scenario: &Scenario) -> Vec<(usize, Actor)> {
                 | Expectation::Ringing(who)
                 | Expectation::Ringback(who)
                 | Expectation::Answered(who)
+                | Expectation::Transferred { who, .. }
                 | Expectation::Released { who, .. }
                 | Expectation::Tone { who, .. }
                 | Expectation::Silence(who)
@@ -407,7 +414,7 @@ fn user(config: &Config, actor: &Actor, index: usize) -> Result<Option<PhoneSett
         }
         Actor::Peer(name) => {
             let trunk = config.trunks.iter().find(|trunk| trunk.name == *name);
-            let address = trunk.and_then(|trunk| trunk.to).map(|(_, address)| address);
+            let address = trunk.and_then(|trunk| trunk.to.first()).and_then(|uri| uri.address());
             (name, address.unwrap_or(SocketAddr::new(ip(2), 5_060)), None)
         }
     };
@@ -449,6 +456,8 @@ fn words(action: &Action) -> String {
         Action::Call(number) => format!("calls {number}"),
         Action::Answer => "answers".to_owned(),
         Action::Reject(status) => format!("refuses with {status}"),
+        Action::Transfer(number) => format!("transfers to {number}"),
+        Action::JoinCalls => "joins its calls".to_owned(),
         Action::HangUp => "hangs up".to_owned(),
         Action::SendDigits(keys) => format!("sends digits {}", digits(keys)),
     }

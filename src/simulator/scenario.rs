@@ -60,6 +60,8 @@
 //! | `call` | phone, peer | `number` |
 //! | `answer` | phone, peer | |
 //! | `reject` | phone, peer | `status`: 400 to 699 |
+//! | `transfer` | phone, peer | `number`: whoever has it takes the place of this phone in its latest call |
+//! | `join-calls` | phone, peer | the others of its first and its latest call are joined, and it leaves both |
 //! | `hang-up` | phone, peer | ends or cancels the call, whatever its state |
 //! | `send-digits` | phone, peer | `digits`: as telephone-events (RFC 4733) |
 //!
@@ -69,6 +71,7 @@
 //! | `ringing` | all | the bell rings |
 //! | `ringback` | phone, peer | 180 came for its call |
 //! | `answered` | phone, peer | its call was answered, by either side |
+//! | `transferred` | phone, peer | it was told how its transfer went: `status`, 200 when it is not given |
 //! | `released` | phone, peer | its call ended; `status` of the final response, `cause` of Q.850 in Reason |
 //! | `tone` | all | heard now: `hz` (one or a list), `level-dbm0` of each, `tolerance-db` (1) |
 //! | `silence` | all | nothing above -60 dBm0 is heard for 200 ms |
@@ -208,6 +211,10 @@ pub enum Action {
     Answer,
     /// Refuses it with this status.
     Reject(u16),
+    /// Transfers its latest call to a number.
+    Transfer(String),
+    /// Transfers its first call to the other end of its latest one.
+    JoinCalls,
     /// Ends or cancels the call.
     HangUp,
     /// Sends telephone-events.
@@ -225,6 +232,13 @@ pub enum Expectation {
     Ringback(Actor),
     /// The call was answered.
     Answered(Actor),
+    /// A transfer came this far.
+    Transferred {
+        /// Who asked for it.
+        who: Actor,
+        /// What it was told.
+        status: u16,
+    },
     /// The call ended.
     Released {
         /// Whose call.
@@ -503,6 +517,8 @@ fn action(table: &mut Table, at: usize, verb: &str) -> Result<Action, Mistake> {
             let right = (400..=699).contains(&status).then_some(status);
             right.ok_or_else(|| (value.span().start, "`status` is 400 to 699".to_owned()))
         })?),
+        "transfer" => Action::Transfer(table.required("number", |value| Ok(word(value)?.1))?),
+        "join-calls" => Action::JoinCalls,
         "hang-up" => Action::HangUp,
         "send-digits" => Action::SendDigits(table.required("digits", digits)?),
         _ => return Err((at, format!("nobody can {verb:?}; see the table of actions"))),
@@ -538,6 +554,9 @@ fn expectation(table: &mut Table, at: usize, verb: &str) -> Result<Expectation, 
         "ringing" => Expectation::Ringing(who),
         "ringback" => Expectation::Ringback(who),
         "answered" => Expectation::Answered(who),
+        "transferred" => {
+            Expectation::Transferred { who, status: table.optional("status", integer::<u16>)?.unwrap_or(200) }
+        }
         "released" => Expectation::Released {
             who,
             status: table.optional("status", integer::<u16>)?,

@@ -24,7 +24,7 @@ use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits::{STREAMS_PER_WORKER, TICKS_CATCH_UP};
 use crate::media::{MediaCommand, MediaEvent, MediaOut, PacketBatch, StreamId, Worker, WorkerLayout};
 use crate::rng::Seed;
-use crate::sip::{Flow, Transport};
+use crate::sip::{Flow, Question, Records, Transport};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +49,8 @@ pub struct WorldSettings {
     pub crystals: BTreeMap<String, i32>,
     /// Whether packets and sound are kept to become files.
     pub records: bool,
+    /// What the resolver knows; anything else has no records.
+    pub zone: BTreeMap<Question, Records>,
 }
 
 impl WorldSettings {
@@ -61,6 +63,7 @@ impl WorldSettings {
             media: Faults::default(),
             crystals: BTreeMap::new(),
             records: false,
+            zone: BTreeMap::new(),
         }
     }
 }
@@ -99,6 +102,7 @@ pub struct World {
     records_all: bool,
     events: u64,
     misdirected: u64,
+    zone: BTreeMap<Question, Records>,
 }
 
 struct CardSeat {
@@ -121,6 +125,7 @@ struct WorkerSeat {
 /// What an output of the control core brought about at once.
 enum Consequence {
     Media(WorkerId, MediaEvent),
+    Resolved(Question, Records),
 }
 
 /// Where the next input comes from; earlier ones go first at the same time.
@@ -172,6 +177,7 @@ impl World {
             records_all: settings.records,
             events: 0,
             misdirected: 0,
+            zone: settings.zone,
             gateway: Gateway::new(settings.config, seed.fork("gateway"), now),
         }
     }
@@ -390,9 +396,13 @@ impl World {
         self.carry_out();
         // Ends: a consequence comes from an output, and what is stopped or refused causes no further one.
         while let Some(consequence) = self.consequences.pop_front() {
-            let Consequence::Media(worker, event) = consequence;
-            self.trace.media_event(self.now, worker.0, &event);
-            let input = Input::Media(worker, event);
+            let input = match consequence {
+                Consequence::Media(worker, event) => {
+                    self.trace.media_event(self.now, worker.0, &event);
+                    Input::Media(worker, event)
+                }
+                Consequence::Resolved(question, records) => Input::Resolved { question, records },
+            };
             self.gateway.handle(self.now, input, &mut self.outbox);
             self.carry_out();
         }
@@ -412,7 +422,7 @@ impl World {
                     self.checkers.recorded(self.now, &record);
                     self.records.push(record);
                 }
-                Output::OpenStream { connection, remote } => {
+                Output::OpenStream { connection, remote, .. } => {
                     let packet = self.links.open(connection, remote);
                     self.send(packet);
                 }
@@ -425,9 +435,25 @@ impl World {
                         self.send(packet);
                     }
                 }
+                Output::Resolve { question } => {
+                    let records = self.answer(&question);
+                    self.consequences.push_back(Consequence::Resolved(question, records));
+                }
+                Output::Binding(_) => {}
             }
         }
         self.outbox = outbox;
+    }
+
+    /// What the resolver says. A gateway on all addresses sends from its own one.
+    fn answer(&self, question: &Question) -> Records {
+        match (self.zone.get(question), question) {
+            (Some(records), _) => records.clone(),
+            (None, Question::Source(_)) => {
+                Records { addresses: vec![self.gateway_address().ip()], ..Records::default() }
+            }
+            (None, _) => Records::default(),
+        }
     }
 
     fn command_line(&mut self, id: PortId, command: LineCommand) {

@@ -3,9 +3,10 @@
 use super::endpoint::{Endpoint, Owner};
 use super::grammar::trim;
 use super::headers::{NameAddr, Via};
+use super::location::NextHop;
 use super::message::{Header, HeaderName, Headers, Method, Request, Response};
 use super::parser::{Lines, split_list};
-use super::transaction::{ClientId, ServerAction, ServerId, ServerMachine, User};
+use super::transaction::{ServerAction, ServerId, ServerMachine};
 use super::uri::{Host, Params, Uri};
 use super::{Actions, Flow, Settings, Transport, transport, uas};
 use crate::time::Instant;
@@ -78,9 +79,35 @@ impl Endpoint {
         response
     }
 
+    /// The connection to a peer that is open, if one is.
+    pub fn connection_to(&self, flow: &Flow) -> Option<super::ConnectionId> {
+        self.connections.to_peer(flow)
+    }
+
+    /// Keeps an idle connection open, and what stands on its way awake.
+    pub fn keep_alive(&mut self, now: Instant, connection: super::ConnectionId, out: &mut Actions) {
+        self.connections.keep_alive(now, connection, out);
+    }
+
     /// Our Contact towards the peer of a flow: the listener of that transport on that address.
-    pub(super) fn contact(&self, user: Option<&str>, flow: &Flow) -> NameAddr {
-        NameAddr::new(Uri::at(user, flow.transport, self.listener(flow)))
+    ///
+    /// RFC 3261 8.1.1.8: "If the Request-URI or top Route header field value contains a SIPS URI, the Contact
+    /// header field MUST contain a SIPS URI as well."
+    pub(super) fn contact(&self, user: Option<&str>, flow: &Flow, secure: bool) -> NameAddr {
+        let uri = Uri::at(user, flow.transport, self.listener(flow));
+        NameAddr::new(if secure { uri.secured() } else { uri })
+    }
+
+    /// Some flow of ours, for a Contact that is written before it is known where the request goes.
+    pub(super) fn flow_of(&self, next_hop: &NextHop) -> Flow {
+        match next_hop {
+            NextHop::Flow(flow) => *flow,
+            NextHop::Uris(_) => {
+                let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+                let (transport, local) = self.settings.listeners.first().copied().unwrap_or((Transport::Udp, nowhere));
+                Flow { transport, local, remote: nowhere, connection: None }
+            }
+        }
     }
 
     /// The address on which the peer of a flow reaches us with new requests.
@@ -90,7 +117,7 @@ impl Endpoint {
         let listener = same_transport.clone().find(matching).or_else(|| same_transport.clone().next());
         match listener {
             Some(any) if any.ip().is_unspecified() => SocketAddr::new(flow.local.ip(), any.port()),
-            Some(address) if flow.transport == Transport::Tcp => address,
+            Some(address) if flow.transport.is_stream() => address,
             // A datagram is sent from `flow.local`, which the shell has bound.
             _ => flow.local,
         }
@@ -99,66 +126,27 @@ impl Endpoint {
     pub(super) fn via(&mut self, flow: &Flow) -> Via {
         let address = self.listener(flow);
         let branch = format!("{}{}", Via::COOKIE, self.secrets.token::<20>());
+        let mut params = vec![("branch".to_owned(), Some(branch)), ("rport".to_owned(), None)];
+        if flow.transport.is_stream() {
+            // RFC 5923 5: requests to the address in sent-by may come over this connection.
+            params.push(("alias".to_owned(), None));
+        }
         Via {
             version: "2.0".to_owned(),
-            transport: if flow.transport == Transport::Tcp { "TCP" } else { "UDP" }.to_owned(),
+            transport: flow.transport.name().to_owned(),
             host: Host::Ip(address.ip()),
             port: Some(address.port()),
-            params: Params(vec![("branch".to_owned(), Some(branch)), ("rport".to_owned(), None)]),
+            params: Params(params),
         }
     }
 
     /// Puts Via on top and User-Agent at the end.
-    fn finish_request(&mut self, request: &mut Request, flow: &Flow) {
+    pub(super) fn finish_request(&mut self, request: &mut Request, flow: &Flow) {
         let via = self.via(flow);
         request.headers.0.insert(0, Header::new(HeaderName::Via, via));
         if !self.settings.server.is_empty() {
             request.headers.push(Header::new(HeaderName::UserAgent, &self.settings.server));
         }
-    }
-
-    /// Sends a request in a new client transaction. `None` when it cannot be sent at all.
-    pub(super) fn start_client(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        mut request: Request,
-        user: User,
-        out: &mut Actions,
-    ) -> Option<ClientId> {
-        self.finish_request(&mut request, &flow);
-        self.start_finished_client(now, flow, request, user, out)
-    }
-
-    /// The same for a request that has its Via already: a CANCEL.
-    pub(super) fn start_finished_client(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        request: Request,
-        user: User,
-        out: &mut Actions,
-    ) -> Option<ClientId> {
-        let bytes = request.to_bytes();
-        let flow = self.connections.send(now, flow, bytes.clone(), out)?;
-        let id = self.table.add_client(now, &self.timers, flow, request, bytes, user);
-        let session = match user {
-            User::Invite(session) | User::Nobody(session) => Some(session),
-            User::Request(request) => self.outgoing.get(request).and_then(|o| o.session),
-            User::Notify(_) => None,
-            User::Proxy(proxy) => {
-                self.hold_proxy(proxy);
-                None
-            }
-        };
-        if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
-            session.clients += 1;
-        }
-        self.schedule(Owner::Client(id));
-        if let Some(connection) = flow.connection {
-            self.schedule(Owner::Connection(connection));
-        }
-        Some(id)
     }
 
     /// Sends an ACK to a 2xx; returns its bytes and flow, for when the 2xx comes again.
@@ -175,7 +163,7 @@ impl Endpoint {
         ack = ack.with_headers(invite.iter().filter(credentials).cloned());
         self.finish_request(&mut ack, &flow);
         let bytes = ack.to_bytes();
-        let flow = self.connections.send(now, flow, bytes.clone(), out).unwrap_or(flow);
+        let flow = self.connections.send(now, flow, None, bytes.clone(), out).unwrap_or(flow);
         (bytes, flow)
     }
 
@@ -218,27 +206,50 @@ impl Endpoint {
             let Some(remote) = server.request.via().and_then(|via| via.listening_address()) else { return };
             flow = Flow { connection: None, remote, ..flow };
         }
-        self.connections.send(now, flow, bytes, out);
+        self.connections.send(now, flow, None, bytes, out);
     }
 
-    /// Credentials for a 401 or 407: name and value of the field that answers it.
+    /// Credentials for a 401 or 407 to a request: the field that answers it.
     pub(super) fn credentials_for(
         &mut self,
         response: &Response,
         credentials: &super::Credentials,
-        method: &Method,
-        uri: &Uri,
+        request: &Request,
     ) -> Option<Header> {
-        let (challenge, name) = match response.status {
-            401 => (HeaderName::WwwAuthenticate, HeaderName::Authorization),
-            407 => (HeaderName::ProxyAuthenticate, HeaderName::ProxyAuthorization),
-            _ => return None,
-        };
-        let challenges: Vec<&[u8]> = response.headers.all(&challenge).collect();
+        let (challenge, by_proxy) = challenge_of(response)?;
         let cnonce = self.secrets.token::<16>();
-        let value = super::digest::answer(&challenges, credentials, method, &uri.to_string(), &cnonce)?;
-        Some(Header::new(name, value))
+        let uri = request.uri.to_string();
+        let asking = asking(request, &uri, &cnonce);
+        self.logins.answer(response.headers.all(&challenge), by_proxy, credentials, asking)
     }
+
+    /// Credentials for a request that has not been challenged, from the peer's last nonce (RFC 7616 3.4).
+    pub(super) fn log_in_ahead(&mut self, credentials: Option<&super::Credentials>, request: Request) -> Request {
+        let Some(credentials) = credentials else { return request };
+        let cnonce = self.secrets.token::<16>();
+        let uri = request.uri.to_string();
+        let fields = self.logins.ahead(credentials, asking(&request, &uri, &cnonce));
+        request.with_headers(fields)
+    }
+}
+
+/// The field that holds the challenges of a response, and whether a proxy made them.
+fn challenge_of(response: &Response) -> Option<(HeaderName, bool)> {
+    match response.status {
+        401 => Some((HeaderName::WwwAuthenticate, false)),
+        407 => Some((HeaderName::ProxyAuthenticate, true)),
+        _ => None,
+    }
+}
+
+/// Whether a response challenges again only because a nonce was old (RFC 7616 3.3, `stale`).
+pub(super) fn wants_another_nonce(response: &Response) -> bool {
+    challenge_of(response).is_some_and(|(name, _)| super::digest::Logins::is_stale(response.headers.all(&name)))
+}
+
+fn asking<'a>(request: &'a Request, uri: &'a str, cnonce: &'a str) -> super::digest::client::Asking<'a> {
+    let covered = super::digest::Covered { method: request.method.as_str().as_bytes(), body: &request.body };
+    super::digest::client::Asking { covered, uri, cnonce }
 }
 
 /// Makes of a request that was challenged the one that answers.

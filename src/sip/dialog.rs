@@ -168,7 +168,7 @@ impl Dialog {
         let transport = hop.transport().unwrap_or(if same_peer { self.flow.transport } else { Transport::Udp });
         match transport {
             // Its connection while it lasts, and a new one to where it listens when it does not.
-            Transport::Tcp if same_peer && self.flow.transport == Transport::Tcp => Flow { remote, ..self.flow },
+            stream if stream.is_stream() && same_peer && self.flow.transport == stream => Flow { remote, ..self.flow },
             transport if transport == self.flow.transport => Flow { remote, connection: None, ..self.flow },
             transport => Flow { transport, remote, connection: None, local: self.flow.local },
         }

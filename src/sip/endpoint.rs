@@ -3,6 +3,8 @@
 //! This file takes what comes in and finds whom it concerns. What a session does about it stands in
 //! [`super::session`]; how messages are put together in [`super::compose`].
 
+use super::attempts::Reason;
+use super::location::Locator;
 use super::message::{HeaderName, Method, Response};
 use super::parser::{Message, Refusal, Start, parse};
 use super::proxy::Proxy;
@@ -18,7 +20,7 @@ use super::{
 };
 use crate::ids::{Id, Index, Slab};
 use crate::limits;
-use crate::rng::{Secrets, Seed};
+use crate::rng::{Rng, Secrets, Seed};
 use crate::time::{Deadlines, Duration, Instant};
 
 /// Who has a deadline.
@@ -32,8 +34,13 @@ pub(super) enum Owner {
     Connection(ConnectionId),
 }
 
-/// How long a connection that we opened stays open without traffic.
-const CONNECTION_IDLE: Duration = Duration::from_secs(180);
+/// How long a connection that we opened stays open without a message; keep-alives do not count. A call
+/// whose peer means to use it for its BYE may be quiet for long.
+const CONNECTION_IDLE: Duration = Duration::from_secs(1_800);
+
+/// How long a connection that a peer opened stays open without any bytes: longer than a registration,
+/// which a phone renews over it.
+const CONNECTION_IDLE_ACCEPTED: Duration = Duration::from_secs(4_000);
 
 /// Stale entries that the heap of deadlines may always have.
 const STALE_DEADLINES: usize = 64;
@@ -57,9 +64,16 @@ pub struct Endpoint {
     /// Subscriptions by our tag.
     pub(super) subscription_by_tag: Index<String, SubscriptionId>,
     pub(super) connections: Connections,
+    pub(super) locator: Locator,
+    /// Decides between servers of the same rank; nothing secret depends on it.
+    pub(super) rng: Rng,
     pub(super) deadlines: Deadlines<Owner>,
     /// Makes the tags of stateless responses and the tokens of recorded routes.
     pub(super) stateless_key: [u64; 2],
+    /// What peers that we log in at wanted last.
+    pub(super) logins: super::digest::Logins,
+    /// Lets requests in; without one everybody is.
+    pub(super) guard: Option<super::guard::Guard>,
 }
 
 impl Endpoint {
@@ -81,9 +95,13 @@ impl Endpoint {
             proxies: Slab::default(),
             subscriptions: Slab::default(),
             subscription_by_tag,
-            connections: Connections::default(),
+            connections: Connections::new(seed.fork("keep-alive").rng()),
+            locator: Locator::default(),
+            rng: seed.fork("location").rng(),
             deadlines: Deadlines::default(),
             stateless_key,
+            logins: super::digest::Logins::default(),
+            guard: None,
         }
     }
 
@@ -96,7 +114,7 @@ impl Endpoint {
     pub fn handle_stream_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
         let Some(id) = flow.connection else { return };
         self.connections.received(now, id, flow, bytes, out);
-        while let Some(message) = self.connections.next_message(id, out) {
+        while let Some(message) = self.connections.next_message(now, id, out) {
             self.handle_message(now, flow, &message, out);
             if Connections::is_broken(&message) {
                 self.connections.close(id, out);
@@ -131,6 +149,7 @@ impl Endpoint {
 
     fn fail_clients(&mut self, now: Instant, out: &mut Actions, concerned: impl Fn(&Flow) -> bool) {
         let waits = |machine: &ClientMachine| match machine {
+            ClientMachine::Locating(_) => false,
             ClientMachine::Invite(m) => {
                 use super::transaction::client_invite::ClientInvite::*;
                 matches!(m, Calling { .. } | Proceeding { .. })
@@ -141,8 +160,10 @@ impl Endpoint {
             }
         };
         let clients = self.table.clients.iter();
-        let failed: Vec<ClientId> =
-            clients.filter(|(_, c)| waits(&c.machine) && concerned(&c.flow)).map(|(id, _)| id).collect();
+        let failed: Vec<ClientId> = clients
+            .filter(|(_, c)| waits(&c.machine) && c.sent.as_ref().is_some_and(&concerned))
+            .map(|(id, _)| id)
+            .collect();
         for id in failed {
             self.fail_client(now, id, Failure::Transport, out);
         }
@@ -180,7 +201,7 @@ impl Endpoint {
     }
 
     fn patience(&self) -> Patience {
-        Patience { message: self.timers.t1_64(), idle: CONNECTION_IDLE }
+        Patience { message: self.timers.t1_64(), idle: CONNECTION_IDLE, idle_accepted: CONNECTION_IDLE_ACCEPTED }
     }
 
     fn scheduled(&mut self, owner: Owner) -> Option<&mut Option<Instant>> {
@@ -197,6 +218,7 @@ impl Endpoint {
     fn deadline_of(&self, owner: Owner) -> Option<Instant> {
         match owner {
             Owner::Client(id) => match &self.table.clients.get(id)?.machine {
+                ClientMachine::Locating(until) => Some(*until),
                 ClientMachine::Invite(machine) => machine.deadline(),
                 ClientMachine::NonInvite(machine) => Some(machine.deadline()),
             },
@@ -253,6 +275,9 @@ impl Endpoint {
     }
 
     fn handle_message(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
+        if self.is_kept_out(now, flow, bytes, out) {
+            return;
+        }
         match parse(bytes) {
             Ok(message) => match &message.start {
                 Start::Request { method, .. } => {
@@ -265,6 +290,7 @@ impl Endpoint {
                 }
             },
             Err(Refusal::Drop(_)) => {}
+            Err(Refusal::Answer { .. }) if !self.may_refuse(now, &flow) => {}
             Err(Refusal::Answer { fault, lines }) => {
                 let mut response = Response::new(fault.status).with_reason(fault.reason);
                 if fault.status == 501 {
@@ -288,7 +314,7 @@ impl Endpoint {
         let call_id = lines.get(&HeaderName::CallId);
         let tag = BuildHasherDefault::<DefaultHasher>::default().hash_one((self.stateless_key, call_id));
         let (bytes, flow) = super::compose::stateless(lines, response, flow, tag, &self.settings);
-        self.connections.send(now, flow, bytes, out);
+        self.connections.send(now, flow, None, bytes, out);
     }
 
     fn handle_request(&mut self, now: Instant, flow: Flow, message: &Message<'_>, method: &Method, out: &mut Actions) {
@@ -310,9 +336,21 @@ impl Endpoint {
             let response = Response::new(503).with(HeaderName::RetryAfter, 10);
             return self.answer_statelessly(now, flow, &message.lines, response, out);
         }
+        if let Some(response) = self.overload(now, method, message.to.tag().is_some()) {
+            return self.answer_statelessly(now, flow, &message.lines, response, out);
+        }
+        if let Some(connection) = flow.connection {
+            self.connections.alias(connection, &message.via);
+        }
         let Some(mut request) = message.to_request() else { return };
         transport::stamp(&mut request, &message.via, flow.remote);
         let cancelled = if *method == Method::Cancel { self.table.cancelled_by(message) } else { None };
+        if !is_proxied && self.concerns_nothing(message, method, cancelled.is_some()) {
+            if self.may_refuse(now, &flow) {
+                self.answer_statelessly(now, flow, &message.lines, Response::new(481), out);
+            }
+            return;
+        }
         let merged = self.table.is_merged(message);
         let local_tag = match cancelled.and_then(|id| self.table.servers.get(id)) {
             // "The To tag of the response to the CANCEL and that to the original request SHOULD be the same" (9.2).
@@ -397,8 +435,10 @@ impl Endpoint {
         if (vias > 1) != is_passed_on {
             return;
         }
-        let transport = client.flow.transport;
+        let Some(flow) = client.sent else { return };
+        let transport = flow.transport;
         let (next, action) = match client.machine {
+            ClientMachine::Locating(_) => return,
             ClientMachine::Invite(machine) => {
                 let (next, action) = machine.response(now, status, &self.timers, transport);
                 // The INVITE that makes a session is bounded by the session; a re-INVITE is here.
@@ -418,8 +458,14 @@ impl Endpoint {
         if matches!(action, ClientAction::Acknowledge | ClientAction::AcknowledgeAndDeliver) {
             let to = message.lines.get(&HeaderName::To).unwrap_or_default();
             let ack = super::transaction::acknowledge_failure(&client.request, to).to_bytes();
-            let flow = client.flow;
-            self.connections.send(now, flow, ack, out);
+            self.connections.send(now, flow, None, ack, out);
+        }
+        if status != 503 {
+            self.locator.works(&flow);
+        } else if matches!(action, ClientAction::Deliver | ClientAction::AcknowledgeAndDeliver)
+            && self.try_next(now, id, Reason::Unavailable(retry_after(message)), out)
+        {
+            return;
         }
         if matches!(action, ClientAction::Deliver | ClientAction::AcknowledgeAndDeliver)
             && let Some(response) = message.to_response()
@@ -430,6 +476,7 @@ impl Endpoint {
                 User::Notify(subscription) => self.notified(now, subscription, id, &response, out),
                 User::Proxy(proxy) => self.proxy_answered(now, proxy, id, response, out),
                 User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
+                User::Spent => {}
             }
         }
         match next {
@@ -441,6 +488,10 @@ impl Endpoint {
     fn time_client(&mut self, now: Instant, id: ClientId, out: &mut Actions) {
         let Some(client) = self.table.clients.get_mut(id) else { return };
         let (next, action) = match client.machine {
+            ClientMachine::Locating(until) if until <= now => {
+                return self.fail_client(now, id, Failure::Transport, out);
+            }
+            ClientMachine::Locating(_) => return,
             ClientMachine::Invite(machine) => {
                 let (next, action) = machine.timeout(now);
                 (next.map(ClientMachine::Invite), action)
@@ -455,9 +506,11 @@ impl Endpoint {
             (None, _) => self.drop_client(id),
             (Some(machine), action) => {
                 client.machine = machine;
-                if action == ClientAction::Send {
-                    let (flow, bytes) = (client.flow, client.bytes.clone());
-                    self.connections.send(now, flow, bytes, out);
+                if action == ClientAction::Send
+                    && let Some(flow) = client.sent
+                {
+                    let bytes = client.bytes.clone();
+                    self.connections.send(now, flow, None, bytes, out);
                 }
             }
         }
@@ -483,15 +536,23 @@ impl Endpoint {
         }
     }
 
-    /// Ends a client transaction without answer and tells its user.
+    /// Ends a client transaction without answer and tells its user, unless another server can be tried.
     pub(super) fn fail_client(&mut self, now: Instant, id: ClientId, failure: Failure, out: &mut Actions) {
+        let why = match failure {
+            Failure::Timeout => Some(Reason::Timeout),
+            Failure::Transport => Some(Reason::Transport),
+            Failure::SessionEnded => None,
+        };
+        if why.is_some_and(|why| self.try_next(now, id, why, out)) {
+            return;
+        }
         let Some(client) = self.table.clients.get(id) else { return };
         match client.user {
             User::Invite(session) => self.invite_failed(session, failure, out),
             User::Request(request) => self.request_failed(now, request, failure, out),
             User::Notify(subscription) => self.notify_failed(subscription, failure, out),
             User::Proxy(proxy) => self.proxy_failed(now, proxy, id, failure, out),
-            User::Nobody(_) => {}
+            User::Nobody(_) | User::Spent => {}
         }
         self.drop_client(id);
     }
@@ -502,7 +563,7 @@ impl Endpoint {
         let session = match client.user {
             User::Invite(session) | User::Nobody(session) => Some(session),
             User::Request(request) => self.release_request(request, id),
-            User::Notify(_) => None,
+            User::Notify(_) | User::Spent => None,
             User::Proxy(proxy) => {
                 self.release_proxy(proxy);
                 None
@@ -525,4 +586,12 @@ impl Endpoint {
             self.by_tag.remove(&session.local_tag);
         }
     }
+}
+
+/// The time of a `Retry-After`, without its comment and parameters (RFC 3261 20.33).
+fn retry_after(message: &Message<'_>) -> Option<Duration> {
+    let value = message.lines.get(&HeaderName::RetryAfter)?;
+    let text = std::str::from_utf8(value).ok()?.trim_start();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..digits].parse().ok().map(Duration::from_secs)
 }

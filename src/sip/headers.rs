@@ -163,7 +163,7 @@ impl Via {
             Host::Ip(ip) => Some(ip),
             Host::Name(_) => None,
         };
-        let sent_by = self.port.unwrap_or(5060);
+        let sent_by = self.port_or_default();
         // maddr is for multicast (18.1.1); a host that anybody may name would get what it never asked for.
         if let Some(maddr) = self.params.get("maddr").and_then(ip).filter(IpAddr::is_multicast) {
             return Some(SocketAddr::new(maddr, sent_by));
@@ -179,6 +179,11 @@ impl Via {
 }
 
 impl Via {
+    /// The port of sent-by (RFC 3261 18.2.2: "the default port for the transport").
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(if self.transport == "TLS" { 5061 } else { 5060 })
+    }
+
     /// Where the sender of a request listens (RFC 3261 18.2.2): `received`, or sent-by, with its port.
     pub fn listening_address(&self) -> Option<SocketAddr> {
         let mut fixed = self.clone();

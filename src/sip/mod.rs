@@ -14,16 +14,20 @@
 //! A session is what one INVITE leads to. It ends with exactly one [`Event::Ended`], whatever the
 //! peer does. Bodies are bytes here; what SDP means is known to the call layer alone.
 
+mod attempts;
 mod compose;
 pub mod dialog;
 pub mod digest;
 pub mod endpoint;
 mod grammar;
+pub mod guard;
 pub mod headers;
+pub mod location;
 pub mod message;
 pub mod parser;
 pub mod printer;
 pub mod proxy;
+pub mod registering;
 pub mod registration;
 pub mod session;
 pub mod subscription;
@@ -33,7 +37,9 @@ pub mod uas;
 pub mod uri;
 
 pub use endpoint::Endpoint;
+pub use guard::{Guard, Prefix};
 pub use headers::{CSeq, Malformed, NameAddr, Reason, Via};
+pub use location::{NaptrRecord, NextHop, Question, Records, SrvRecord};
 pub use message::{Body, Header, HeaderName, Headers, Method, Request, Response, reason_phrase};
 pub use uri::{Host, Params, SipUri, Uri};
 
@@ -41,7 +47,7 @@ use crate::ids::Id;
 use crate::time::Duration;
 use std::net::SocketAddr;
 
-/// Names a TCP connection; accepted ones are named by the shell from 2^63 up, ours by the core from 1 up.
+/// Names a connection, TCP or TLS; accepted ones are named by the shell from 2^63 up, ours by the core from 1 up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
@@ -57,18 +63,53 @@ pub enum Transport {
     Udp,
     /// Reliable, framed by Content-Length.
     Tcp,
+    /// TLS over TCP (RFC 3261 26.2).
+    Tls,
+}
+
+impl Transport {
+    /// Whether it is a stream: reliable, with connections, framed by Content-Length.
+    pub fn is_stream(self) -> bool {
+        self != Transport::Udp
+    }
+
+    /// As Via spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+        }
+    }
+
+    /// As a URI parameter and the configuration spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        }
+    }
+
+    /// RFC 3261 19.1.2: the port where none is written.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+        }
+    }
 }
 
 /// Where bytes came from or go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// UDP or TCP.
+    /// UDP, TCP or TLS.
     pub transport: Transport,
     /// Our address.
     pub local: SocketAddr,
     /// The peer's address.
     pub remote: SocketAddr,
-    /// The connection, for TCP.
+    /// The connection, for TCP and TLS.
     pub connection: Option<ConnectionId>,
 }
 
@@ -157,6 +198,10 @@ pub struct Credentials {
     pub username: String,
     /// Password; never printed.
     pub password: String,
+    /// The only realm whose challenges are answered; `None`: the first that this peer showed.
+    pub realm: Option<String>,
+    /// Who is logged in at: challenges of one peer say nothing about another.
+    pub peer: String,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -182,8 +227,8 @@ pub enum Reliable {
 pub struct OutgoingInvite {
     /// The Request-URI.
     pub target: Uri,
-    /// Where it goes. For TCP without `connection` an open one to `remote` is used, or one is opened.
-    pub flow: Flow,
+    /// Where it goes: a flow that is known, or URIs that are located (RFC 3263) and tried in order.
+    pub next_hop: NextHop,
     /// From, without tag.
     pub from: NameAddr,
     /// To, without tag.
@@ -209,8 +254,8 @@ pub struct OutgoingRequest {
     pub method: Method,
     /// The Request-URI.
     pub target: Uri,
-    /// Where it goes, as in [`OutgoingInvite::flow`].
-    pub flow: Flow,
+    /// Where it goes, as in [`OutgoingInvite::next_hop`].
+    pub next_hop: NextHop,
     /// From, without tag.
     pub from: NameAddr,
     /// To, without tag.
@@ -244,12 +289,22 @@ pub enum Send {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Open a TCP connection and call it `connection`.
+    /// Open a connection and call it `connection`.
     OpenStream {
         /// Its name.
         connection: ConnectionId,
+        /// TCP or TLS.
+        transport: Transport,
         /// The peer.
         remote: SocketAddr,
+        /// The domain that the peer's certificate must be for (RFC 5922 7.3); for TLS only. Without
+        /// one the certificate must be for the address.
+        domain: Option<String>,
+    },
+    /// Ask the resolver; [`Endpoint::handle_resolved`] is owed.
+    Resolve {
+        /// What.
+        question: Question,
     },
     /// Close a connection; no `handle_stream_closed` needs to follow.
     CloseStream {
@@ -384,6 +439,8 @@ pub enum Event {
         /// The request.
         request: Request,
     },
+    /// The guard did not let somebody in.
+    AuthFailed(Box<guard::AuthFailure>),
     /// A request outside of dialogs: OPTIONS, REGISTER, MESSAGE...; [`Endpoint::reply`] is owed.
     Request {
         /// To be replied to.
@@ -402,6 +459,8 @@ pub enum Event {
         session: Option<SessionId>,
         /// The outcome.
         outcome: Result<Response, Failure>,
+        /// The way that the request took last, as far as it was sent at all.
+        flow: Option<Flow>,
     },
     /// A new INVITE that [`Settings::asks_first`] names: [`Endpoint::proxy`], [`Endpoint::be_called`] or
     /// [`Endpoint::reply`] is owed.
@@ -432,6 +491,8 @@ pub struct Actions {
     pub sends: Vec<Send>,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// Buffers whose room may be used for the next sends.
+    pub spare: Vec<Vec<u8>>,
 }
 
 /// How much an endpoint holds; all but `connections` reach 0 after quiet, and that one when peers close.
@@ -449,6 +510,6 @@ pub struct Counts {
     pub subscriptions: usize,
     /// Entries in the heap of deadlines, stale ones included.
     pub deadlines: usize,
-    /// TCP connections.
+    /// TCP and TLS connections.
     pub connections: usize,
 }

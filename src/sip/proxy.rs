@@ -229,7 +229,7 @@ impl Endpoint {
 
     fn send_proxy_cancel(&mut self, now: Instant, id: ProxyId, client: ClientId, out: &mut Actions) {
         let Some(transaction) = self.table.clients.get(client) else { return };
-        let (cancel, flow) = (cancel_of(&transaction.request), transaction.flow);
+        let (cancel, Some(flow)) = (cancel_of(&transaction.request), transaction.sent) else { return };
         self.start_finished_client(now, flow, cancel, User::Proxy(id), out);
     }
 

@@ -1,10 +1,12 @@
 //! The location service: which contacts an account has registered (RFC 3261 10.3).
 //!
-//! It lives in memory. A REGISTER is carried out whole or not at all. Bindings keep the flow on which
-//! they came, so that a phone behind a NAT is reached where it can be reached.
+//! It lives in memory; what changes is told, so that somebody else can keep it. A REGISTER is carried
+//! out whole or not at all. Bindings keep the flow on which they came, so that a phone behind a NAT is
+//! reached where it can be reached, and one behind a connection by that connection alone; and the path
+//! of proxies that they came through (RFC 3327).
 
-use super::{ConnectionId, Flow, HeaderName, NameAddr, Request, Response, Uri};
-use crate::limits::CONTACTS_PER_ACCOUNT;
+use super::{ConnectionId, Flow, Header, HeaderName, NameAddr, Request, Response, Uri};
+use crate::limits::{CONTACTS_PER_ACCOUNT, PATHS_PER_CONTACT};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -40,6 +42,38 @@ pub struct Binding {
     pub call_id: String,
     /// Its CSeq number.
     pub sequence: u32,
+    /// Proxies between us and it, nearest first, as they wrote themselves into Path (RFC 3327).
+    pub path: Vec<String>,
+    /// `+sip.instance` and `reg-id`: the same telephone on the same flow, whatever its contact is now
+    /// (RFC 5626 6).
+    pub instance: Option<(String, u32)>,
+}
+
+impl Binding {
+    /// What a request to this contact bears to take the same way: "the registrar copies the Path values
+    /// into Route" (RFC 3327 5.4).
+    pub fn route(&self) -> Vec<Header> {
+        self.path.iter().map(|element| Header::new(HeaderName::Route, element)).collect()
+    }
+}
+
+/// Something about a binding that outlives the process, if somebody keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An account has this contact, from now on or still.
+    Bound {
+        /// The account.
+        account: String,
+        /// The contact.
+        binding: Box<Binding>,
+    },
+    /// An account has no contact with this URI any more.
+    Unbound {
+        /// The account.
+        account: String,
+        /// The contact's URI.
+        uri: Uri,
+    },
 }
 
 /// What a REGISTER wants for one contact.
@@ -47,6 +81,15 @@ struct Wish {
     uri: Uri,
     expires: Duration,
     q: u16,
+    instance: Option<(String, u32)>,
+}
+
+impl Wish {
+    /// Whether it stands for this binding: the same flow of the same telephone, or else an equivalent URI.
+    fn replaces(&self, binding: &Binding) -> bool {
+        let same_instance = self.instance.is_some() && self.instance == binding.instance;
+        same_instance || binding.uri.equivalent(&self.uri)
+    }
 }
 
 /// Why a REGISTER is not carried out.
@@ -57,12 +100,13 @@ type Refusal = Response;
 pub struct Registrar {
     lifetimes: Lifetimes,
     accounts: BTreeMap<String, Vec<Binding>>,
+    changes: Vec<Change>,
 }
 
 impl Registrar {
     /// Without bindings.
     pub fn new(lifetimes: Lifetimes) -> Self {
-        Registrar { lifetimes, accounts: BTreeMap::new() }
+        Registrar { lifetimes, accounts: BTreeMap::new(), changes: Vec::new() }
     }
 
     /// A REGISTER of an account that has proved who it is, to its response.
@@ -71,9 +115,28 @@ impl Registrar {
     /// is too short, 500 for one that came out of order (10.3 step 7).
     pub fn register(&mut self, now: Instant, account: &str, request: &Request, flow: Flow) -> Response {
         match self.update(now, account, request, flow) {
-            Ok(()) => self.listing(now, account),
+            Ok(()) => self.listing(now, account, request),
             Err(refusal) => refusal,
         }
+    }
+
+    /// Takes a binding that was told as [`Change::Bound`] before a restart.
+    pub fn restore(&mut self, account: &str, binding: Binding) {
+        let bindings = self.accounts.entry(account.to_owned()).or_default();
+        bindings.retain(|other| !other.uri.equivalent(&binding.uri));
+        if bindings.len() < CONTACTS_PER_ACCOUNT {
+            bindings.push(binding);
+        }
+    }
+
+    /// Says that an account has no contact with this URI, which was kept and is of no use.
+    pub fn forget(&mut self, account: &str, uri: Uri) {
+        self.changes.push(Change::Unbound { account: account.to_owned(), uri });
+    }
+
+    /// What has changed since this was asked last, in order.
+    pub fn changes(&mut self) -> impl Iterator<Item = Change> + '_ {
+        self.changes.drain(..)
     }
 
     /// Contacts of an account that live at `now`, best first; of equal preference the newest first.
@@ -102,14 +165,37 @@ impl Registrar {
 
     fn retain(&mut self, keep: impl Fn(&Binding) -> bool) -> Vec<String> {
         let mut emptied = Vec::new();
+        let changes = &mut self.changes;
         self.accounts.retain(|account, bindings| {
-            bindings.retain(&keep);
+            bindings.retain(|binding| {
+                let stays = keep(binding);
+                if !stays {
+                    changes.push(Change::Unbound { account: account.clone(), uri: binding.uri.clone() });
+                }
+                stays
+            });
             if bindings.is_empty() {
                 emptied.push(account.clone());
             }
             !bindings.is_empty()
         });
         emptied
+    }
+
+    /// Puts new bindings in the place of the old ones, and notes the difference.
+    fn replace(&mut self, account: &str, bindings: Vec<Binding>) {
+        let old = self.accounts.remove(account).unwrap_or_default();
+        for binding in &old {
+            if !bindings.iter().any(|other| other.uri == binding.uri) {
+                self.changes.push(Change::Unbound { account: account.to_owned(), uri: binding.uri.clone() });
+            }
+        }
+        for binding in bindings.iter().filter(|binding| !old.contains(binding)) {
+            self.changes.push(Change::Bound { account: account.to_owned(), binding: Box::new(binding.clone()) });
+        }
+        if !bindings.is_empty() {
+            self.accounts.insert(account.to_owned(), bindings);
+        }
     }
 
     fn update(&mut self, now: Instant, account: &str, request: &Request, flow: Flow) -> Result<(), Refusal> {
@@ -126,9 +212,10 @@ impl Registrar {
             if bindings.iter().any(|b| b.call_id == call_id && b.sequence >= sequence) {
                 return Err(out_of_order());
             }
-            self.accounts.remove(account);
+            self.replace(account, Vec::new());
             return Ok(());
         }
+        let path = path_of(request)?;
         let mut wishes = Vec::new();
         for value in contacts {
             let list = NameAddr::parse_list(value).map_err(|_| bad_request("Contact cannot be read"))?;
@@ -139,16 +226,21 @@ impl Registrar {
         let mut bindings = self.accounts.get(account).cloned().unwrap_or_default();
         bindings.retain(|binding| binding.expires > now);
         for wish in wishes {
-            let known = bindings.iter().position(|binding| binding.uri.equivalent(&wish.uri));
-            if let Some(at) = known {
-                let old = bindings.remove(at);
-                if old.call_id == call_id && old.sequence >= sequence {
-                    return Err(out_of_order());
-                }
+            if bindings.iter().any(|old| wish.replaces(old) && old.call_id == call_id && old.sequence >= sequence) {
+                return Err(out_of_order());
             }
+            bindings.retain(|old| !wish.replaces(old));
             if !wish.expires.is_zero() {
-                let (expires, call_id) = (now + wish.expires, call_id.clone());
-                bindings.push(Binding { uri: wish.uri, flow, expires, q: wish.q, call_id, sequence });
+                bindings.push(Binding {
+                    uri: wish.uri,
+                    flow,
+                    expires: now + wish.expires,
+                    q: wish.q,
+                    call_id: call_id.clone(),
+                    sequence,
+                    path: path.clone(),
+                    instance: wish.instance,
+                });
             }
         }
         // A phone that restarts leaves contacts behind; the ones that end first make room.
@@ -156,11 +248,7 @@ impl Registrar {
             let first = bindings.iter().enumerate().min_by_key(|(_, b)| b.expires).map_or(0, |(at, _)| at);
             bindings.remove(first);
         }
-        if bindings.is_empty() {
-            self.accounts.remove(account);
-        } else {
-            self.accounts.insert(account.to_owned(), bindings);
-        }
+        self.replace(account, bindings);
         Ok(())
     }
 
@@ -176,17 +264,40 @@ impl Registrar {
             return Err(Response::new(423).with(HeaderName::MinExpires, min));
         }
         let q = contact.params.get("q").map_or(1000, thousandths);
-        Ok(Wish { uri: contact.uri, expires: asked.min(self.lifetimes.max), q })
+        let instance = contact.params.unquoted("+sip.instance");
+        let flow_number = contact.params.get("reg-id").and_then(|text| text.parse().ok());
+        Ok(Wish { uri: contact.uri, expires: asked.min(self.lifetimes.max), q, instance: instance.zip(flow_number) })
     }
 
-    fn listing(&self, now: Instant, account: &str) -> Response {
-        self.bindings(now, account).into_iter().fold(Response::new(200), |response, binding| {
+    fn listing(&self, now: Instant, account: &str, request: &Request) -> Response {
+        let mut response = Response::new(200);
+        // "the registrar [...] copies the Path header field values into the 200" for those who
+        // understand it (RFC 3327 5.3).
+        if request.headers.tokens(&HeaderName::Supported).iter().any(|tag| tag.eq_ignore_ascii_case("path")) {
+            for value in request.headers.all(&HeaderName::Path) {
+                response = response.with(HeaderName::Path, String::from_utf8_lossy(value));
+            }
+        }
+        self.bindings(now, account).into_iter().fold(response, |response, binding| {
             // Rounded up, so that a phone that asked for 60 is not told 59.
             let left = binding.expires.since(now).as_millis().div_ceil(1000);
             let q = if binding.q == 1000 { String::new() } else { format!(";q=0.{:03}", binding.q) };
             response.with(HeaderName::Contact, format!("<{}>;expires={left}{q}", binding.uri))
         })
     }
+}
+
+/// The proxies that a REGISTER came through, nearest first.
+fn path_of(request: &Request) -> Result<Vec<String>, Refusal> {
+    let mut path = Vec::new();
+    for value in request.headers.all(&HeaderName::Path) {
+        let list = NameAddr::parse_list(value).map_err(|_| bad_request("Path cannot be read"))?;
+        path.extend(list.iter().map(NameAddr::to_string));
+    }
+    if path.len() > PATHS_PER_CONTACT {
+        return Err(bad_request("Path is too long"));
+    }
+    Ok(path)
 }
 
 /// Seconds of an Expires value; 3600 for one that cannot be read (RFC 3261 10.2.1.1).
@@ -299,6 +410,74 @@ mod tests {
             assert_eq!(late.status, 500);
         }
         assert_eq!(registrar.bindings(T0, "alice").len(), 1);
+    }
+
+    #[test]
+    fn the_path_is_kept_and_shown_to_those_who_know_it() {
+        let mut registrar = Registrar::default();
+        let through = |request: Request| {
+            request.with(HeaderName::Path, "<sip:p1@h1;lr>, <sip:p2@h2;lr>").with(HeaderName::Path, "<sip:p3@h3;lr>")
+        };
+        let silent = registrar.register(T0, "alice", &through(request(1, &["<sip:a@h>"], None)), flow());
+        assert!(!silent.headers.has(&HeaderName::Path), "RFC 3327 5.3");
+        let knowing = through(request(2, &["<sip:a@h>"], None)).with(HeaderName::Supported, "gruu, path");
+        let response = registrar.register(T0, "alice", &knowing, flow());
+        assert_eq!(response.headers.all(&HeaderName::Path).count(), 2);
+        let routes: Vec<String> =
+            registrar.bindings(T0, "alice")[0].route().iter().map(|header| header.text().into_owned()).collect();
+        assert_eq!(routes, ["<sip:p1@h1;lr>", "<sip:p2@h2;lr>", "<sip:p3@h3;lr>"], "RFC 3327 5.4");
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_read_or_is_too_long_is_refused() {
+        let mut registrar = Registrar::default();
+        let long = vec!["<sip:p@h;lr>"; PATHS_PER_CONTACT + 1].join(", ");
+        for (path, status) in [("<sip:", 400), (long.as_str(), 400), (&long[14..], 200)] {
+            let request = request(1, &["<sip:a@h>"], None).with(HeaderName::Path, path);
+            assert_eq!(registrar.register(T0, "alice", &request, flow()).status, status, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_telephone_that_comes_again_by_another_flow_replaces_itself() {
+        let mut registrar = Registrar::default();
+        let contact = |port: u16, flow: u8| {
+            format!("<sip:a@h:{port};transport=tcp>;+sip.instance=\"<urn:uuid:1>\";reg-id={flow}")
+        };
+        for (sequence, port, flow_number) in [(1, 1000, 1), (2, 2000, 1), (3, 3000, 2)] {
+            registrar.register(T0, "alice", &request(sequence, &[&contact(port, flow_number)], None), flow());
+        }
+        let uris: Vec<String> = registrar.bindings(T0, "alice").iter().map(|b| b.uri.to_string()).collect();
+        assert_eq!(uris, ["sip:a@h:3000;transport=tcp", "sip:a@h:2000;transport=tcp"], "RFC 5626 6");
+    }
+
+    #[test]
+    fn every_change_is_told_once_and_can_be_taken_back() {
+        let mut registrar = Registrar::default();
+        let told = |registrar: &mut Registrar| {
+            let line = |change| match change {
+                Change::Bound { account, binding } => format!("+{account} {}", binding.uri),
+                Change::Unbound { account, uri } => format!("-{account} {uri}"),
+            };
+            registrar.changes().map(line).collect::<Vec<_>>()
+        };
+        registrar.register(T0, "alice", &request(1, &["<sip:a@h>;expires=60", "<sip:b@h>"], None), flow());
+        let kept: Vec<Binding> = registrar.bindings(T0, "alice").into_iter().cloned().collect();
+        assert_eq!(told(&mut registrar), ["+alice sip:a@h", "+alice sip:b@h"]);
+        registrar.register(T0, "alice", &request(2, &[], None), flow());
+        assert!(told(&mut registrar).is_empty(), "a query changes nothing");
+        registrar.register(T0, "alice", &request(3, &["<sip:b@h>"], None), flow());
+        assert_eq!(told(&mut registrar), ["+alice sip:b@h"]);
+        registrar.handle_timeout(Instant::from_millis(60_000));
+        assert_eq!(told(&mut registrar), ["-alice sip:a@h"]);
+        registrar.register(T0, "alice", &request(4, &["*"], Some("0")), flow());
+        assert_eq!(told(&mut registrar), ["-alice sip:b@h"]);
+
+        let mut later = Registrar::default();
+        kept.into_iter().for_each(|binding| later.restore("alice", binding));
+        assert_eq!(later.bindings(T0, "alice").len(), 2);
+        assert!(told(&mut later).is_empty());
+        assert_eq!(later.register(T0, "alice", &request(1, &["<sip:a@h>"], None), flow()).status, 500, "10.3 step 7");
     }
 
     #[test]

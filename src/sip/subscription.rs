@@ -110,7 +110,7 @@ impl Endpoint {
         let (request, local_tag) = (transaction.request.clone(), transaction.local_tag.clone());
         let event = request.headers.text(&HeaderName::Event).map(|event| event.trim().to_owned());
         let user = request.uri.user();
-        let contact = self.contact(user.as_deref(), &flow);
+        let contact = self.contact(user.as_deref(), &flow, super::uas::wants_secure(&request));
         let dialog = Dialog::of_server(&request, &local_tag, contact.clone(), flow);
         let (Some(event), Some(dialog)) = (event, dialog) else {
             self.respond(now, server, Response::new(489), out);

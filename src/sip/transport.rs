@@ -1,7 +1,7 @@
 //! Framing on streams, connections, `received` and `rport`, and where responses go.
 //!
-//! RFC 3261 18 and RFC 3581. Server location (RFC 3263) is the caller's: a request comes with the
-//! flow that it is to take.
+//! RFC 3261 18, RFC 3581, RFC 5626 4.4.1 (keep-alive), RFC 5923 (connection reuse). Server location
+//! (RFC 3263) is [`super::location`]'s: bytes come with the flow that they are to take.
 
 use super::grammar::{number, whole};
 use super::headers::Via;
@@ -9,6 +9,7 @@ use super::message::{HeaderName, Request};
 use super::parser::{split_list, take_line};
 use super::{Actions, ConnectionId, Flow, Host, Send, Transport};
 use crate::limits;
+use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -104,7 +105,7 @@ pub fn stamp(request: &mut Request, via: &Via, remote: SocketAddr) {
 /// Where the response to a request goes: back over the connection, or by Via (RFC 3261 18.2.2).
 pub fn response_flow(request: &Request, flow: Flow) -> Flow {
     match flow.transport {
-        Transport::Tcp => flow,
+        Transport::Tcp | Transport::Tls => flow,
         Transport::Udp => {
             let remote = request.via().and_then(|via| via.response_address()).unwrap_or(flow.remote);
             Flow { remote, ..flow }
@@ -112,20 +113,37 @@ pub fn response_flow(request: &Request, flow: Flow) -> Flow {
     }
 }
 
-/// A TCP connection.
+/// A connection, TCP or TLS.
 #[derive(Debug)]
 struct Connection {
+    transport: Transport,
     remote: SocketAddr,
+    /// Whom the certificate of the peer was to name, for TLS.
+    domain: Option<String>,
+    /// RFC 5923: where the peer says that it listens, reached over this connection.
+    alias: Option<SocketAddr>,
     flow: Option<Flow>,
     /// What waits for it to open.
     waiting: Vec<Vec<u8>>,
     /// Bytes that are not a whole message yet.
     buffer: Vec<u8>,
-    /// Opened by us: closed by us when idle.
+    /// Opened by us: kept alive by us, and closed by us when idle.
     ours: bool,
-    /// When the last bytes went either way.
+    /// When the last bytes came or went, keep-alives included.
     used: Instant,
+    /// When the last message came or went.
+    spoken: Instant,
+    ping: Ping,
     scheduled: Option<Instant>,
+}
+
+/// The keep-alive of a connection that we opened (RFC 5626 4.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ping {
+    /// The next one is sent then. `answers`: the peer has answered one.
+    Next { at: Instant, answers: bool },
+    /// The answer is awaited until then.
+    Sent { until: Instant, answers: bool },
 }
 
 /// How long things may take on a connection.
@@ -133,24 +151,49 @@ struct Connection {
 pub struct Patience {
     /// For the rest of a message.
     pub message: Duration,
-    /// Without any traffic, for a connection that we opened.
+    /// Without a message, for a connection that we opened.
     pub idle: Duration,
+    /// Without any bytes, for one that a peer opened.
+    pub idle_accepted: Duration,
 }
 
-/// All TCP connections of an endpoint.
-#[derive(Debug, Default)]
+/// RFC 5626 4.4.1: "the default upper bound for the time between keep-alives is 120 seconds"; each one is
+/// sent after "a random number between 80% and 100%".
+const PING_EVERY: Duration = Duration::from_secs(120);
+/// "If the client does not receive a pong within 10 seconds [...], the flow is considered failed."
+const PONG_WITHIN: Duration = Duration::from_secs(10);
+/// Messages that may wait for a connection to open.
+const WAITING_MAX: usize = 64;
+
+/// All connections of an endpoint.
+#[derive(Debug)]
 pub struct Connections {
     by_id: BTreeMap<ConnectionId, Connection>,
-    by_remote: BTreeMap<SocketAddr, ConnectionId>,
+    by_remote: BTreeMap<(Transport, SocketAddr), ConnectionId>,
+    /// Domains of TLS peers, to check their certificates for when a dialog needs a new connection.
+    domains: BTreeMap<SocketAddr, String>,
     last_id: u64,
     /// Closed by us not long ago: bytes of them may still be on their way from the shell.
     closed: VecDeque<ConnectionId>,
+    rng: Rng,
 }
 
 /// Closed connections that are remembered.
 const CLOSED_MAX: usize = 64;
 
 impl Connections {
+    /// Without connections; `rng` spreads the keep-alives.
+    pub fn new(rng: Rng) -> Connections {
+        Connections {
+            by_id: BTreeMap::new(),
+            by_remote: BTreeMap::new(),
+            domains: BTreeMap::new(),
+            last_id: 0,
+            closed: VecDeque::new(),
+            rng,
+        }
+    }
+
     /// Number of connections, opening ones included.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -166,79 +209,151 @@ impl Connections {
         self.by_id.contains_key(&id)
     }
 
-    /// Sends bytes over a flow; for TCP over its connection, another one to the same peer, or a new one.
-    /// Returns the flow that was taken; `None` when there are too many connections.
-    pub fn send(&mut self, now: Instant, mut flow: Flow, bytes: Vec<u8>, out: &mut Actions) -> Option<Flow> {
+    /// Sends bytes over a flow; for a stream over its connection, another one to the same peer, or a new
+    /// one, whose certificate must be for `domain` (TLS). Returns the flow that was taken; `None` when
+    /// there are too many connections.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        mut flow: Flow,
+        domain: Option<&str>,
+        bytes: Vec<u8>,
+        out: &mut Actions,
+    ) -> Option<Flow> {
         if flow.transport == Transport::Udp {
             out.sends.push(Send::Datagram { flow, bytes });
             return Some(flow);
         }
         let alive = flow.connection.filter(|id| self.by_id.contains_key(id));
-        let id = match alive.or_else(|| self.by_remote.get(&flow.remote).copied()) {
+        let id = match alive.or_else(|| self.reusable(&flow, domain)) {
             Some(id) => id,
-            None => self.open(now, flow.remote, out)?,
+            None => self.open(now, flow.transport, flow.remote, domain, out)?,
         };
         flow.connection = Some(id);
         let connection = self.by_id.get_mut(&id)?;
         connection.used = now;
+        connection.spoken = now;
         match connection.flow {
             Some(open) => {
                 flow = open;
                 out.sends.push(Send::Stream { connection: id, bytes });
             }
-            None => connection.waiting.push(bytes),
+            None if connection.waiting.len() < WAITING_MAX => connection.waiting.push(bytes),
+            None => return None,
         }
         Some(flow)
     }
 
-    fn open(&mut self, now: Instant, remote: SocketAddr, out: &mut Actions) -> Option<ConnectionId> {
+    /// The connection to a peer that the next message to it takes.
+    pub fn to_peer(&self, flow: &Flow) -> Option<ConnectionId> {
+        self.by_remote.get(&(flow.transport, flow.remote)).copied()
+    }
+
+    /// Sends two empty lines, which the peer answers by one (RFC 5626 4.4.1).
+    pub fn keep_alive(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) {
+        if let Some(connection) = self.by_id.get_mut(&id).filter(|connection| connection.flow.is_some()) {
+            connection.used = now;
+            out.sends.push(Send::Stream { connection: id, bytes: b"\r\n\r\n".to_vec() });
+        }
+    }
+
+    /// An open connection to where a flow goes. RFC 5923 8.1 and RFC 5922: one that was made for another
+    /// domain is another peer, though at the same address.
+    fn reusable(&self, flow: &Flow, domain: Option<&str>) -> Option<ConnectionId> {
+        let id = *self.by_remote.get(&(flow.transport, flow.remote))?;
+        let made_for = self.by_id.get(&id)?.domain.as_deref();
+        (domain.is_none() || made_for == domain).then_some(id)
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        remote: SocketAddr,
+        domain: Option<&str>,
+        out: &mut Actions,
+    ) -> Option<ConnectionId> {
         if self.by_id.len() >= limits::CONNECTIONS_MAX {
             return None;
         }
         self.last_id += 1;
         let id = ConnectionId(self.last_id);
-        let connection = Connection {
-            remote,
-            flow: None,
-            waiting: Vec::new(),
-            buffer: Vec::new(),
-            ours: true,
-            used: now,
-            scheduled: None,
+        let domain = match transport {
+            Transport::Tls => domain.map(str::to_owned).or_else(|| self.domains.get(&remote).cloned()),
+            Transport::Udp | Transport::Tcp => None,
         };
+        if let Some(domain) = &domain
+            && (self.domains.len() < limits::CONNECTIONS_MAX || self.domains.contains_key(&remote))
+        {
+            self.domains.insert(remote, domain.clone());
+        }
+        let connection = Connection { domain: domain.clone(), ours: true, ..self.fresh(now, transport, remote) };
         self.by_id.insert(id, connection);
-        self.by_remote.insert(remote, id);
-        out.sends.push(Send::OpenStream { connection: id, remote });
+        self.by_remote.insert((transport, remote), id);
+        out.sends.push(Send::OpenStream { connection: id, transport, remote, domain });
         Some(id)
     }
 
-    /// A connection is open.
-    pub fn opened(&mut self, now: Instant, id: ConnectionId, flow: Flow, out: &mut Actions) {
-        if self.by_id.len() >= limits::CONNECTIONS_MAX && !self.by_id.contains_key(&id) {
-            out.sends.push(Send::CloseStream { connection: id });
-            return;
-        }
-        let connection = self.by_id.entry(id).or_insert_with(|| Connection {
-            remote: flow.remote,
+    fn fresh(&mut self, now: Instant, transport: Transport, remote: SocketAddr) -> Connection {
+        Connection {
+            transport,
+            remote,
+            domain: None,
+            alias: None,
             flow: None,
             waiting: Vec::new(),
             buffer: Vec::new(),
             ours: false,
             used: now,
+            spoken: now,
+            ping: Ping::Next { at: now + self.until_ping(), answers: false },
             scheduled: None,
-        });
-        connection.flow = Some(Flow { connection: Some(id), transport: Transport::Tcp, ..flow });
+        }
+    }
+
+    fn until_ping(&mut self) -> Duration {
+        PING_EVERY.mul_f64(self.rng.between(800, 1_000) as f64 / 1_000.0)
+    }
+
+    /// A connection is open.
+    pub fn opened(&mut self, now: Instant, id: ConnectionId, flow: Flow, out: &mut Actions) {
+        if !self.by_id.contains_key(&id) {
+            if self.by_id.len() >= limits::CONNECTIONS_MAX {
+                out.sends.push(Send::CloseStream { connection: id });
+                return;
+            }
+            let connection = self.fresh(now, flow.transport, flow.remote);
+            self.by_id.insert(id, connection);
+        }
+        let Some(connection) = self.by_id.get_mut(&id) else { return };
+        connection.flow = Some(Flow { connection: Some(id), transport: connection.transport, ..flow });
         connection.used = now;
         out.sends.extend(connection.waiting.drain(..).map(|bytes| Send::Stream { connection: id, bytes }));
         // A peer that connects again is reached over the newer connection.
-        self.by_remote.insert(flow.remote, id);
+        self.by_remote.insert((connection.transport, flow.remote), id);
+    }
+
+    /// RFC 5923 5: a request on a connection that the peer opened bears `alias` in its Via: requests to the
+    /// address where it listens go over this connection, too. Only the port is taken from the Via; the
+    /// address is the one that it really came from, so nobody gets the requests of another host.
+    pub fn alias(&mut self, id: ConnectionId, via: &Via) {
+        if !via.params.has("alias") {
+            return;
+        }
+        let Some(connection) = self.by_id.get_mut(&id).filter(|c| !c.ours && c.alias.is_none()) else { return };
+        let listens = SocketAddr::new(connection.remote.ip(), via.port_or_default());
+        connection.alias = Some(listens);
+        self.by_remote.insert((connection.transport, listens), id);
     }
 
     /// A connection is gone. Returns whether it was known.
     pub fn closed(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.by_id.remove(&id) else { return false };
-        if self.by_remote.get(&connection.remote) == Some(&id) {
-            self.by_remote.remove(&connection.remote);
+        for remote in [Some(connection.remote), connection.alias].into_iter().flatten() {
+            let key = (connection.transport, remote);
+            if self.by_remote.get(&key) == Some(&id) {
+                self.by_remote.remove(&key);
+            }
         }
         true
     }
@@ -260,20 +375,29 @@ impl Connections {
         if !self.by_id.contains_key(&id) && id.0 >= ConnectionId::ACCEPTED && !self.closed.contains(&id) {
             self.opened(now, id, flow, out);
         }
+        let until_ping = self.until_ping();
         if let Some(connection) = self.by_id.get_mut(&id) {
             connection.used = now;
+            // Any bytes show that the flow lives; only a line end is an answer.
+            if let Ping::Sent { answers, .. } = connection.ping {
+                let answers = answers || bytes.starts_with(b"\r\n");
+                connection.ping = Ping::Next { at: now + until_ping, answers };
+            }
             connection.buffer.extend_from_slice(bytes);
         }
     }
 
     /// The next whole message of a connection, or the header block of one that has no end: then the
     /// connection has been closed.
-    pub fn next_message(&mut self, id: ConnectionId, out: &mut Actions) -> Option<Vec<u8>> {
+    pub fn next_message(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) -> Option<Vec<u8>> {
         loop {
             let connection = self.by_id.get_mut(&id)?;
             match frame(&connection.buffer) {
                 Frame::Incomplete => return None,
-                Frame::Message(length) => return Some(connection.buffer.drain(..length).collect()),
+                Frame::Message(length) => {
+                    connection.spoken = now;
+                    return Some(connection.buffer.drain(..length).collect());
+                }
                 Frame::KeepAlive { length, ping } => {
                     connection.buffer.drain(..length);
                     if ping {
@@ -293,11 +417,10 @@ impl Connections {
     /// When a connection is to be looked at.
     pub fn deadline(&self, id: ConnectionId, patience: &Patience) -> Option<Instant> {
         let connection = self.by_id.get(&id)?;
-        match (connection.buffer.is_empty(), connection.ours) {
-            (false, _) => Some(connection.used + patience.message),
-            (true, true) => Some(connection.used + patience.idle),
-            (true, false) => None,
-        }
+        Some(match (connection.end(patience), connection.ping) {
+            (end, _) if !connection.ours || connection.flow.is_none() => end,
+            (end, Ping::Next { at, .. } | Ping::Sent { until: at, .. }) => end.min(at),
+        })
     }
 
     /// The place where the owner of the heap of deadlines notes what it has asked for.
@@ -305,13 +428,45 @@ impl Connections {
         self.by_id.get_mut(&id).map(|c| &mut c.scheduled)
     }
 
-    /// Closes a connection whose peer is too slow or that has been idle. Returns whether it did.
+    /// Closes a connection whose peer is too slow or dead or that has been idle, and says whether it did;
+    /// keeps the others alive.
     pub fn handle_timeout(&mut self, now: Instant, id: ConnectionId, patience: &Patience, out: &mut Actions) -> bool {
-        let due = self.deadline(id, patience).is_some_and(|at| at <= now);
-        if due {
+        let until_ping = self.until_ping();
+        let Some(connection) = self.by_id.get_mut(&id) else { return false };
+        if connection.end(patience) <= now {
             self.close(id, out);
+            return true;
         }
-        due
+        if !connection.ours || connection.flow.is_none() {
+            return false;
+        }
+        match connection.ping {
+            Ping::Next { at, answers } if at <= now => {
+                out.sends.push(Send::Stream { connection: id, bytes: b"\r\n\r\n".to_vec() });
+                connection.ping = Ping::Sent { until: now + PONG_WITHIN, answers };
+            }
+            // A peer that answered before is dead; one that never did knows nothing of RFC 5626.
+            Ping::Sent { until, answers: true } if until <= now => {
+                self.close(id, out);
+                return true;
+            }
+            Ping::Sent { until, answers: false } if until <= now => {
+                connection.ping = Ping::Next { at: now + until_ping, answers: false };
+            }
+            Ping::Next { .. } | Ping::Sent { .. } => {}
+        }
+        false
+    }
+}
+
+impl Connection {
+    /// When it is closed, if nothing more comes or goes.
+    fn end(&self, patience: &Patience) -> Instant {
+        match (self.buffer.is_empty(), self.ours) {
+            (false, _) => self.used + patience.message,
+            (true, true) => self.spoken + patience.idle,
+            (true, false) => self.used + patience.idle_accepted,
+        }
     }
 }
 
@@ -371,5 +526,140 @@ mod tests {
             "SIP/2.0/UDP a;received=10.0.0.9, SIP/2.0/UDP b;x=\"1,2\"",
             "10.0.0.9:5060",
         );
+    }
+
+    fn flow_to(transport: Transport, remote: &str) -> Flow {
+        let local = "10.0.0.1:5060".parse().unwrap();
+        Flow { transport, local, remote: remote.parse().unwrap(), connection: None }
+    }
+
+    fn connections() -> Connections {
+        Connections::new(crate::rng::Seed::from_number(1).rng())
+    }
+
+    const PATIENCE: Patience = Patience {
+        message: Duration::from_secs(32),
+        idle: Duration::from_secs(1_800),
+        idle_accepted: Duration::from_secs(4_000),
+    };
+
+    fn opened(connections: &mut Connections, transport: Transport, domain: Option<&str>) -> (ConnectionId, Flow) {
+        let flow = flow_to(transport, "10.0.0.2:5061");
+        let mut out = Actions::default();
+        let id = connections.send(Instant::ZERO, flow, domain, b"one".to_vec(), &mut out).unwrap().connection.unwrap();
+        connections.opened(Instant::ZERO, id, flow, &mut out);
+        (id, Flow { connection: Some(id), ..flow })
+    }
+
+    fn next_sends(connections: &mut Connections, id: ConnectionId, now: &mut Instant) -> Vec<Send> {
+        let mut out = Actions::default();
+        *now = connections.deadline(id, &PATIENCE).unwrap();
+        connections.handle_timeout(*now, id, &PATIENCE, &mut out);
+        out.sends
+    }
+
+    #[test]
+    fn rfc_5626_4_4_1_a_connection_of_ours_is_kept_alive() {
+        let mut connections = connections();
+        let (id, flow) = opened(&mut connections, Transport::Tcp, None);
+        let mut now = Instant::ZERO;
+        let ping = vec![Send::Stream { connection: id, bytes: b"\r\n\r\n".to_vec() }];
+        assert_eq!(next_sends(&mut connections, id, &mut now), ping);
+        assert!((96..=120).contains(&now.since(Instant::ZERO).as_secs()), "{now:?}");
+        // A peer that never answers one knows nothing of them: it is pinged on, and closed when idle.
+        assert_eq!(next_sends(&mut connections, id, &mut now), []);
+        assert_eq!(next_sends(&mut connections, id, &mut now), ping);
+        connections.received(now, id, flow, b"\r\n", &mut Actions::default());
+        assert_eq!(connections.next_message(now, id, &mut Actions::default()), None);
+        let answered = now;
+        assert_eq!(next_sends(&mut connections, id, &mut now), ping);
+        assert!((96..=120).contains(&now.since(answered).as_secs()), "{now:?}");
+        // "If the client does not receive a pong within 10 seconds [...], the flow is considered failed."
+        let pinged = now;
+        assert_eq!(next_sends(&mut connections, id, &mut now), [Send::CloseStream { connection: id }]);
+        assert_eq!(now, pinged + Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_connection_of_ours_without_messages_is_closed_though_it_is_kept_alive() {
+        let mut connections = connections();
+        let (id, _) = opened(&mut connections, Transport::Tls, None);
+        let mut now = Instant::ZERO;
+        while connections.is_known(id) {
+            next_sends(&mut connections, id, &mut now);
+        }
+        assert_eq!(now, Instant::ZERO + PATIENCE.idle);
+    }
+
+    #[test]
+    fn a_connection_that_a_peer_opened_is_closed_after_long_silence_only() {
+        let mut connections = connections();
+        let id = ConnectionId(ConnectionId::ACCEPTED);
+        let flow = flow_to(Transport::Tcp, "10.0.0.2:40000");
+        connections.received(Instant::ZERO, id, flow, b"\r\n\r\n", &mut Actions::default());
+        let mut out = Actions::default();
+        assert_eq!(connections.next_message(Instant::ZERO, id, &mut out), None);
+        assert_eq!(out.sends, [Send::Stream { connection: id, bytes: b"\r\n".to_vec() }], "the pong");
+        let mut now = Instant::ZERO;
+        assert_eq!(next_sends(&mut connections, id, &mut now), [Send::CloseStream { connection: id }]);
+        assert_eq!(now, Instant::ZERO + PATIENCE.idle_accepted);
+    }
+
+    #[test]
+    fn a_connection_is_used_again_for_the_same_domain_only() {
+        let mut connections = connections();
+        let (id, flow) = opened(&mut connections, Transport::Tls, Some("a.example"));
+        let mut send = |flow: Flow, domain: Option<&str>| {
+            let taken = connections.send(Instant::ZERO, flow, domain, b"x".to_vec(), &mut Actions::default());
+            taken.unwrap().connection.unwrap()
+        };
+        let unnamed = Flow { connection: None, ..flow };
+        assert_eq!(send(unnamed, Some("a.example")), id);
+        assert_eq!(send(unnamed, None), id, "a dialog knows the address only");
+        assert_ne!(send(unnamed, Some("b.example")), id, "another peer at the same address");
+        assert_ne!(send(Flow { transport: Transport::Tcp, ..unnamed }, None), id);
+    }
+
+    #[test]
+    fn a_dialog_over_tls_opens_its_next_connection_for_the_same_domain() {
+        let mut connections = connections();
+        let (id, flow) = opened(&mut connections, Transport::Tls, Some("a.example"));
+        assert!(connections.closed(id));
+        let mut out = Actions::default();
+        connections.send(Instant::ZERO, flow, None, b"BYE".to_vec(), &mut out);
+        let [Send::OpenStream { domain, transport: Transport::Tls, .. }] = out.sends.as_slice() else {
+            panic!("{out:?}")
+        };
+        assert_eq!(domain.as_deref(), Some("a.example"));
+    }
+
+    #[test]
+    fn rfc_5923_a_peer_that_says_alias_is_reached_over_its_own_connection() {
+        let mut connections = connections();
+        let id = ConnectionId(ConnectionId::ACCEPTED);
+        connections.opened(Instant::ZERO, id, flow_to(Transport::Tcp, "10.0.0.2:40000"), &mut Actions::default());
+        let reached = |connections: &mut Connections, remote: &str| {
+            let flow = flow_to(Transport::Tcp, remote);
+            connections.send(Instant::ZERO, flow, None, b"x".to_vec(), &mut Actions::default()).unwrap().connection
+        };
+        assert_ne!(reached(&mut connections, "10.0.0.2:5060"), Some(id));
+        let via = |text: &str| Via::parse(text.as_bytes()).unwrap();
+        connections.alias(id, &via("SIP/2.0/TCP 10.0.0.9:5070;branch=z9hG4bKx;alias"));
+        assert_eq!(reached(&mut connections, "10.0.0.2:5070"), Some(id), "the port of the Via");
+        assert_ne!(reached(&mut connections, "10.0.0.9:5070"), Some(id), "never the address that it claims");
+        assert!(connections.closed(id));
+        assert_ne!(reached(&mut connections, "10.0.0.2:5070"), Some(id));
+    }
+
+    #[test]
+    fn what_waits_for_a_connection_to_open_is_bounded() {
+        let mut connections = connections();
+        let flow = flow_to(Transport::Tcp, "10.0.0.2:5060");
+        let mut out = Actions::default();
+        for _ in 0..WAITING_MAX {
+            assert!(connections.send(Instant::ZERO, flow, None, b"x".to_vec(), &mut out).is_some());
+        }
+        assert!(connections.send(Instant::ZERO, flow, None, b"x".to_vec(), &mut out).is_none());
+        assert_eq!(connections.len(), 1);
     }
 }

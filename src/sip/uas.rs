@@ -4,7 +4,8 @@
 //! forward, so the call layer answers 483 when it would.
 
 use super::grammar::text_of;
-use super::message::{HeaderName, Method, Response, decode, media_type_of};
+use super::headers::NameAddr;
+use super::message::{HeaderName, Method, Request, Response, decode, media_type_of};
 use super::parser::{Lines, Message, Start, split_list};
 use super::{Settings, Uri};
 
@@ -15,6 +16,17 @@ pub fn allow(settings: &Settings) -> String {
 
 fn join<'a>(items: impl Iterator<Item = &'a str>) -> String {
     items.collect::<Vec<_>>().join(", ")
+}
+
+/// 12.1.1: whether our Contact must be a `sips:` URI, since the Request-URI is one, or the topmost
+/// Record-Route, or the Contact if there is no Record-Route.
+pub fn wants_secure(request: &Request) -> bool {
+    let route = request.headers.get(&HeaderName::RecordRoute).and_then(|value| split_list(value).next());
+    let hop = match route {
+        Some(route) => NameAddr::parse(route).ok(),
+        None => request.contact(),
+    };
+    request.uri.is_secure() || hop.is_some_and(|hop| hop.uri.is_secure())
 }
 
 /// Checks a request; an error is the response to it.

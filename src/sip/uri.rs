@@ -194,11 +194,53 @@ impl Uri {
         })
     }
 
-    /// `sip:user@address`, with `transport=tcp` for TCP.
+    /// `sip:user@address`, with the transport as parameter unless it is UDP.
     pub fn at(user: Option<&str>, transport: Transport, address: SocketAddr) -> Uri {
         let mut uri = Uri::sip(user, Host::Ip(address.ip()), Some(address.port()));
-        if let (Uri::Sip(sip), Transport::Tcp) = (&mut uri, transport) {
-            sip.params.set("transport", Some("tcp".to_owned()));
+        if let (Uri::Sip(sip), true) = (&mut uri, transport.is_stream()) {
+            sip.params.set("transport", Some(transport.word().to_owned()));
+        }
+        uri
+    }
+
+    /// The same resource by TLS on every hop (RFC 3261 19.1, 26.2.2): `sips:`, without a transport
+    /// parameter, since TLS is not named by one there (RFC 5630 3.1.4).
+    #[must_use]
+    pub fn secured(mut self) -> Uri {
+        if let Uri::Sip(sip) = &mut self {
+            sip.secure = true;
+            if sip.params.get("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls")) {
+                sip.params.remove("transport");
+            }
+        }
+        self
+    }
+
+    /// Whether it is a `sips:` URI.
+    pub fn is_secure(&self) -> bool {
+        self.as_sip().is_some_and(|sip| sip.secure)
+    }
+
+    /// The same SIP URI with this user part, escaped as needed; other URIs as they are.
+    #[must_use]
+    pub fn with_user(&self, user: &str) -> Uri {
+        match self {
+            Uri::Sip(sip) => Uri::Sip(SipUri { user: Some(escape_user(user)), ..sip.clone() }),
+            other => other.clone(),
+        }
+    }
+
+    /// The same SIP URI with the transport of another one, unless it names one itself.
+    #[must_use]
+    pub fn with_transport_of(&self, other: &Uri) -> Uri {
+        let mut uri = self.clone();
+        if let (Uri::Sip(sip), Uri::Sip(other)) = (&mut uri, other)
+            && !sip.params.has("transport")
+        {
+            sip.secure |= other.secure;
+            if let Some(transport) = other.params.get("transport") {
+                sip.params.set("transport", Some(transport.to_owned()));
+            }
         }
         uri
     }
@@ -225,21 +267,27 @@ impl Uri {
         }
     }
 
-    /// The address a SIP URI names without asking anybody: an IP literal, with 5060 as the default port.
+    /// The address a SIP URI names without asking anybody: an IP literal, with 5060 as the default
+    /// port, 5061 for TLS.
     pub fn address(&self) -> Option<SocketAddr> {
         match self.as_sip()? {
-            SipUri { host: Host::Ip(ip), port, .. } => Some(SocketAddr::new(*ip, port.unwrap_or(5060))),
+            SipUri { host: Host::Ip(ip), port, .. } => {
+                let default = self.transport().unwrap_or(Transport::Udp).default_port();
+                Some(SocketAddr::new(*ip, port.unwrap_or(default)))
+            }
             _ => None,
         }
     }
 
-    /// The transport that its parameter asks for; `None` for none and for others than UDP and TCP.
+    /// The transport that scheme and parameter ask for: TLS for every `sips:` (RFC 5630 3.1.3: the
+    /// parameter names what is below TLS there); `None` for none and for unknown ones.
     pub fn transport(&self) -> Option<Transport> {
-        match self.as_sip()?.params.get("transport")? {
-            t if t.eq_ignore_ascii_case("udp") => Some(Transport::Udp),
-            t if t.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
-            _ => None,
+        let sip = self.as_sip()?;
+        if sip.secure {
+            return Some(Transport::Tls);
         }
+        let named = sip.params.get("transport")?;
+        [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter().find(|t| named.eq_ignore_ascii_case(t.word()))
     }
 
     /// Whether a parameter is there.
@@ -459,7 +507,7 @@ mod tests {
             (sip.user.as_deref(), sip.password.as_deref(), sip.port),
             (Some("alice"), Some("secret"), Some(5061))
         );
-        assert_eq!(uri.transport(), Some(Transport::Tcp));
+        assert_eq!(uri.transport(), Some(Transport::Tls), "RFC 5630 3.1.3: below it is TCP");
         assert!(uri.has_param("LR"));
         assert_eq!(check("sip:[2001:db8::1]:5070").address(), "[2001:db8::1]:5070".parse().ok());
         assert_eq!(check("tel:+1-201-555-0123;phone-context=example").user().as_deref(), Some("+12015550123"));

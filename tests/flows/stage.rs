@@ -195,18 +195,19 @@ impl Stage {
 
     /// Nothing more comes, nothing is left, nothing was wrong; so many calls have a record.
     #[track_caller]
-    pub fn finish(self, records: usize) {
-        self.finish_but(records, "nothing");
+    pub fn finish(self, records: usize) -> World {
+        self.finish_but(records, "nothing")
     }
 
     /// The same, where a problem with these words is what the test is about.
     #[track_caller]
-    pub fn finish_but(mut self, records: usize, expected: &str) {
+    pub fn finish_but(mut self, records: usize, expected: &str) -> World {
         self.silence(QUIET);
         let mut problems = self.world.checkers().after_quiet(&self.world.gateway().counts());
         problems.retain(|problem| !problem.contains(expected));
         assert!(problems.is_empty(), "{problems:#?}");
         assert_eq!(self.world.records().len(), records, "records of calls");
+        self.world
     }
 
     /// Registers somebody as the account of his name (RFC 3665 2.1).
@@ -324,10 +325,18 @@ impl Party {
             return String::new();
         }
         let Some(challenge) = self.challenge.take() else { return String::new() };
-        let credentials = Credentials { username: self.user.clone(), password: "tipring-demo".to_owned() };
+        let credentials = Credentials {
+            username: self.user.clone(),
+            password: "tipring-demo".to_owned(),
+            realm: None,
+            peer: "gateway".to_owned(),
+        };
         let method = Method::from_token(method);
-        let value = digest::answer(&[&challenge], &credentials, &method, target, "0a4f113b").expect("a challenge");
-        format!("Authorization: {value}\r\n")
+        let covered = digest::Covered { method: method.as_str().as_bytes(), body: b"" };
+        let asking = digest::client::Asking { covered, uri: target, cnonce: "0a4f113b" };
+        let challenges = std::iter::once(&challenge[..]);
+        let field = digest::Logins::default().answer(challenges, false, &credentials, asking).expect("a challenge");
+        format!("Authorization: {}\r\n", field.text())
     }
 
     pub fn register(&mut self, more: &str, contact: bool) -> String {

@@ -60,7 +60,7 @@ impl Baresip {
         std::fs::write(directory.join("config"), config).expect("written");
         let line = format!(
             "<sip:{account}@{};transport={transport}>;auth_user={account};auth_pass=tipring-demo;regint=600;answermode=manual\n",
-            gateway.sip
+            gateway.address_for(transport)
         );
         std::fs::write(directory.join("accounts"), line).expect("written");
         std::fs::write(directory.join("contacts"), "").expect("written");

@@ -1,7 +1,7 @@
 //! Small clients: SIPp registering and as a third party, sipsak asking for options and registering.
 
 use super::baresip::Baresip;
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Place};
 use super::signal;
 use super::sipp::{By, Caller, third_party};
 use super::{capture::Capture, turn};
@@ -29,21 +29,17 @@ fn sipp_as_a_third_party_joins_two_numbers() {
     capture.finish().assert_well_formed();
 }
 
-/// A phone on TCP with an MD5 account calls, holds the call and takes it back.
-#[test]
-fn baresip_by_tcp_holds_a_call_and_takes_it_back() {
-    let _turn = turn();
-    let gateway = Gateway::start("baresip-holds");
+/// A phone with an MD5 account registers, calls, holds the call and takes it back.
+fn baresip_holds(gateway: &Gateway, transport: &str) {
     let file = gateway.directory.join("baresip-speaks.wav");
     signal::write_wav(&file, &signal::probe(204, 30 * 8_000));
-    let mut baresip = Baresip::start_by(&gateway, "204", &file, "tcp");
+    let mut baresip = Baresip::start_by(gateway, "204", &file, transport);
     super::wait_for("baresip's registration", Duration::from_secs(20), || {
         let phones = gateway.command(&["phones"]);
         let row = phones.lines().find(|line| line.starts_with("phone/204")).expect("204 is listed");
         (!row.contains("not registered")).then_some(())
     });
-    let capture = Capture::start(&gateway, "packets");
-    baresip.command_with("dial", &format!("sip:600@{};transport=tcp", gateway.sip));
+    baresip.command_with("dial", &format!("sip:600@{};transport={transport}", gateway.address_for(transport)));
     baresip.wait_for("CALL_ESTABLISHED");
     std::thread::sleep(Duration::from_millis(500));
     for command in ["hold", "resume"] {
@@ -53,13 +49,28 @@ fn baresip_by_tcp_holds_a_call_and_takes_it_back() {
     }
     baresip.command("hangup");
     gateway.wait_until_idle(Duration::from_secs(10));
+}
+
+#[test]
+fn baresip_by_tcp_holds_a_call_and_takes_it_back() {
+    let _turn = turn();
+    let gateway = Gateway::start("baresip-holds");
+    let capture = Capture::start(&gateway, "packets");
+    baresip_holds(&gateway, "tcp");
     let captured = capture.finish();
     captured.assert_well_formed();
     // "If the offerer wishes to put the stream on hold it marks it as sendonly" (RFC 3264 8.4).
     let held = captured.sip("sip.Method == \"INVITE\" && sdp.media_attr == \"sendonly\"");
     let agreed = captured.sip("sip.Status-Code == 200 && sdp.media_attr == \"recvonly\"");
     assert!(!held.is_empty() && !agreed.is_empty(), "hold: {held:?}, answered {agreed:?}");
-    drop(baresip);
+    assert!(gateway.stop().success());
+}
+
+#[test]
+fn baresip_by_tls_holds_a_call_and_takes_it_back() {
+    let _turn = turn();
+    let gateway = Gateway::start_at(Place::choose("baresip-tls").with_tls(), "");
+    baresip_holds(&gateway, "tls");
     assert!(gateway.stop().success());
 }
 

@@ -62,6 +62,8 @@ pub struct Place {
     pub callee_port: u16,
     /// Port of the proxy on 127.0.0.5 that 72XXXX and 73XXXX lead to.
     pub proxy_port: u16,
+    /// Port for TLS, when there is a certificate in the directory.
+    pub tls_port: Option<u16>,
     /// Where this test leaves things.
     pub directory: PathBuf,
 }
@@ -73,8 +75,19 @@ impl Place {
             sip: SocketAddr::from(([127, 0, 0, 1], free_port("127.0.0.1"))),
             callee_port: free_port("127.0.0.3"),
             proxy_port: free_port("127.0.0.5"),
+            tls_port: None,
             directory: directory(name),
         }
+    }
+
+    /// The same with TLS and a certificate that nobody signed but itself.
+    pub fn with_tls(self) -> Place {
+        let names = vec!["127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let write = |file: &str, text: String| std::fs::write(self.directory.join(file), text).expect("written");
+        write("certificate.pem", made.cert.pem());
+        write("key.pem", made.signing_key.serialize_pem());
+        Place { tls_port: Some(free_port("127.0.0.1")), ..self }
     }
 }
 
@@ -87,6 +100,8 @@ pub struct Gateway {
     pub callee_port: u16,
     /// Port of the proxy on 127.0.0.5 that 72XXXX and 73XXXX lead to.
     pub proxy_port: u16,
+    /// Its port for TLS, if it has one.
+    pub tls_port: Option<u16>,
     /// Where this test leaves things.
     pub directory: PathBuf,
     control: PathBuf,
@@ -117,12 +132,17 @@ impl Gateway {
     /// Starts one at this place, with more tables in its configuration, where PROXY stands for the port
     /// of the proxy.
     pub fn start_at(place: Place, more: &str) -> Gateway {
-        let Place { sip, callee_port, proxy_port, directory } = place;
+        let Place { sip, callee_port, proxy_port, tls_port, directory } = place;
         let peers = format!("{PEERS}{more}").replace("CALLEE", &callee_port.to_string());
         let peers = peers.replace("PROXY", &proxy_port.to_string());
         let output = program().args(["config", "default"]).output().expect("tipring runs");
         assert!(output.status.success(), "tipring config default: {output:?}");
-        let text = String::from_utf8(output.stdout).expect("text");
+        let mut text = String::from_utf8(output.stdout).expect("text");
+        if let Some(port) = tls_port {
+            let listen =
+                format!("certificate = \"certificate.pem\"\nkey = \"key.pem\"\nlisten = [\"tls:127.0.0.1:{port}\", ");
+            text = text.replacen("listen = [", &listen, 1);
+        }
         let changed = text.replace("127.0.0.1:5060", &sip.to_string()).replace("20000-29999", RTP_PORTS) + &peers;
         let config = directory.join("tipring.toml");
         std::fs::write(&config, changed).expect("written");
@@ -138,7 +158,7 @@ impl Gateway {
             .stderr(log)
             .spawn()
             .expect("tipring runs");
-        let mut gateway = Gateway { child: Some(child), sip, callee_port, proxy_port, directory, control };
+        let mut gateway = Gateway { child: Some(child), sip, callee_port, proxy_port, tls_port, directory, control };
         wait_for("an answer to OPTIONS", Duration::from_secs(20), || {
             let ended = gateway.child.as_mut().and_then(|c| c.try_wait().expect("a child"));
             assert!(ended.is_none(), "tipring ended: {ended:?}\n{}", gateway.log());
@@ -147,10 +167,20 @@ impl Gateway {
         gateway
     }
 
+    /// Where it listens for `udp`, `tcp` or `tls`.
+    pub fn address_for(&self, transport: &str) -> SocketAddr {
+        let mut address = self.sip;
+        if transport == "tls" {
+            address.set_port(self.tls_port.expect("a gateway with TLS"));
+        }
+        address
+    }
+
     /// Where it runs.
     pub fn place(&self) -> Place {
         let directory = self.directory.clone();
-        Place { sip: self.sip, callee_port: self.callee_port, proxy_port: self.proxy_port, directory }
+        let (callee_port, proxy_port, tls_port) = (self.callee_port, self.proxy_port, self.tls_port);
+        Place { sip: self.sip, callee_port, proxy_port, tls_port, directory }
     }
 
     /// What it has logged.

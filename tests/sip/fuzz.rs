@@ -43,7 +43,7 @@ fn address(last: u8) -> SocketAddr {
 impl Fuzz {
     fn new(seed: u64, transport: Transport) -> Fuzz {
         let mut settings = Settings {
-            listeners: vec![(Transport::Udp, address(1)), (Transport::Tcp, address(1))],
+            listeners: [Transport::Udp, Transport::Tcp, Transport::Tls].map(|t| (t, address(1))).to_vec(),
             sessions_max: 30,
             ..Settings::default()
         };
@@ -74,7 +74,7 @@ impl Fuzz {
 
     fn flow(&self) -> Flow {
         let connection =
-            (self.transport == Transport::Tcp).then_some(ConnectionId(ConnectionId::ACCEPTED + self.connections));
+            (self.transport != Transport::Udp).then_some(ConnectionId(ConnectionId::ACCEPTED + self.connections));
         Flow { transport: self.transport, local: address(1), remote: address(2), connection }
     }
 
@@ -89,14 +89,19 @@ impl Fuzz {
         for send in out.sends {
             match send {
                 Send::Datagram { bytes, .. } | Send::Stream { bytes, .. } => self.hear(&bytes),
-                Send::OpenStream { connection, remote } => {
+                Send::OpenStream { connection, transport, remote, .. } => {
                     // Most connections open, some never do.
                     if self.rng.chance(3, 4) {
-                        let flow =
-                            Flow { transport: Transport::Tcp, local: address(1), remote, connection: Some(connection) };
+                        let flow = Flow { transport, local: address(1), remote, connection: Some(connection) };
                         self.act(|e, now, out| e.handle_stream_opened(now, connection, flow, out));
                     } else {
                         self.act(|e, now, out| e.handle_stream_closed(now, connection, out));
+                    }
+                }
+                // The resolver knows nothing, or does not answer.
+                Send::Resolve { question } => {
+                    if self.rng.chance(1, 2) {
+                        self.act(|e, now, out| e.handle_resolved(now, &question, &Records::default(), out));
                     }
                 }
                 Send::CloseStream { .. } => {}
@@ -184,17 +189,13 @@ impl Fuzz {
         if self.rng.chance(1, 2) { "v=0\r\n" } else { "" }
     }
 
-    fn text(
-        &mut self,
-        method: &str,
-        to: &str,
-        from: &str,
-        call_id: &str,
-        number: u32,
-        branch: &str,
-        more: &str,
-    ) -> Vec<u8> {
-        let (body, via) = (self.body(), if self.transport == Transport::Udp { "UDP" } else { "TCP" });
+    fn text(&mut self, method: &str, [to, from, call_id]: [&str; 3], number: u32, branch: &str, more: &str) -> Vec<u8> {
+        let body = self.body();
+        let via = match self.transport {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+        };
         format!(
             "{method} sip:101@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/{via} 10.0.0.2;branch={branch}\r\nMax-Forwards: 70\r\n\
              From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {number} {method}\r\nContact: <sip:b@10.0.0.2>\r\n\
@@ -208,7 +209,7 @@ impl Fuzz {
         let (method, n) = (self.method(), self.next());
         let more = if self.rng.chance(1, 8) { "Require: 100rel\r\n" } else { "Supported: 100rel, timer\r\n" };
         let from = format!("<sip:b@10.0.0.2>;tag=f{n}");
-        self.text(method, "<sip:101@10.0.0.1>", &from, &format!("c{n}"), 1, &format!("z9hG4bKn{n}"), more)
+        self.text(method, ["<sip:101@10.0.0.1>", &from, &format!("c{n}")], 1, &format!("z9hG4bKn{n}"), more)
     }
 
     /// A request that refers to a response of the endpoint: ACK, CANCEL, BYE, re-INVITE and all others.
@@ -223,7 +224,7 @@ impl Fuzz {
         let branch = if same { branch } else { format!("z9hG4bKd{}", self.next()) };
         let rseq = response.headers.text(&HeaderName::RSeq).map(|v| v.into_owned());
         let more = rseq.map_or(String::new(), |rseq| format!("RAck: {rseq} {number} INVITE\r\n"));
-        self.text(method, &to, &from, &call_id, number, &branch, &more)
+        self.text(method, [&to, &from, &call_id], number, &branch, &more)
     }
 
     /// A request of the peer in the dialog that a request of the endpoint belongs to.
@@ -235,7 +236,7 @@ impl Fuzz {
         }
         let (method, n) = (self.method(), self.next());
         let number = 1 + self.rng.below(6) as u32;
-        self.text(method, &to, &from, &call_id, number, &format!("z9hG4bKr{n}"), "")
+        self.text(method, [&to, &from, &call_id], number, &format!("z9hG4bKr{n}"), "")
     }
 
     fn response_to(&mut self, request: &Request) -> Option<Vec<u8>> {
@@ -305,14 +306,19 @@ impl Fuzz {
         let session = self.pick(&sessions);
         let flow = Flow { connection: None, ..self.flow() };
         let someone = NameAddr::new(Uri::at(Some("b"), self.transport, address(2)));
-        let credentials = self.rng.chance(1, 2).then(|| Credentials { username: "u".into(), password: "p".into() });
+        let credentials = self.rng.chance(1, 2).then(|| Credentials {
+            username: "u".into(),
+            password: "p".into(),
+            realm: None,
+            peer: "peer".into(),
+        });
         let body = self.body();
         let body = (!body.is_empty()).then(|| Body::sdp(body));
         match (self.rng.below(12), session) {
             (0, _) => {
                 let invite = OutgoingInvite {
                     target: someone.uri.clone(),
-                    flow,
+                    next_hop: flow.into(),
                     from: NameAddr::new(Uri::at(Some("a"), self.transport, address(1))),
                     to: someone,
                     contact_user: "a".to_owned(),
@@ -329,7 +335,7 @@ impl Fuzz {
                 let request = OutgoingRequest {
                     method: [Method::Options, Method::Register, Method::Message][self.rng.below(3) as usize].clone(),
                     target: someone.uri.clone(),
-                    flow,
+                    next_hop: flow.into(),
                     from: someone.clone(),
                     to: someone,
                     contact_user: Some("a".to_owned()),
@@ -438,6 +444,6 @@ fn sequences_of_datagrams_and_time_steps_do_no_harm() {
 fn sequences_on_streams_and_time_steps_do_no_harm() {
     for seed in seeds(20) {
         let _repeat = Repeat { test: "sequences_on_streams_and_time_steps_do_no_harm", seed };
-        run(seed, Transport::Tcp, 600);
+        run(seed, [Transport::Tcp, Transport::Tls][seed as usize % 2], 600);
     }
 }

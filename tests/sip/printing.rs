@@ -196,10 +196,10 @@ proptest! {
     /// What follows a message in a stream is another one, wherever the stream is cut.
     #[test]
     fn streams(requests in proptest::collection::vec(request(), 1..4), piece in 1..400_usize) {
-        let mut stream: Vec<u8> = requests.iter().flat_map(Request::to_bytes).collect();
+        let stream: Vec<u8> = requests.iter().flat_map(Request::to_bytes).collect();
         let mut read = Vec::new();
         let mut buffer = Vec::new();
-        for piece in stream.chunks_mut(piece) {
+        for piece in stream.chunks(piece) {
             buffer.extend_from_slice(piece);
             while let transport::Frame::Message(length) = transport::frame(&buffer) {
                 let message: Vec<u8> = buffer.drain(..length).collect();

@@ -307,3 +307,30 @@ fn a_peer_that_vanishes_in_any_state_leaves_nothing() {
         }
     }
 }
+
+/// The offer waits for its next try when the call ends, while its refused transactions still absorb what
+/// comes again: they must not keep the session for ever.
+#[test]
+fn a_call_that_ends_while_a_refused_offer_waits_leaves_nothing() {
+    for refusals in 1..=3 {
+        for wait in [0, 100, 1_000, 5_000] {
+            let (mut pair, caller, callee) = Pair::established(Transport::Udp);
+            pair.act(CALLER, |e, now, out| e.offer(now, caller, sdp("again"), vec![], out));
+            for _ in 0..refusals {
+                // At most four seconds until the next try (14.1).
+                for _ in 0..900 {
+                    if pair.events[CALLEE].iter().any(|event| matches!(event, Event::Offer { .. })) {
+                        break;
+                    }
+                    pair.run_ms(5);
+                }
+                let server = pair.waiting(CALLEE);
+                pair.act(CALLEE, |e, now, out| e.reply(now, server, Response::new(491), out));
+                pair.events[CALLEE].clear();
+            }
+            pair.run_ms(wait);
+            pair.act(CALLEE, |e, now, out| e.terminate(now, callee, None, out));
+            check_ended(&mut pair, "a refused offer waits");
+        }
+    }
+}

@@ -206,6 +206,7 @@ pub fn entries(indices: &Indices) -> Lsp {
 }
 
 /// [`spread`] of all elements by both gaps for several vectors at once, each step for all of them.
+#[cfg(any(test, target_arch = "x86_64"))]
 #[inline(always)]
 pub fn spread_together<const N: usize>(vectors: &mut [Lsp; N]) {
     let mut u = [[0i16; N]; ORDER];

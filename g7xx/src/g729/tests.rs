@@ -6,7 +6,7 @@ use super::lpc::{self, ORDER, WINDOW};
 use super::ops::*;
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, Lag};
 use super::tables::HAM_WINDOW;
-use crate::arch::lanes::{Lockstep, predictor as predictor_of};
+use crate::arch::lanes::Lockstep;
 use crate::arch::{Kernels, Scalar};
 
 /// A generator; any will do.
@@ -341,26 +341,26 @@ fn levinson_without_limits_is_the_one_with_limits() {
     at_every_level!(levinson_equals_limits);
 }
 
-fn levinson_in_lanes<L: Lockstep<8>>() {
+fn levinson_equals_lanes<L: Lockstep<N>, const N: usize>() {
     let mut noise = Noise::new();
     let mut exact = 0;
     for round_of in 0..3000u32 {
-        let all: [_; 8] =
-            core::array::from_fn(|k| autocorrelation(&mut noise, 8 * round_of + k as u32));
-        let mut rows = [[0; 8]; ORDER + 1];
+        let all: [_; N] =
+            core::array::from_fn(|k| autocorrelation(&mut noise, N as u32 * round_of + k as u32));
+        let mut rows = [[0; N]; ORDER + 1];
         for (lane, r) in all.iter().enumerate() {
             for (lag, row) in rows.iter_mut().enumerate() {
                 row[lane] = l_comp(r.at(lag));
             }
         }
-        let (mut a, mut reflection) = ([[0; 8]; ORDER + 1], [[0; 8]; 2]);
+        let (mut a, mut reflection) = ([[0; N]; ORDER + 1], [[0; N]; 2]);
         let found = L::levinson(&rows, &mut a, &mut reflection);
         for (lane, r) in all.iter().enumerate() {
             if found >> lane & 1 == 1 {
                 exact += 1;
                 let mut expected = lpc::Stable::new();
                 assert!(lpc::levinson(r, &mut expected).is_some());
-                assert_eq!(predictor_of(&a, lane), expected.a);
+                assert_eq!(crate::arch::lanes::predictor(&a, lane), expected.a);
                 let reflection = [0, 1].map(|k: usize| reflection[k][lane] as i16);
                 assert_eq!(reflection, expected.reflection);
             }
@@ -371,7 +371,17 @@ fn levinson_in_lanes<L: Lockstep<8>>() {
 
 #[test]
 fn levinson_in_lanes_is_the_one_of_a_channel() {
-    at_every_level!(levinson_in_lanes);
+    levinson_equals_lanes::<Scalar, 8>();
+    #[cfg(target_arch = "x86_64")]
+    {
+        use crate::arch::x86_64::{Avx2, avx512::Avx512, detect};
+        if detect() >= crate::Level::Avx2 {
+            levinson_equals_lanes::<Avx2, 8>();
+        }
+        if detect() >= crate::Level::Avx512 {
+            levinson_equals_lanes::<Avx512, 16>();
+        }
+    }
 }
 
 fn predictors_equal_limits<K: Kernels>() {
@@ -487,4 +497,55 @@ fn codebook_gives_the_reference<K: Kernels>() {
 #[test]
 fn codebook_search_gives_the_reference_where_no_vector_reaches() {
     at_every_level!(codebook_gives_the_reference);
+}
+
+fn lockstep_equals_alone<const N: usize>() {
+    use super::decoder::{self, Decoder};
+    use super::encoder::{self, Encoder};
+    use super::{FRAME, FrameInput, Variant};
+    let mut noise = Noise::new();
+    let mut encoders: [_; N] = core::array::from_fn(|k| Encoder::new(Variant::A, k % 3 == 1));
+    let mut encoders_alone = encoders.clone();
+    let mut decoders: [_; N] = core::array::from_fn(|_| Decoder::new(Variant::A));
+    let mut decoders_alone = decoders.clone();
+    for n in 0..40 {
+        let samples: [[i16; FRAME]; N] = core::array::from_fn(|k| match (n / 7 + k) % 4 {
+            0 => [0; FRAME],
+            kind => noise.values((n / 3 + 2 * k) as u32 % 12 + kind as u32),
+        });
+        let frames = encoder::lockstep::encode::<Scalar, Scalar, N>(
+            &mut encoders.each_mut(),
+            &samples.each_ref(),
+        );
+        // Speech, random bits and losses, since only those go in lockstep.
+        let bits: [[u8; 10]; N] =
+            core::array::from_fn(|_| core::array::from_fn(|_| noise.next() as u8));
+        let inputs: [FrameInput<'_>; N] = core::array::from_fn(|k| match frames[k].as_input() {
+            _ if (n + k) % 11 == 0 => FrameInput::Erased,
+            FrameInput::Speech(octets) if k % 4 != 0 => FrameInput::Speech(octets),
+            _ => FrameInput::Speech(&bits[k]),
+        });
+        let mut output = [[0; FRAME]; N];
+        decoder::lockstep::decode::<Scalar, Scalar, N>(
+            &mut decoders.each_mut(),
+            &inputs,
+            output.each_mut(),
+        );
+        for k in 0..N {
+            assert_eq!(
+                frames[k],
+                encoders_alone[k].encode::<Scalar>(&samples[k]),
+                "frame {n}, lane {k}"
+            );
+            let mut expected = [0; FRAME];
+            decoders_alone[k].decode::<Scalar>(inputs[k], &mut expected);
+            assert_eq!(output[k], expected, "frame {n}, lane {k}");
+        }
+    }
+}
+
+#[test]
+fn lockstep_in_plain_code_gives_what_channels_give_one_by_one() {
+    lockstep_equals_alone::<8>();
+    lockstep_equals_alone::<16>();
 }

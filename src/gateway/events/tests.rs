@@ -106,11 +106,14 @@ impl World {
                 return status;
             }
             let response = message.to_response().expect("a response");
-            let challenges: Vec<&[u8]> = response.headers.all(&HeaderName::WwwAuthenticate).collect();
-            let credentials = Credentials { username: user.to_owned(), password: "secret".to_owned() };
+            let challenges = response.headers.all(&HeaderName::WwwAuthenticate);
+            let (username, password) = (user.to_owned(), "secret".to_owned());
+            let credentials = Credentials { username, password, realm: None, peer: "gateway".to_owned() };
             let uri = format!("sip:{about}@example.com");
-            let value = digest::answer(&challenges, &credentials, &method, &uri, "c").expect("a known challenge");
-            authorization = format!("Authorization: {value}\r\n");
+            let covered = digest::Covered { method: method.as_str().as_bytes(), body: body.as_bytes() };
+            let asking = digest::client::Asking { covered, uri: &uri, cnonce: "c" };
+            let field = digest::Logins::default().answer(challenges, false, &credentials, asking);
+            authorization = format!("Authorization: {}\r\n", field.expect("a known challenge").text());
         }
         401
     }

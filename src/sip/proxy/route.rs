@@ -61,7 +61,7 @@ impl Endpoint {
         let Some(target) = self.next_hop(&request, &flow) else { return };
         let Ok(prepared) = self.prepare(request, &loop_mark) else { return };
         let copy = self.copy_for(prepared, &target, &flow, &loop_mark);
-        self.connections.send(now, target.flow, copy.to_bytes(), out);
+        self.connections.send(now, target.flow, None, copy.to_bytes(), out);
     }
 
     /// 16.4, 16.6 steps 6 and 7: the first route that is not ours, or the Request-URI.
@@ -164,7 +164,7 @@ impl Endpoint {
         if copy.method == Method::Invite && is_new {
             let call_id = copy.call_id().map(|id| id.into_owned()).unwrap_or_default();
             let own = |flow: &Flow| {
-                let mut uri = self.contact(None, flow).uri;
+                let mut uri = self.contact(None, flow, copy.uri.is_secure()).uri;
                 if let Uri::Sip(sip) = &mut uri {
                     sip.params.set("lr", None);
                     sip.params.set(TOKEN, Some(self.route_token(&call_id)));

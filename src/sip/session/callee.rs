@@ -99,7 +99,7 @@ impl Endpoint {
         }
         let Some(transaction) = self.table.servers.get(server) else { return };
         let (request, local_tag) = (transaction.request.clone(), transaction.local_tag.clone());
-        let contact = self.contact(request.uri.user().as_deref(), &flow);
+        let contact = self.contact(request.uri.user().as_deref(), &flow, uas::wants_secure(&request));
         let Some(dialog) = Dialog::of_server(&request, &local_tag, contact, flow) else {
             return self.respond(now, server, Response::new(400), out);
         };

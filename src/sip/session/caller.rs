@@ -1,12 +1,12 @@
 //! We call: INVITE, provisional responses, forks, CANCEL, ACK (RFC 3261 13.2, 9.1).
 
-use super::super::compose::{top_via, with_credentials};
+use super::super::compose::{top_via, wants_another_nonce, with_credentials};
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
 use super::super::headers::NameAddr;
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::parser::Message;
-use super::super::transaction::{ClientId, User};
+use super::super::transaction::{ClientId, ClientMachine, User};
 use super::super::{Actions, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
 use super::in_dialog::{Established, Offer, Owed};
 use super::{Ack, FORKS_MAX, Session, State, reason_header};
@@ -24,12 +24,29 @@ pub(in crate::sip) struct Calling {
     cancel: Cancel,
     /// When it has rung enough, or when CANCEL has been waited for long enough.
     pub(super) end: Instant,
-    /// The credentials have been tried.
-    tried: bool,
+    /// How often the credentials have been tried.
+    tries: u8,
     /// How often a 422 asked for a longer session interval.
     intervals: u8,
 }
 
+impl Session {
+    /// Whether the INVITE may go on to another server (RFC 3263 4.3): nobody has cancelled it, and no telephone
+    /// has rung for it.
+    pub(in crate::sip) fn may_try_next(&self) -> bool {
+        match &self.state {
+            State::Calling(calling) => calling.cancel == Cancel::No && calling.early.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The INVITE goes to another server, of which nothing has been heard yet.
+    pub(in crate::sip) fn starts_over(&mut self) {
+        if let State::Calling(calling) = &mut self.state {
+            calling.provisional = false;
+        }
+    }
+}
 /// Each proxy on the way may insist on a longer interval than the one before (RFC 4028 7.3).
 const INTERVALS_MAX: u8 = 3;
 
@@ -54,7 +71,8 @@ impl Endpoint {
     pub fn invite(&mut self, now: Instant, invite: OutgoingInvite, out: &mut Actions) -> SessionId {
         let local_tag = self.secrets.token::<16>();
         let call_id = self.secrets.token::<24>();
-        let contact = self.contact(Some(&invite.contact_user), &invite.flow);
+        let flow = self.flow_of(&invite.next_hop);
+        let contact = self.contact(Some(&invite.contact_user), &flow, invite.target.is_secure());
         let calling = Calling {
             client: None,
             contact: contact.clone(),
@@ -62,11 +80,11 @@ impl Endpoint {
             provisional: false,
             cancel: Cancel::No,
             end: now + self.settings.ring_max,
-            tried: false,
+            tries: 0,
             intervals: 0,
         };
         let mut session = Session::new(true, local_tag.clone(), call_id.clone(), self.settings.min_se);
-        session.credentials = invite.credentials;
+        session.credentials = invite.credentials.clone();
         session.reliable = invite.reliable;
         session.described = invite.body.clone();
         let extensions = session.extension_headers(&self.settings, true);
@@ -85,7 +103,8 @@ impl Endpoint {
             .with_headers(timer)
             .with_headers(invite.headers)
             .with_body(invite.body);
-        match self.start_client(now, invite.flow, request, User::Invite(id), out) {
+        let request = self.log_in_ahead(invite.credentials.as_ref(), request);
+        match self.start_client(now, invite.next_hop, request, User::Invite(id), out) {
             Some(client) => {
                 self.put_state(id, State::Calling(Box::new(Calling { client: Some(client), ..calling })));
             }
@@ -145,12 +164,9 @@ impl Endpoint {
             && calling.early.len() < FORKS_MAX
             && let Some(client) = self.table.clients.get(answer.client)
         {
-            calling.early.extend(Dialog::of_client(
-                &client.request,
-                &answer.response,
-                calling.contact.clone(),
-                client.flow,
-            ));
+            let contact = client.request.contact().unwrap_or_else(|| calling.contact.clone());
+            let dialog = client.sent.map(|flow| Dialog::of_client(&client.request, &answer.response, contact, flow));
+            calling.early.extend(dialog.flatten());
         }
         match std::mem::replace(&mut calling.cancel, Cancel::No) {
             Cancel::No => {
@@ -206,7 +222,7 @@ impl Endpoint {
         let tag = answer.tag.as_deref();
         if let Some(ack) = session.acks.iter().find(|ack| ack.tag.as_deref() == tag) {
             let (bytes, flow) = (ack.bytes.clone(), ack.flow);
-            self.connections.send(now, flow, bytes, out);
+            self.connections.send(now, flow, None, bytes, out);
             return;
         }
         if session.dialog(tag).is_some() || session.acks.len() >= FORKS_MAX {
@@ -223,15 +239,23 @@ impl Endpoint {
     fn rejected(&mut self, now: Instant, id: SessionId, mut calling: Box<Calling>, answer: Answer, out: &mut Actions) {
         let status = answer.response.status;
         let credentials = self.sessions.get(id).and_then(|session| session.credentials.clone());
-        if let Some(credentials) = credentials.filter(|_| !calling.tried && calling.cancel == Cancel::No)
+        // Once, and once more when only the nonce was wrong.
+        let may_try = calling.tries == 0 || (calling.tries == 1 && wants_another_nonce(&answer.response));
+        if let Some(credentials) = credentials.filter(|_| may_try && calling.cancel == Cancel::No)
             && let Some(client) = self.table.clients.get(answer.client)
         {
-            let (request, flow) = (client.request.clone(), client.flow);
-            if let Some(field) = self.credentials_for(&answer.response, &credentials, &Method::Invite, &request.uri)
+            let (request, sent) = (client.request.clone(), client.sent);
+            if let Some(flow) = sent
+                && let Some(field) = self.credentials_for(&answer.response, &credentials, &request)
                 && let Some(client) =
                     self.start_client(now, flow, with_credentials(request, field), User::Invite(id), out)
             {
-                *calling = Calling { client: Some(client), tried: true, provisional: false, ..*calling };
+                *calling = Calling {
+                    client: Some(client),
+                    tries: calling.tries.saturating_add(1),
+                    provisional: false,
+                    ..*calling
+                };
                 calling.early.clear();
                 return self.put_state(id, State::Calling(calling));
             }
@@ -243,9 +267,11 @@ impl Endpoint {
             && session.longer_interval(&answer.response)
             && let Some(client) = self.table.clients.get(answer.client)
         {
-            let (request, flow) = (super::super::compose::once_more(client.request.clone()), client.flow);
+            let (request, sent) = (super::super::compose::once_more(client.request.clone()), client.sent);
             let request = with_timer(request, session.timer_headers(&self.settings));
-            if let Some(client) = self.start_client(now, flow, request, User::Invite(id), out) {
+            if let Some(flow) = sent
+                && let Some(client) = self.start_client(now, flow, request, User::Invite(id), out)
+            {
                 let intervals = calling.intervals + 1;
                 *calling = Calling { client: Some(client), intervals, provisional: false, ..*calling };
                 calling.early.clear();
@@ -258,7 +284,9 @@ impl Endpoint {
 
     fn dialog_of(&self, answer: &Answer, contact: NameAddr) -> Option<(Dialog, bool)> {
         let client = self.table.clients.get(answer.client)?;
-        let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.flow)?;
+        // The one that was sent: it names the address that the server was reached from.
+        let contact = client.request.contact().unwrap_or(contact);
+        let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.sent?)?;
         Some((dialog, !client.request.body.is_empty()))
     }
 
@@ -308,6 +336,11 @@ impl Endpoint {
     ) {
         match calling.cancel {
             Cancel::No if calling.provisional => self.send_cancel(now, id, &mut calling, reason.as_ref(), out),
+            // Nothing has been sent: there is nothing to be cancelled.
+            Cancel::No if self.is_being_located(&calling) => {
+                self.tell_end(id, Ended::Local, out);
+                return self.give_up_calling(&calling);
+            }
             Cancel::No => calling.cancel = Cancel::Wanted(reason),
             Cancel::Wanted(_) | Cancel::Sent => {}
         }
@@ -325,7 +358,7 @@ impl Endpoint {
         calling.cancel = Cancel::Sent;
         calling.end = now + self.timers.t1_64();
         let Some(client) = calling.client.and_then(|client| self.table.clients.get(client)) else { return };
-        let flow = client.flow;
+        let Some(flow) = client.sent else { return };
         let cancel = cancel_of(&client.request).with_headers(reason_header(reason));
         self.start_finished_client(now, flow, cancel, User::Nobody(id), out);
     }
@@ -349,6 +382,11 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    fn is_being_located(&self, calling: &Calling) -> bool {
+        let client = calling.client.and_then(|client| self.table.clients.get(client));
+        client.is_some_and(|client| matches!(client.machine, ClientMachine::Locating(_)))
     }
 
     /// A BYE came before our INVITE has its final response: the peer has answered, but none of its

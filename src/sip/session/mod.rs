@@ -208,7 +208,7 @@ impl Endpoint {
             self.settle_request(request, Err(Failure::SessionEnded), out);
             // One that was never sent has no transaction that would take it along.
             if waits {
-                self.outgoing.remove(request);
+                self.forget_request(request);
             }
         }
         out.events.push(Event::Ended { session: id, how });
@@ -248,13 +248,13 @@ impl Endpoint {
         let Some(transaction) = self.table.clients.get(client).filter(|c| c.request.method == Method::Bye) else {
             return;
         };
-        let (request, flow) = (transaction.request.clone(), transaction.flow);
+        let (request, Some(flow)) = (transaction.request.clone(), transaction.sent) else { return };
         let Some(credentials) =
             self.sessions.get_mut(id).and_then(|s| s.credentials.take_if(|_| response.status > 400))
         else {
             return;
         };
-        if let Some(field) = self.credentials_for(response, &credentials, &request.method, &request.uri) {
+        if let Some(field) = self.credentials_for(response, &credentials, &request) {
             self.start_client(now, flow, with_credentials(request, field), User::Nobody(id), out);
         }
     }

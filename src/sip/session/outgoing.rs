@@ -1,13 +1,13 @@
 //! Requests of ours other than the INVITE that makes a session: OPTIONS and REGISTER outside of
 //! dialogs, re-INVITE, UPDATE and INFO in them (RFC 3261 8.1, 12.2.1, 14.1).
 
-use super::super::compose::{once_more, with_credentials};
+use super::super::compose::{once_more, wants_another_nonce, with_credentials};
 use super::super::dialog::Dialog;
 use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::transaction::{ClientId, User};
 use super::super::{
-    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, OutgoingRequest, RequestId, SessionId, uas,
+    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId, uas,
 };
 use super::State;
 use super::in_dialog::{Offer, Owed};
@@ -20,8 +20,11 @@ pub struct Outgoing {
     method: Method,
     pub(in crate::sip) session: Option<SessionId>,
     pub(super) client: Option<ClientId>,
-    /// Not tried yet.
+    /// Transactions of it that are not gone yet, earlier ones included.
+    transactions: usize,
     credentials: Option<Credentials>,
+    /// How often they have been tried.
+    tries: u8,
     /// The application has been told.
     over: bool,
     /// ACK to the 2xx of a re-INVITE, for when it comes again.
@@ -34,7 +37,18 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(method: Method, session: Option<SessionId>, credentials: Option<Credentials>) -> Outgoing {
-        Outgoing { method, session, client: None, credentials, over: false, ack: None, offer: None, silent: false }
+        Outgoing {
+            method,
+            session,
+            client: None,
+            transactions: 0,
+            credentials,
+            tries: 0,
+            over: false,
+            ack: None,
+            offer: None,
+            silent: false,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -50,6 +64,8 @@ impl Endpoint {
             None => (self.secrets.token::<24>(), 1),
         };
         let tag = self.secrets.token::<16>();
+        let flow = self.flow_of(&request.next_hop);
+        let secure = request.target.is_secure();
         let mut message = Request::new(request.method.clone(), request.target)
             .with(HeaderName::MaxForwards, 70)
             .with(HeaderName::From, request.from.with_tag(&tag))
@@ -57,11 +73,12 @@ impl Endpoint {
             .with(HeaderName::CallId, call_id)
             .with(HeaderName::CSeq, CSeq { number, method: request.method.clone() });
         if let Some(user) = request.contact_user {
-            message = message.with(HeaderName::Contact, self.contact(Some(&user), &request.flow));
+            message = message.with(HeaderName::Contact, self.contact(Some(&user), &flow, secure));
         }
         message = message.with_headers(request.headers).with_body(request.body);
-        let id = self.outgoing.insert(Outgoing::new(request.method, None, request.credentials));
-        self.send_outgoing(now, id, request.flow, message, out);
+        let id = self.outgoing.insert(Outgoing::new(request.method, None, request.credentials.clone()));
+        let message = self.log_in_ahead(request.credentials.as_ref(), message);
+        self.send_outgoing(now, id, request.next_hop, message, out);
         id
     }
 
@@ -123,19 +140,20 @@ impl Endpoint {
         &mut self,
         now: Instant,
         id: RequestId,
-        flow: Flow,
+        next_hop: impl Into<NextHop>,
         request: Request,
         out: &mut Actions,
     ) {
-        match self.start_client(now, flow, request, User::Request(id), out) {
+        match self.start_client(now, next_hop, request, User::Request(id), out) {
             Some(client) => {
                 if let Some(outgoing) = self.outgoing.get_mut(id) {
                     outgoing.client = Some(client);
+                    outgoing.transactions += 1;
                 }
             }
             None => {
                 self.settle_request(id, Err(Failure::Transport), out);
-                self.outgoing.remove(id);
+                self.forget_request(id);
             }
         }
     }
@@ -156,12 +174,15 @@ impl Endpoint {
         if outgoing.over || outgoing.client != Some(client) {
             // The 2xx to a re-INVITE came again.
             if let Some((bytes, flow)) = outgoing.ack.clone() {
-                self.connections.send(now, flow, bytes, out);
+                self.connections.send(now, flow, None, bytes, out);
             }
             return;
         }
         let (session, is_2xx) = (outgoing.session, (200..=299).contains(&response.status));
-        if let Some(credentials) = outgoing.credentials.take()
+        // Once, and once more when only the nonce was wrong.
+        let may_try = outgoing.tries == 0 || (outgoing.tries == 1 && wants_another_nonce(&response));
+        outgoing.tries = outgoing.tries.saturating_add(1);
+        if let Some(credentials) = outgoing.credentials.clone().filter(|_| may_try)
             && self.answer_challenge(now, id, client, &response, &credentials, out)
         {
             return;
@@ -204,8 +225,8 @@ impl Endpoint {
         out: &mut Actions,
     ) -> bool {
         let Some(transaction) = self.table.clients.get(client) else { return false };
-        let (request, flow) = (transaction.request.clone(), transaction.flow);
-        let Some(field) = self.credentials_for(response, credentials, &request.method, &request.uri) else {
+        let (request, Some(flow)) = (transaction.request.clone(), transaction.sent) else { return false };
+        let Some(field) = self.credentials_for(response, credentials, &request) else {
             return false;
         };
         self.send_anew(now, id, flow, with_credentials(request, field), out);
@@ -228,7 +249,7 @@ impl Endpoint {
         }
         let timer = session.timer_headers(&self.settings);
         let Some(transaction) = self.table.clients.get(client) else { return false };
-        let (request, flow) = (once_more(transaction.request.clone()), transaction.flow);
+        let (request, Some(flow)) = (once_more(transaction.request.clone()), transaction.sent) else { return false };
         self.send_anew(now, id, flow, super::caller::with_timer(request, timer), out);
         true
     }
@@ -333,6 +354,7 @@ impl Endpoint {
             return;
         }
         let (session, silent) = (outgoing.session, outgoing.silent);
+        let flow = outgoing.client.and_then(|client| self.table.clients.get(client)).and_then(|client| client.sent);
         if let Some(State::Established(established)) =
             session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
             && matches!(established.offer, Offer::Outgoing(pending) if pending == id)
@@ -340,18 +362,27 @@ impl Endpoint {
             established.offer = Offer::None;
         }
         if !silent {
-            out.events.push(Event::Response { request: id, session, outcome });
+            out.events.push(Event::Response { request: id, session, outcome, flow });
         }
     }
 
     /// The transaction of a request is gone; returns the session that counted it.
     pub(in crate::sip) fn release_request(&mut self, id: RequestId, client: ClientId) -> Option<SessionId> {
-        let outgoing = self.outgoing.get(id)?;
+        let outgoing = self.outgoing.get_mut(id)?;
         let session = outgoing.session;
-        // A challenged request lives on in its second transaction.
-        if outgoing.client == Some(client) {
-            self.outgoing.remove(id);
+        outgoing.transactions = outgoing.transactions.saturating_sub(1);
+        // A challenged request lives on in its second transaction, a refused offer until it is sent again.
+        if outgoing.over || outgoing.client == Some(client) {
+            self.forget_request(id);
         }
         session
+    }
+
+    /// Removes a request that is over, unless transactions of it still absorb what comes again: they look
+    /// here for the session that counts them.
+    pub(super) fn forget_request(&mut self, id: RequestId) {
+        if self.outgoing.get(id).is_some_and(|outgoing| outgoing.transactions == 0) {
+            self.outgoing.remove(id);
+        }
     }
 }

@@ -55,7 +55,7 @@ fn the_callee_hangs_up() {
             pair.log,
             ["1 BYE sip:alice@10.0.0.1:5060 SIP/2.0", "0 SIP/2.0 200 OK"].map(|line| match transport {
                 Transport::Udp => line.to_owned(),
-                Transport::Tcp => line.replace(":5060", ":5060;transport=tcp"),
+                stream => line.replace(":5060", &format!(":5060;transport={}", stream.word())),
             })
         );
     }
@@ -367,22 +367,40 @@ fn a_pending_request_of_the_peer_is_answered_when_the_session_ends() {
 fn challenges_are_answered_once() {
     let mut pair = Pair::new(Transport::Udp);
     let mut invite = pair.outgoing(sdp("offer"));
-    invite.credentials = Some(Credentials { username: "201".into(), password: "secret".into() });
+    invite.credentials = Some(Credentials {
+        username: "201".into(),
+        password: "secret".into(),
+        realm: Some("tipring".into()),
+        peer: "peer".into(),
+    });
     let mut authenticator =
         digest::Authenticator::new("tipring", Duration::from_secs(60), &crate::rng::Seed::from_number(1));
     pair.act(CALLER, |e, now, out| e.invite(now, invite, out));
     pair.run_ms(5);
     let first = pair.incoming();
     let now = pair.now;
-    let challenge = authenticator.challenge(now, &[digest::Algorithm::Sha256, digest::Algorithm::Md5], false);
+    let peer = std::net::IpAddr::from([127, 0, 0, 1]);
+    let challenge = authenticator.challenge(
+        now,
+        peer,
+        &[digest::Algorithm::Sha256, digest::Algorithm::Md5],
+        digest::server::Form::default(),
+    );
     pair.act(CALLEE, |e, now, out| e.reject(now, first, 401, challenge, out));
     pair.events[CALLEE].clear();
     pair.run_ms(5);
     let second = pair.incoming();
     let Event::Incoming { request, .. } = &pair.events[CALLEE][0] else { panic!() };
     assert_eq!(request.cseq().unwrap().number, 2);
-    let account = digest::Account { username: "201", password: "secret", algorithms: &[digest::Algorithm::Sha256] };
-    assert_eq!(authenticator.verify(pair.now, request, |_| Some(account)), digest::Verdict::Accepted);
+    let account = digest::Account {
+        username: "201".into(),
+        secret: digest::Secret::new("201", "tipring", "secret"),
+        algorithms: vec![digest::Algorithm::Sha256],
+        without_qop: false,
+    };
+    let given = authenticator.credentials(request.headers.all(&HeaderName::Authorization));
+    let covered = digest::Covered { method: b"INVITE", body: &request.body };
+    assert_eq!(authenticator.verify(pair.now, peer, given, Some(&account), covered), digest::Verdict::Accepted);
     pair.act(CALLEE, |e, now, out| e.accept(now, second, sdp("answer"), out));
     pair.run_ms(5);
     pair.check(CALLER, &["answered answer"]);
@@ -399,7 +417,7 @@ fn requests_outside_of_dialogs_get_their_response() {
         let request = OutgoingRequest {
             method: Method::Options,
             target: invite.target,
-            flow: invite.flow,
+            next_hop: invite.next_hop,
             from: invite.from,
             to: invite.to,
             contact_user: None,

@@ -52,6 +52,11 @@ impl ClientInvite {
         ClientInvite::Calling { a: Resend::first(now, timers.t1, transport), b: now + timers.t1_64() }
     }
 
+    /// Whether a provisional response has come.
+    pub fn is_proceeding(self) -> bool {
+        matches!(self, ClientInvite::Proceeding { .. })
+    }
+
     /// A response with this status came. `None`: the transaction is over.
     pub fn response(
         self,
@@ -72,7 +77,7 @@ impl ClientInvite {
                 // 32 s are 64 T1 of the default T1, which is what the server waits.
                 let next = match transport {
                     Transport::Udp => Some(Completed { d: now + timers.t1_64() }),
-                    Transport::Tcp => None,
+                    Transport::Tcp | Transport::Tls => None,
                 };
                 (next, ClientAction::AcknowledgeAndDeliver)
             }

@@ -46,6 +46,11 @@ impl ClientNonInvite {
         ClientNonInvite::Trying { e: Resend::first(now, timers.t1, transport), f: now + timers.t1_64() }
     }
 
+    /// Whether a provisional response has come.
+    pub fn is_proceeding(self) -> bool {
+        matches!(self, ClientNonInvite::Proceeding { .. })
+    }
+
     /// A response with this status came. `None`: the transaction is over.
     pub fn response(
         self,
@@ -59,7 +64,7 @@ impl ClientNonInvite {
             Trying { e, f } | Proceeding { e, f } if status < 200 => (Some(Proceeding { e, f }), ClientAction::Deliver),
             Trying { .. } | Proceeding { .. } => match transport {
                 Transport::Udp => (Some(Completed { k: now + timers.t4 }), ClientAction::Deliver),
-                Transport::Tcp => (None, ClientAction::Deliver),
+                Transport::Tcp | Transport::Tls => (None, ClientAction::Deliver),
             },
             completed => (Some(completed), ClientAction::Nothing),
         }

@@ -19,9 +19,10 @@ pub mod client_non_invite;
 pub mod server_invite;
 pub mod server_non_invite;
 
+use super::location::Search;
 use super::message::{HeaderName, Method, Request};
 use super::parser::Message;
-use super::{Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport};
+use super::{Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
 use crate::ids::{Id, Index, Slab};
 use crate::time::{Duration, Instant};
 use client_invite::ClientInvite;
@@ -115,11 +116,16 @@ pub enum User {
     Notify(SubscriptionId),
     /// Nobody: BYE and CANCEL of this session, whose outcome changes nothing.
     Nobody(SessionId),
+    /// Nobody: the request went on to another server (RFC 3263 4.3), and what still comes from this one
+    /// is only absorbed.
+    Spent,
 }
 
 /// The machine of a client transaction.
 #[derive(Clone, Copy, Debug)]
 pub enum ClientMachine {
+    /// Not sent yet: its server is being located (RFC 3263), until then at most.
+    Locating(Instant),
     /// INVITE
     Invite(ClientInvite),
     /// Any other.
@@ -131,8 +137,14 @@ pub enum ClientMachine {
 pub struct Client {
     /// Its state.
     pub machine: ClientMachine,
-    /// Where the request went.
-    pub flow: Flow,
+    /// Where the request went; `None` while it is located.
+    pub(super) sent: Option<Flow>,
+    /// Where else it may go.
+    pub(super) search: Option<Box<Search>>,
+    /// Its Contact names the address that it is sent from, its Request-URI the server that it goes to.
+    pub(super) follows: bool,
+    /// The Request-URI that it had at first.
+    pub(super) addressed: Uri,
     /// The request, for ACK and CANCEL, which copy from it.
     pub request: Request,
     /// The same as it was sent.
@@ -201,26 +213,65 @@ impl Table {
         }
     }
 
-    /// Adds a client transaction whose request has just been sent.
+    /// Adds a client transaction whose request is not sent yet; it gets until `until`.
     pub fn add_client(
         &mut self,
-        now: Instant,
-        timers: &Timers,
-        flow: Flow,
+        until: Instant,
         request: Request,
-        bytes: Vec<u8>,
         user: User,
+        search: Option<Box<Search>>,
     ) -> ClientId {
-        let machine = match request.method {
+        self.clients.insert(Client {
+            machine: ClientMachine::Locating(until),
+            sent: None,
+            follows: search.is_some(),
+            search,
+            addressed: request.uri.clone(),
+            request,
+            bytes: Vec::new(),
+            user,
+            key: String::new(),
+            scheduled: None,
+        })
+    }
+
+    /// The request of a client transaction has just been sent, for the first time or to another server.
+    pub fn sent(&mut self, now: Instant, timers: &Timers, id: ClientId, flow: Flow, request: Request, bytes: Vec<u8>) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let branch = request.via().and_then(|via| via.params.get("branch").map(str::to_owned)).unwrap_or_default();
+        let key = client_key(&branch, &request.method);
+        client.machine = match request.method {
             Method::Invite => ClientMachine::Invite(ClientInvite::new(now, timers, flow.transport)),
             _ => ClientMachine::NonInvite(ClientNonInvite::new(now, timers, flow.transport)),
         };
-        let branch = request.via().and_then(|via| via.params.get("branch").map(str::to_owned)).unwrap_or_default();
-        let key = client_key(&branch, &request.method);
-        let client = Client { machine, flow, request, bytes, user, key: key.clone(), scheduled: None };
-        let id = self.clients.insert(client);
+        client.sent = Some(flow);
+        client.request = request;
+        client.bytes = bytes;
+        let before = std::mem::replace(&mut client.key, key.clone());
+        self.by_client_key.remove(&before);
         self.by_client_key.insert(key, id);
-        id
+    }
+
+    /// The request of `id` goes on to another server: what this one still says is absorbed by the transaction
+    /// that is returned.
+    pub fn set_aside(&mut self, id: ClientId) -> Option<ClientId> {
+        let client = self.clients.get_mut(id)?;
+        let spent = Client {
+            machine: client.machine,
+            sent: client.sent,
+            search: None,
+            follows: false,
+            addressed: client.addressed.clone(),
+            request: client.request.clone(),
+            bytes: client.bytes.clone(),
+            user: User::Spent,
+            key: std::mem::take(&mut client.key),
+            scheduled: None,
+        };
+        let key = spent.key.clone();
+        let spent = self.clients.insert(spent);
+        self.by_client_key.insert(key, spent);
+        Some(spent)
     }
 
     /// 17.1.3: the transaction whose branch and method a response bears.

@@ -70,7 +70,7 @@ impl ServerInvite {
     pub fn acknowledged(self, now: Instant, timers: &Timers, transport: Transport) -> Option<Self> {
         match (self, transport) {
             (ServerInvite::Completed { .. }, Transport::Udp) => Some(ServerInvite::Confirmed { i: now + timers.t4 }),
-            (ServerInvite::Completed { .. }, Transport::Tcp) => None,
+            (ServerInvite::Completed { .. }, Transport::Tcp | Transport::Tls) => None,
             (state, _) => Some(state),
         }
     }

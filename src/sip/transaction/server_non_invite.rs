@@ -65,7 +65,7 @@ impl ServerNonInvite {
             Trying { end } | Proceeding { end } if status < 200 => (Some(Proceeding { end }), ServerAction::Send),
             Trying { .. } | Proceeding { .. } => match transport {
                 Transport::Udp => (Some(Completed { j: now + timers.t1_64() }), ServerAction::Send),
-                Transport::Tcp => (None, ServerAction::Send),
+                Transport::Tcp | Transport::Tls => (None, ServerAction::Send),
             },
             completed => (Some(completed), ServerAction::Nothing),
         }

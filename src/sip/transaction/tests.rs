@@ -17,7 +17,7 @@ const TIMERS: Timers =
     Timers { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) };
 
 /// Transports that lose nothing: the machines neither repeat nor linger over them.
-const RELIABLE: &[Transport] = &[Transport::Tcp];
+const RELIABLE: &[Transport] = &[Transport::Tcp, Transport::Tls];
 
 /// Statuses that stand for the classes, their borders among them.
 const PROVISIONAL: [u16; 4] = [100, 101, 180, 199];

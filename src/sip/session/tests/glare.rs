@@ -117,7 +117,8 @@ fn an_offer_that_waits_is_settled_when_the_session_ends() {
 fn rfc_3261_22_3_a_proxy_that_challenges_bye_is_told_who_we_are() {
     let mut it = Scripted::new();
     let mut invite = Pair::new(Transport::Udp).outgoing(sdp("offer"));
-    invite.credentials = Some(Credentials { username: "201".into(), password: "secret".into() });
+    invite.credentials =
+        Some(Credentials { username: "201".into(), password: "secret".into(), realm: None, peer: "peer".into() });
     let session = it.act(|e, now, out| e.invite(now, invite, out));
     let sent = it.sent.pop().expect("an INVITE");
     it.receive(&response_to(&sent, "200 OK", "one", ""));

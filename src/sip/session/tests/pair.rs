@@ -99,12 +99,14 @@ impl Pair {
             }
             Send::Stream { connection, bytes } => {
                 let line = String::from_utf8_lossy(&bytes).lines().next().unwrap_or("").to_owned();
-                self.log.push(format!("{end} {line}"));
+                if !line.is_empty() {
+                    self.log.push(format!("{end} {line}")); // keep-alives are no messages
+                }
                 if let Some(peer) = self.peers.get(&(end, connection)).copied() {
                     self.put(Duration::from_millis(1), 1 - end, Packet::Stream(peer, bytes));
                 }
             }
-            Send::OpenStream { connection, remote } => {
+            Send::OpenStream { connection, remote, .. } => {
                 let peer = ConnectionId((1 << 63) + self.sent);
                 self.peers.insert((end, connection), peer);
                 self.peers.insert((1 - end, peer), connection);
@@ -113,6 +115,7 @@ impl Pair {
                 self.put(Duration::from_millis(1), 1 - end, Packet::Opened(peer, ephemeral));
                 self.put(Duration::from_millis(1), end, Packet::Opened(connection, remote));
             }
+            Send::Resolve { .. } => unreachable!("only flows that are known are used here"),
             Send::CloseStream { connection } => {
                 if let Some(peer) = self.peers.remove(&(end, connection)) {
                     self.peers.remove(&(1 - end, peer));
@@ -190,7 +193,7 @@ impl Pair {
     pub fn outgoing(&self, body: Option<Body>) -> OutgoingInvite {
         OutgoingInvite {
             target: Uri::at(Some("bob"), self.transport, address(CALLEE)),
-            flow: self.flow(CALLER),
+            next_hop: self.flow(CALLER).into(),
             from: NameAddr::new("sip:alice@example.com".parse().unwrap()).with_display(Some("Alice")),
             to: NameAddr::new("sip:bob@example.com".parse().unwrap()),
             contact_user: "alice".to_owned(),
@@ -247,6 +250,7 @@ impl Pair {
             Event::InDialog { request, .. } | Event::Request { request, .. } => format!("request {}", request.method),
             Event::Response { outcome: Ok(response), .. } => format!("response {}", response.status),
             Event::Response { outcome: Err(failure), .. } => format!("failed {failure:?}"),
+            Event::AuthFailed(failure) => format!("kept out {}", failure.reason.as_str()),
             Event::Ended { how, .. } => match how {
                 Ended::Rejected { status, .. } => format!("ended {status}"),
                 Ended::Cancelled { .. } => "ended cancelled".to_owned(),

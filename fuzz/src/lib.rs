@@ -1,0 +1,2 @@
+//! The functions that `cargo fuzz` calls; see CONTRIBUTING.md.
+pub mod targets;
