@@ -218,7 +218,8 @@ impl Gateway {
             endpoint: Endpoint::new(access::settings(&config), &seed.fork("sip")),
             access: access::Access::new(&config),
             carriers: carriers::Carriers::new(now, &config, &seed.fork("carriers")),
-            actions: Actions::default(),
+            // Room for buffers that come back, so that a refused packet finds it there.
+            actions: Actions { spare: Vec::with_capacity(limits::SPARE_BUFFERS), ..Actions::default() },
             secrets: seed.fork("media").secrets(),
             calls: Slab::default(),
             calls_begun: 0,

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Running {
     child: Child,
     sip: SocketAddr,
+    /// Where it listens for TCP.
+    sip_tcp: SocketAddr,
 }
 
 impl Running {
@@ -30,18 +32,22 @@ impl Running {
             .stderr(log)
             .spawn()
             .expect("tipring runs");
-        let mut sip = None;
+        let (mut sip, mut sip_tcp) = (None, None);
+        let told = |line: &str, transport: &str| -> Option<SocketAddr> {
+            let (_, address) = line.split_once(transport)?;
+            let end = address.find(|c: char| !c.is_ascii_digit() && !".:".contains(c)).unwrap_or(address.len());
+            address[..end].trim_end_matches(['.', ':']).parse().ok()
+        };
         for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
             let line = line.expect("text");
-            if let Some((_, address)) = line.split_once("udp:") {
-                let end = address.find(|c: char| !c.is_ascii_digit() && !".:".contains(c)).unwrap_or(address.len());
-                sip = address[..end].trim_end_matches(['.', ':']).parse().ok();
-            }
+            sip = sip.or_else(|| told(&line, "udp:"));
+            sip_tcp = sip_tcp.or_else(|| told(&line, "tcp:"));
             if line.starts_with("Ctrl-C") {
                 break;
             }
         }
-        Running { child, sip: sip.expect("it says where it listens") }
+        let (sip, sip_tcp) = sip.zip(sip_tcp).expect("it says where it listens");
+        Running { child, sip, sip_tcp }
     }
 
     /// Ends it as an operator does.
@@ -94,7 +100,7 @@ impl Telephone {
     }
 
     fn by_tcp(gateway: &Running, user: &'static str) -> Telephone {
-        let stream = TcpStream::connect(gateway.sip).expect("it listens");
+        let stream = TcpStream::connect(gateway.sip_tcp).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let local = stream.local_addr().expect("bound");
         Telephone { wire: Wire::Tcp(stream), local, user, sent: 0 }

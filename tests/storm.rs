@@ -198,8 +198,6 @@ impl Storm {
         let habits = Habits {
             answers_after: some(rng, 0, 3_000),
             rejects_with: rng.chance(1, 8).then_some(603),
-            redirects_to: rng.chance(1, 8).then_some("600"),
-            announces: rng.chance(1, 4),
             hangs_up_after: some(rng, 0, 4_000),
             gives_up_after: some(rng, 0, 12_000),
             offers_again_after: rng.chance(1, 3).then(|| Duration::from_millis(rng.between(0, 2_000))),

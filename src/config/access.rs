@@ -186,7 +186,7 @@ pub(super) fn registrar(section: Option<Section<'_>>, lowering: &mut Lowering<'_
     };
     let min = time("expires-min", default.min, lowering);
     let max = time("expires-max", default.max.max(min.unwrap_or_default()), lowering);
-    let usual = time("expires", default.usual.clamp(min.unwrap_or_default(), max.unwrap_or(Duration::MAX)), lowering);
+    let usual = time("expires", default.usual.max(min.unwrap_or_default()).min(max.unwrap_or(Duration::MAX)), lowering);
     section.finish(lowering);
     let registrar = Registrar { min: min?, max: max?, usual: usual? };
     if !(registrar.min <= registrar.usual && registrar.usual <= registrar.max) {

@@ -7,6 +7,7 @@
 pub mod checkers;
 pub mod links;
 pub mod network;
+mod noticed;
 pub mod peers;
 pub mod phone_audio;
 pub mod player;

@@ -6,6 +6,7 @@
 
 use super::links::{Happened, Links};
 use super::network::{Form, Packet, Traffic};
+pub use super::noticed::Noticed;
 use super::phone_audio::{Far, PhoneAudio, Received, Voice, describe, offered_events};
 use super::sound::Noise;
 use super::wire::{Glimpse, Kind};
@@ -74,38 +75,6 @@ pub struct Habits {
     pub more_calls: usize,
     /// Speaks noise in every call.
     pub speaks: bool,
-}
-
-/// What a phone noticed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Noticed {
-    /// Its registration, or the removal of it, succeeded.
-    Registered,
-    /// It failed: status, or none when nobody answered.
-    RegistrationFailed(Option<u16>),
-    /// It rings.
-    Ringing,
-    /// The other side rings.
-    Ringback,
-    /// The call was answered, by either side.
-    Answered,
-    /// A transfer that was asked for: what the NOTIFY said.
-    Transferred(u16),
-    /// An INVITE came with this field of its history: Diversion, History-Info or Referred-By.
-    SentOn(String),
-    /// The call ended, or the final response of an ended one came.
-    Released {
-        /// Status of the final response, when it was 300 or more.
-        status: Option<u16>,
-        /// Q.850 cause in Reason.
-        cause: Option<u8>,
-        /// SIP status in Reason: 200 when somebody else answered.
-        elsewhere: bool,
-        /// In words.
-        how: &'static str,
-    },
-    /// A key of the other side.
-    Digit(Digit),
 }
 
 /// A line of the log of a phone.

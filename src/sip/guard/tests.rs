@@ -123,7 +123,7 @@ fn every_method_needs_what_the_table_says() {
                 ("CANCEL", _) => 481,
                 ("BREW", _) => 501,
                 ("INFO" | "UPDATE" | "BYE", _) => 481,
-                ("PRACK", true) => 481,
+                ("PRACK", _) => 481,
                 (_, true) if is_known(method) => 481,
                 _ if is_known(method) => 1,
                 _ => 405,
