@@ -89,7 +89,7 @@ fn a_refused_packet_allocates_nothing_and_is_answered_with_at_most_twice_its_byt
                      Call-ID: {number}@192.0.2.7\r\nCSeq: 1 {method}\r\nContact: <sip:{user}@192.0.2.7:5070>\r\n\
                      User-Agent: a stranger\r\n{proof}Content-Length: 0\r\n\r\n"
                 );
-                now = now + Duration::from_millis(100);
+                now += Duration::from_millis(100);
                 // The first one makes room that is kept.
                 cost(&mut gateway, &mut out, now, &packet);
                 for _ in 0..3 {
@@ -140,7 +140,7 @@ fn at_twice_the_cap_the_cap_completes_and_the_rest_is_told_to_come_back() {
     let mut now = Instant::ZERO;
     let (mut answered, mut refused) = (0, 0);
     for call in 0..2 * CAP * SECONDS {
-        now = now + Duration::from_micros(1_000_000 / (2 * CAP));
+        now += Duration::from_micros(1_000_000 / (2 * CAP));
         while gateway.deadline().is_some_and(|at| at <= now) {
             gateway.handle(now, Input::Tick, &mut out);
             out.drain().for_each(drop);

@@ -562,7 +562,7 @@ mod tests {
         let square = |period: usize| -> Vec<i16> {
             (0..PACKET)
                 .map(|n| {
-                    if n / period % 2 == 0 {
+                    if (n / period).is_multiple_of(2) {
                         i16::MAX
                     } else {
                         i16::MIN

@@ -22,6 +22,7 @@ use crate::trunk::{CalledStatus, Progress, TrunkEvent};
 
 /// One end of a call.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "most legs are SIP sessions; a box would cost each of them")]
 pub enum Leg {
     /// A SIP session.
     Sip(SipLeg),

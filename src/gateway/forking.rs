@@ -195,8 +195,8 @@ impl Gateway {
     /// Takes the next step now, beside those that ring.
     pub(super) fn ring_beside(&mut self, id: CallId, step: &mut Step<'_>) {
         let Some(fork) = self.fork_mut(id) else { return };
-        if let Some(ForkStep::Ring { candidates, .. }) = fork.steps.pop_front_if(|s| matches!(s, ForkStep::Ring { .. }))
-        {
+        let is_ring = matches!(fork.steps.front(), Some(ForkStep::Ring { .. }));
+        if let Some(ForkStep::Ring { candidates, .. }) = is_ring.then(|| fork.steps.pop_front()).flatten() {
             for candidate in candidates {
                 self.ring(id, candidate, step);
             }

@@ -251,7 +251,7 @@ impl Network {
         let mut repeated_after = TCP_REPEATED_AFTER;
         while faults.loss.happens(&mut self.rng) && repeated_after < TCP_REPEATED_AFTER * 64 {
             at += repeated_after;
-            repeated_after = repeated_after * 2;
+            repeated_after *= 2;
         }
         let jitter = u64::try_from(faults.jitter.as_nanos()).unwrap_or(u64::MAX);
         if jitter > 0 {

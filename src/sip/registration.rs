@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn a_path_that_cannot_be_read_or_is_too_long_is_refused() {
         let mut registrar = Registrar::default();
-        let long = vec!["<sip:p@h;lr>"; PATHS_PER_CONTACT + 1].join(", ");
+        let long = ["<sip:p@h;lr>"; PATHS_PER_CONTACT + 1].join(", ");
         for (path, status) in [("<sip:", 400), (long.as_str(), 400), (&long[14..], 200)] {
             let request = request(1, &["<sip:a@h>"], None).with(HeaderName::Path, path);
             assert_eq!(registrar.register(T0, "alice", &request, flow()).status, status, "{path}");

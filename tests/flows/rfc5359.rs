@@ -97,7 +97,8 @@ fn section_2_1_call_hold() {
     let inactive = |body: &str| body.replace("a=sendrecv", "a=inactive");
     let sendonly = |body: &str| body.replace("a=sendrecv", "a=sendonly");
     let zero = |body: &str| body.replace("c=IN IP4 127.0.4.1", "c=IN IP4 0.0.0.0");
-    let ways: [(&dyn Fn(&str) -> String, &[&str]); 3] = [
+    type Hold<'a> = &'a dyn Fn(&str) -> String;
+    let ways: [(Hold<'_>, &[&str]); 3] = [
         (&sendonly, &["a=recvonly", "a=inactive"]),
         (&inactive, &["a=inactive"]),
         // RFC 3264 8.4: the old way; whatever the direction, no media goes to 0.0.0.0.

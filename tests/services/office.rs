@@ -186,7 +186,7 @@ impl Office {
     #[track_caller]
     pub fn was_completed_elsewhere(&self, id: PhoneId) {
         let is_it = |noticed: &&Noticed| matches!(noticed, Noticed::Released { elsewhere: true, how: "cancelled", .. });
-        assert!(self.log(id).iter().any(|n| is_it(n)), "{:?}", self.log(id));
+        assert!(self.log(id).iter().any(is_it), "{:?}", self.log(id));
     }
 
     pub fn releases(&self, id: PhoneId) -> Vec<(Option<u16>, Option<u8>)> {

@@ -4,6 +4,8 @@
 //! A test over seeds says its seed when it fails; `TIPRING_SEED` replaces the seeds of every test here,
 //! `TIPRING_RUNS` their number.
 
+#![allow(clippy::unwrap_used, reason = "in the helpers of a test, a panic is a failure")]
+
 mod fuzz;
 mod ipv6;
 #[path = "../../src/sip/session/tests/pair.rs"]

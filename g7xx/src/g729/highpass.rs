@@ -181,8 +181,8 @@ impl HighPass {
         };
         let mut recursion = Recursion::new(self.y, level(0, &mut x), &POST);
         let mut y = [0; FRAME];
-        for n in 0..FRAME - 1 {
-            y[n] = recursion.step(level(n + 1, &mut x));
+        for (n, y) in y[..FRAME - 1].iter_mut().enumerate() {
+            *y = recursion.step(level(n + 1, &mut x));
         }
         y[FRAME - 1] = recursion.step(0);
         *gain = now as i16;

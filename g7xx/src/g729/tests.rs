@@ -311,7 +311,7 @@ fn autocorrelation(noise: &mut Noise, kind: u32) -> lpc::Autocorrelation {
     if kind % 4 != 3 {
         lpc::lag_window(&mut r);
     }
-    if kind % 29 == 0 {
+    if kind.is_multiple_of(29) {
         r.high = noise.values::<{ lpc::LAGS }>(0);
         r.high[0] = r.high[0].saturating_abs().max(16384);
         r.low = noise.values::<{ lpc::LAGS }>(0).map(|l| l & 0x7FFF);

@@ -241,7 +241,7 @@ fn run(path: &[usize], says: &[(TrunkEvent, Option<u16>)]) {
         }
     }
     assert!(won.len() <= 1 && rlc <= 1, "{path:?}: {won:?} {rlc}");
-    assert!(!(rlc == 1 && !won.is_empty()), "{path:?}: a fork ends or is won");
+    assert!(rlc != 1 || won.is_empty(), "{path:?}: a fork ends or is won");
     for id in ids {
         let times = gone.iter().filter(|g| **g == id).count();
         assert!(times <= 1 && released.iter().filter(|r| **r == id).count() <= 1, "{path:?}: {id:?} once");

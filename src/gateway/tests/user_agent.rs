@@ -292,7 +292,7 @@ fn rfc_3261_14_1_holds_that_cross_both_come_through() {
         it.run(Duration::from_millis(100));
         for end in [LEFT, RIGHT] {
             if it.events[end].iter().any(|e| matches!(e, Event::Offer { .. })) {
-                it.answer(end, if end == LEFT { "0 inactive" } else { "0 inactive" });
+                it.answer(end, "0 inactive");
             }
         }
     }

@@ -36,7 +36,7 @@ impl Endpoint {
     pub(in crate::sip) fn is_proxied(&self, message: &Message<'_>) -> bool {
         let route = message.lines.get(&HeaderName::Route).and_then(|value| split_list(value).next());
         let route = route.and_then(|value| NameAddr::parse(value).ok());
-        let call_id = &*message.call_id;
+        let call_id: &str = message.call_id;
         let by_uri = match &message.start {
             super::super::parser::Start::Request { uri, .. } => self.is_own_route(uri, call_id),
             super::super::parser::Start::Response(_) => false,

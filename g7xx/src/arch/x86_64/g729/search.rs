@@ -387,8 +387,9 @@ impl Ground<'_> {
         let bases = _mm256_add_epi32(self.wide[O], _mm256_set1_epi32(sum));
         let bases = _mm256_min_epi32(bases, _mm256_set1_epi32(32767));
         // SAFETY: registers are eight 32-bit values.
-        let (starts, bases): ([i32; 8], [i32; 8]) =
-            unsafe { (core::mem::transmute(starts), core::mem::transmute(bases)) };
+        let starts = unsafe { core::mem::transmute::<__m256i, [i32; 8]>(starts) };
+        // SAFETY: likewise.
+        let bases = unsafe { core::mem::transmute::<__m256i, [i32; 8]>(bases) };
         let block = &self.signed[O];
         let candidates = |row: usize| {
             let sums = _mm256_add_epi32(self.wide[I], _mm256_set1_epi32(bases[row]));
