@@ -408,6 +408,22 @@ fn accounts_and_who_is_let_in() {
 }
 
 #[test]
+fn calls_that_are_not_carried() {
+    let phone = "[phone.201]\npassword = \"x\"\n";
+    for way in ["carry", "proxy", "redirect"] {
+        check(&format!("{phone}calls = \"{way}\"\n"), &[]);
+    }
+    check(&format!("{phone}calls = \"drop\"\n"), &["4:9 C0022"]);
+    check(&format!("{phone}calls = true\n"), &["4:9 C0004"]);
+    let domain = "[domain.\"other.example\"]\n";
+    check(&format!("{domain}to = \"sip:192.0.2.9\"\ncalls = \"proxy\"\n"), &[]);
+    check(&format!("{domain}to = \"sip:192.0.2.9\"\ncalls = \"carry\"\n"), &["4:9 C0022"]);
+    check(&format!("{domain}to = \"sip:192.0.2.9\"\n"), &["2:1 C0005"]);
+    check(&format!("{domain}calls = \"proxy\"\n"), &["2:1 C0005"]);
+    check("[domain.\"a b\"]\nto = \"sip:192.0.2.9\"\ncalls = \"proxy\"\n", &["2:1 C0011"]);
+}
+
+#[test]
 fn trunks_that_are_logged_in_at() {
     let trunk = "[trunk.a]\nto = \"sip:192.0.2.1\"\n";
     let good = "register = true\nexpires = \"10m\"\nusername = \"u\"\npassword = \"p\"\nrealm = \"r\"\n\
