@@ -420,7 +420,7 @@ fn calls_that_are_not_carried() {
     check(&format!("{domain}to = \"sip:192.0.2.9\"\ncalls = \"carry\"\n"), &["4:9 C0022"]);
     check(&format!("{domain}to = \"sip:192.0.2.9\"\n"), &["2:1 C0005"]);
     check(&format!("{domain}calls = \"proxy\"\n"), &["2:1 C0005"]);
-    check("[domain.\"a b\"]\nto = \"sip:192.0.2.9\"\ncalls = \"proxy\"\n", &["2:1 C0011"]);
+    check("[domain.\"a b\"]\nto = \"sip:192.0.2.9\"\ncalls = \"proxy\"\n", &["2:9 C0018"]);
 }
 
 #[test]

@@ -65,19 +65,12 @@ pub(super) fn carriage(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -
 
 /// `[domain."NAME"]`
 pub(super) fn domain(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Domain> {
-    let place = section.place.clone();
     let to = section.require("to", lowering).and_then(|value| values::sip_address(value, lowering));
     let calls = section.require("calls", lowering).and_then(|value| {
         let known = [("proxy", Carriage::Proxy), ("redirect", Carriage::Redirect)];
         lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with calls", lowering))
     });
     section.finish(lowering);
-    let is_host = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
-    if !is_host {
-        let finding = Finding::error("C0011", &place, format!("\"{name}\" is no domain"));
-        lowering.push(finding.help("write it like [domain.\"example.org\"]"));
-        return None;
-    }
     let (transport, address) = to?;
     Some(Domain { name, to: (transport, address), calls: calls? })
 }
