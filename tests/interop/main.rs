@@ -12,6 +12,7 @@ mod clients;
 mod differential;
 mod gateway;
 mod handset;
+mod isup;
 mod kamailio;
 mod load;
 mod noise;
