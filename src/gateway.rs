@@ -26,6 +26,7 @@ mod events;
 mod forking;
 mod forwarding;
 mod identity;
+mod interworking;
 mod keepalive;
 mod lines;
 mod messages;

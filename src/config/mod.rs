@@ -3,6 +3,7 @@
 mod access;
 mod equipment;
 mod findings;
+mod isup;
 mod load;
 mod profile;
 mod routes;
@@ -13,6 +14,7 @@ mod tls;
 mod values;
 
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
+pub use isup::Isup;
 pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
@@ -36,8 +38,8 @@ pub struct Config {
     pub phones: Vec<Phone>,
     /// `[trunk.NAME]`, in the order of names.
     pub trunks: Vec<Trunk>,
-    /// `[isup.NAME]`: names of circuit groups, in order.
-    pub isups: Vec<String>,
+    /// `[isup.NAME]`, in the order of names.
+    pub isups: Vec<Isup>,
     /// `[card.NAME]`, in the order of names; `CardId` counts them.
     pub cards: Vec<Card>,
     /// `[station.NAME]`, in the order of names.
@@ -431,6 +433,8 @@ pub struct Trunk {
     pub profile: Profile,
     /// `redirects`
     pub redirects: Redirects,
+    /// `interworking` and `overrides`: between statuses and causes.
+    pub interworking: crate::trunk::interwork::Interworking,
 }
 
 /// `[card.NAME]`

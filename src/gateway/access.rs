@@ -16,7 +16,7 @@ use crate::sip::{
     Transport, Uri,
 };
 use crate::time::Instant;
-use crate::trunk::{Cause, Iam, Release, interwork};
+use crate::trunk::{Cause, Iam, Release};
 use std::collections::BTreeSet;
 use tracing::{info, warn};
 
@@ -224,9 +224,10 @@ impl Gateway {
                 return;
             }
         };
+        let table = self.table_of(&origin).cloned().unwrap_or_default();
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
             let release = Release::here(cause);
-            let status = interwork::status_of(release);
+            let status = table.status_of(release);
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
