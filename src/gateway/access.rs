@@ -165,16 +165,16 @@ impl Gateway {
         }
     }
 
-    /// Takes registrations that were kept over a restart. Those of connections are gone with them, and
-    /// accounts that are configured no more have none.
+    /// Takes registrations that were kept over a restart. Connections are gone, and with them whoever is reached
+    /// by them alone; accounts that are configured no more have none.
     pub(super) fn restore(&mut self, now: Instant, bindings: Vec<(String, Binding)>) {
         let mut restored = 0usize;
         for (account, mut binding) in bindings {
             let known = self.config.phones.iter().any(|phone| phone.name == account);
-            let local = self.listener_like(&binding.flow);
-            match local.filter(|_| known && binding.expires > now && binding.flow.transport == Transport::Udp) {
-                Some(local) => {
-                    binding.flow.local = local;
+            let flow = binding.by_new_connection().filter(|_| known && binding.expires > now);
+            match flow.and_then(|flow| Some(Flow { local: self.listener_like(&flow)?, ..flow })) {
+                Some(flow) => {
+                    binding.flow = flow;
                     self.access.registrar.restore(&account, binding);
                     restored += 1;
                 }
