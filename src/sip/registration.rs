@@ -263,7 +263,7 @@ impl Registrar {
             let min = self.lifetimes.min.as_secs();
             return Err(Response::new(423).with(HeaderName::MinExpires, min));
         }
-        let q = contact.params.get("q").map_or(1000, thousandths);
+        let q = contact.q_thousandths();
         let instance = contact.params.unquoted("+sip.instance");
         let flow_number = contact.params.get("reg-id").and_then(|text| text.parse().ok());
         Ok(Wish { uri: contact.uri, expires: asked.min(self.lifetimes.max), q, instance: instance.zip(flow_number) })
@@ -308,17 +308,6 @@ fn seconds(text: &str) -> u32 {
         text.parse().unwrap_or(u32::MAX)
     } else {
         3600
-    }
-}
-
-/// A q value in thousandths; 1000 for one that cannot be read.
-fn thousandths(text: &str) -> u16 {
-    let text = text.trim();
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = format!("{fraction:0<3}");
-    match (whole, digits.get(..3).and_then(|d| d.parse::<u16>().ok())) {
-        ("0" | "", Some(q)) => q,
-        _ => 1000,
     }
 }
 
@@ -499,6 +488,10 @@ mod tests {
             assert_eq!(registrar.register(T0, "alice", &request(1, &[contact], None), flow()).status, 400, "{contact}");
         }
         assert_eq!((seconds("x"), seconds("99999999999"), seconds(" 5 ")), (3600, u32::MAX, 5));
-        assert_eq!((thousandths("0.5"), thousandths("1.0"), thousandths("0"), thousandths("x")), (500, 1000, 0, 1000));
+        for (text, expected) in [("0.5", 500), ("1.0", 1000), ("0", 0), ("x", 1000), (" .25", 250)] {
+            let mut contact = NameAddr::new(Uri::parse(b"sip:a@h").expect("a URI"));
+            contact.params.set("q", Some(text.to_owned()));
+            assert_eq!(contact.q_thousandths(), expected, "{text}");
+        }
     }
 }
