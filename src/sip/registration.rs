@@ -3,9 +3,11 @@
 //! It lives in memory; what changes is told, so that somebody else can keep it. A REGISTER is carried
 //! out whole or not at all. Bindings keep the flow on which they came, so that a phone behind a NAT is
 //! reached where it can be reached, and one behind a connection by that connection alone; and the path
-//! of proxies that they came through (RFC 3327).
+//! of proxies that they came through (RFC 3327). A phone without a NAT may name other addresses than its own.
 
-use super::{ConnectionId, Flow, Header, HeaderName, NameAddr, Request, Response, Uri};
+use super::headers::Via;
+use super::parser::split_list;
+use super::{ConnectionId, Flow, Header, HeaderName, Host, NameAddr, Request, Response, Transport, Uri};
 use crate::limits::{CONTACTS_PER_ACCOUNT, PATHS_PER_CONTACT};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -32,7 +34,7 @@ impl Default for Lifetimes {
 pub struct Binding {
     /// Where it wants its requests: the Request-URI.
     pub uri: Uri,
-    /// Where the REGISTER came from: where requests are sent, NAT or not.
+    /// Where requests are sent: the way the REGISTER came, or the address in the contact ([`way_to`]).
     pub flow: Flow,
     /// When it ends.
     pub expires: Instant,
@@ -232,8 +234,8 @@ impl Registrar {
             bindings.retain(|old| !wish.replaces(old));
             if !wish.expires.is_zero() {
                 bindings.push(Binding {
+                    flow: way_to(&wish.uri, request, flow),
                     uri: wish.uri,
-                    flow,
                     expires: now + wish.expires,
                     q: wish.q,
                     call_id: call_id.clone(),
@@ -287,6 +289,22 @@ impl Registrar {
     }
 }
 
+/// Where a contact is reached. By UDP without a NAT and without proxies on the way, that is where the contact says
+/// (RFC 3261 16.6 step 7), so that several of them are several; else the way the REGISTER came.
+fn way_to(contact: &Uri, request: &Request, flow: Flow) -> Flow {
+    let mut vias = request.headers.all(&HeaderName::Via).flat_map(split_list);
+    let (first, second) = (vias.next().and_then(|value| Via::parse(value).ok()), vias.next());
+    // Whoever sees its own address as we see it is behind no NAT.
+    let sees_itself = first.is_some_and(|via| {
+        via.host == Host::Ip(flow.remote.ip()) && via.port.unwrap_or(5060) == flow.remote.port() && second.is_none()
+    });
+    let is_plain = flow.transport == Transport::Udp && matches!(contact.transport(), None | Some(Transport::Udp));
+    match contact.address() {
+        Some(remote) if sees_itself && is_plain && remote.is_ipv4() == flow.remote.is_ipv4() => Flow { remote, ..flow },
+        _ => flow,
+    }
+}
+
 /// The proxies that a REGISTER came through, nearest first.
 fn path_of(request: &Request) -> Result<Vec<String>, Refusal> {
     let mut path = Vec::new();
@@ -321,7 +339,7 @@ fn out_of_order() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Method, Transport};
+    use super::super::Method;
     use super::*;
 
     fn flow() -> Flow {
@@ -479,6 +497,27 @@ mod tests {
         let live = registrar.bindings(T0, "alice");
         assert_eq!(live.len(), CONTACTS_PER_ACCOUNT);
         assert!(live.iter().all(|b| b.expires > Instant::from_millis(100_000)), "the first to end made room");
+    }
+
+    #[test]
+    fn contacts_are_reached_where_they_say_unless_a_nat_stands_between() {
+        let check = |via: &str, contact: &str| {
+            let mut registrar = Registrar::default();
+            let request = request(1, &[contact], None).with(HeaderName::Via, via);
+            registrar.register(T0, "alice", &request, flow());
+            registrar.bindings(T0, "alice")[0].flow.remote.to_string()
+        };
+        let own = "SIP/2.0/UDP 127.0.0.1:6000;branch=z9hG4bK1";
+        assert_eq!(check(own, "<sip:a@127.0.0.3:7000>"), "127.0.0.3:7000");
+        assert_eq!(check(own, "<sip:a@127.0.0.3>"), "127.0.0.3:5060");
+        // A name, another transport and another family: the way it came.
+        for contact in ["<sip:a@h:7000>", "<sip:a@127.0.0.3:7000;transport=tcp>", "<sip:a@[::1]:7000>"] {
+            assert_eq!(check(own, contact), "127.0.0.1:6000", "{contact}");
+        }
+        // Behind a NAT, and through a proxy.
+        for via in ["SIP/2.0/UDP 10.0.0.1:6000;branch=z9hG4bK1", "SIP/2.0/UDP 127.0.0.1:6000, SIP/2.0/UDP 10.0.0.1"] {
+            assert_eq!(check(via, "<sip:a@127.0.0.3:7000>"), "127.0.0.1:6000", "{via}");
+        }
     }
 
     #[test]

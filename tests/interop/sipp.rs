@@ -191,8 +191,10 @@ impl Callee {
 
     /// Waits for calls at this port.
     pub fn start_at(gateway: &Gateway, scenario: &str, by: By, port: u16) -> Callee {
+        // Each has media ports of its own.
+        let media_port = (7_000 + (port % 100) * 20).to_string();
         let child = sipp(gateway, scenario, CALLEE, by)
-            .args(["-p", &port.to_string(), "-mp", "7000"])
+            .args(["-p", &port.to_string(), "-mp", &media_port])
             .arg(gateway.sip.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -24,10 +24,6 @@ fn baresip_transfers_another_one_to_a_telephone() {
     office.wait_for("CALL_ESTABLISHED");
     caller.wait_for("CALL_ESTABLISHED");
 
-    // 104 is busy: the call goes on as it was.
-    office.command_with("transfer", &format!("sip:104@{}", gateway.sip));
-    office.wait_for("TRANSFER_FAILED");
-    assert_eq!(gateway.calls(), 1);
     // 102 answers after a second and sends a tone; whoever transferred is told, and released.
     office.command_with("transfer", &format!("sip:102@{}", gateway.sip));
     office.wait_for("CALL_CLOSED");
@@ -43,7 +39,7 @@ fn baresip_transfers_another_one_to_a_telephone() {
     let captured = capture.finish();
     captured.assert_well_formed();
     let told = captured.sip("sip.Method == \"NOTIFY\" && sip.Event contains \"refer\"");
-    assert!(told.len() >= 4, "both transfers are reported from 100 on: {told:?}");
+    assert!(told.len() >= 3, "trying, ringing, answered: {told:?}");
     let tone: Vec<_> = captured.rtp().into_iter().filter(|p| p.from.0 == "127.0.0.1").collect();
     let last: Vec<_> = tone.iter().rev().take(40).rev().cloned().collect();
     let hertz = signal::frequency(&signal::sound_of(&last), 300.0, 3_400.0);
