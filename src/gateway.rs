@@ -31,6 +31,7 @@ mod lines;
 mod messages;
 mod proxying;
 mod renegotiation;
+mod ringback;
 mod routing;
 mod rtp_ports;
 mod summaries;

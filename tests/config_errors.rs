@@ -96,6 +96,8 @@ fn how_a_user_agent_behaves() {
     check(&trunk("100rel = \"on\""), &["4:10 C0022"]);
     check(&trunk("100rel = true"), &["4:10 C0004"]);
     check(&trunk("trust = \"yes\""), &["4:9 C0004"]);
+    check(&trunk("transfer = \"yes\""), &["4:12 C0004"]);
+    check(&trunk("transfer = true"), &[]);
     check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
     check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
     check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
@@ -438,4 +440,17 @@ fn trunks_that_are_logged_in_at() {
     check("[trunk.a]\nfrom = \"192.0.2.1\"\nregister = true\nusername = \"u\"\npassword = \"p\"\n", &["4:12 C0005"]);
     check(&format!("{trunk}outbound-proxy = \"192.0.2.2\"\n"), &["4:18 C0011"]);
     check(&format!("{trunk}domain = \"a b\"\n"), &["4:10 C0011"]);
+}
+
+#[test]
+fn failover_names_failures_and_a_time() {
+    check("[failover]\nagain = [\"busy\", \"timeout\"]\nnever = [\"trunk-down\"]\nanswer-within = \"6s\"\n", &[]);
+    check("[failover]\nagain = [\"bussy\"]\n", &["3:10 C0022"]);
+    check("[failover]\nagain = \"busy\"\n", &["3:9 C0004"]);
+    check("[failover]\nagain = []\n", &["3:9 C0007"]);
+    check("[failover]\nagain = [\"busy\", \"busy\"]\n", &["3:18 C0106"]);
+    check("[failover]\nagain = [\"busy\"]\nnever = [\"timeout\", \"busy\"]\n", &["4:21 C0106"]);
+    check("[failover]\nanswer-within = 6\n", &["3:17 C0014"]);
+    check("[failover]\nanswer-within = \"500ms\"\n", &["3:17 C0014"]);
+    check("[failover]\nwithin = \"6s\"\n", &["3:1 C0003"]);
 }

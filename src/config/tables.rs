@@ -2,6 +2,7 @@
 
 use super::access;
 use super::equipment::{Ports, card, isup, line, station};
+use super::failover::failover;
 use super::findings::{Finding, Place};
 use super::load::Tables;
 use super::profile::{profile, session_timers};
@@ -58,6 +59,7 @@ fn without_plan(
     let registrar = access::registrar(all.single("registrar"), lowering);
     let store = access::store(all.single("store"), lowering);
     let dialling = dialling(all.single("dialling"), lowering);
+    let failover = failover(all.single("failover"), lowering);
     let mut cards = cards?;
     for ((card, port), _) in ports {
         if let Some(Card { driver: Driver::Virtual { ports, .. }, .. }) = cards.get_mut(card) {
@@ -85,6 +87,7 @@ fn without_plan(
         registrar: registrar?,
         store: store?,
         dialling: dialling?,
+        failover: failover?,
         plan: Plan::default(),
     })
 }
