@@ -32,6 +32,7 @@ mod lines;
 mod messages;
 mod proxying;
 mod renegotiation;
+mod ringback;
 mod routing;
 mod rtp_ports;
 mod summaries;

@@ -96,6 +96,8 @@ fn how_a_user_agent_behaves() {
     check(&trunk("100rel = \"on\""), &["4:10 C0022"]);
     check(&trunk("100rel = true"), &["4:10 C0004"]);
     check(&trunk("trust = \"yes\""), &["4:9 C0004"]);
+    check(&trunk("transfer = \"yes\""), &["4:12 C0004"]);
+    check(&trunk("transfer = true"), &[]);
     check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
     check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
     check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
@@ -450,4 +452,17 @@ fn a_table_between_causes_and_statuses() {
     check(&with("overrides = [\"cause 1 -> 500\", \"cause 1 -> 404\"]"), &["4:32 C0106"]);
     check("[trunk.a]\nfrom = \"127.0.0.1\"\noverrides = [\"cause 1 => 404\"]\n", &["4:14 C0025"]);
     assert!(shown(&format!("{HEAD}{}", with("overrides = [\"41 500\"]"))).contains("\"cause 41 -> 500\""));
+}
+
+#[test]
+fn failover_names_failures_and_a_time() {
+    check("[failover]\nagain = [\"busy\", \"timeout\"]\nnever = [\"trunk-down\"]\nanswer-within = \"6s\"\n", &[]);
+    check("[failover]\nagain = [\"bussy\"]\n", &["3:10 C0022"]);
+    check("[failover]\nagain = \"busy\"\n", &["3:9 C0004"]);
+    check("[failover]\nagain = []\n", &["3:9 C0007"]);
+    check("[failover]\nagain = [\"busy\", \"busy\"]\n", &["3:18 C0106"]);
+    check("[failover]\nagain = [\"busy\"]\nnever = [\"timeout\", \"busy\"]\n", &["4:21 C0106"]);
+    check("[failover]\nanswer-within = 6\n", &["3:17 C0014"]);
+    check("[failover]\nanswer-within = \"500ms\"\n", &["3:17 C0014"]);
+    check("[failover]\nwithin = \"6s\"\n", &["3:1 C0003"]);
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod equipment;
+mod failover;
 mod findings;
 mod isup;
 mod load;
@@ -13,6 +14,7 @@ mod tables;
 mod tls;
 mod values;
 
+pub use failover::Failover;
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
 pub use isup::Isup;
 pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
@@ -67,6 +69,8 @@ pub struct Config {
     pub store: Option<String>,
     /// `[dialling]`: how a line waits for digits.
     pub dialling: Dialling,
+    /// `[failover]`: which failures lead to the next target of a route.
+    pub failover: Failover,
     /// The dial plan: `[[route]]` and what else stands beside it.
     pub plan: Plan,
 }

@@ -2,6 +2,7 @@
 
 use super::access;
 use super::equipment::{Ports, card, line, station};
+use super::failover::failover;
 use super::findings::{Finding, Place};
 use super::isup::{interworking, isup};
 use super::load::Tables;
@@ -59,6 +60,7 @@ fn without_plan(
     let registrar = access::registrar(all.single("registrar"), lowering);
     let store = access::store(all.single("store"), lowering);
     let dialling = dialling(all.single("dialling"), lowering);
+    let failover = failover(all.single("failover"), lowering);
     let mut cards = cards?;
     for ((card, port), _) in ports {
         if let Some(Card { driver: Driver::Virtual { ports, .. }, .. }) = cards.get_mut(card) {
@@ -86,6 +88,7 @@ fn without_plan(
         registrar: registrar?,
         store: store?,
         dialling: dialling?,
+        failover: failover?,
         plan: Plan::default(),
     })
 }

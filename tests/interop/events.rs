@@ -99,7 +99,6 @@ fn baresip_watches_a_friend_learns_of_messages_and_writes() {
     baresip.wait_for_text("Voice-Message: 2/1");
 
     Caller::new(&gateway, "text", "204").run();
-    baresip.wait_for_text("hello from sipp");
     baresip.command_with("message", "hello from baresip");
     let captured = wait_for_texts(capture, 1);
     phone.finish();
