@@ -62,6 +62,7 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         excitation[lane][..EXCITATION_PAST].copy_from_slice(&decoder.excitation);
         decoder.noise.seed = cng::SEED;
+        decoder.receive::<K>(inputs[lane] != FrameInput::Erased);
         new[lane] = decoder.spectrum_of_vector(modes[lane], &vectors[lane]);
         old[lane] = core::mem::replace(&mut decoder.lsp_old, new[lane]);
         put_column(&mut s, lane, &decoder.synthesis_memory);
@@ -74,7 +75,7 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         decoder.synthesis_memory = column(&s[FRAME..], lane);
-        decoder.keep::<K>(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
+        decoder.keep(true, &excitation[lane]);
         decoder.voicing = 0;
     }
     let mut y = [[0; N]; FRAME + 2];
@@ -110,7 +111,11 @@ fn excite<K: Kernels, const N: usize>(
     }
     for (lane, excitation) in excitation.iter_mut().enumerate() {
         let start = EXCITATION_PAST + SUBFRAME * subframe;
-        mix(window_mut(excitation, start), &codes[lane], gains[lane]);
+        K::mix(
+            window_mut(excitation, start),
+            &codes[lane],
+            gains[lane].of_both(),
+        );
     }
 }
 
