@@ -10,6 +10,8 @@ use core::sync::atomic::{AtomicU8, Ordering};
 mod dispatch;
 #[cfg(any(test, target_arch = "x86_64"))]
 pub mod lanes;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod paired;
 mod scalar;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod stages;

@@ -177,7 +177,7 @@ impl HighPass {
 #[cfg(any(test, target_arch = "x86_64"))]
 pub mod lockstep {
     use super::*;
-    use crate::arch::lanes::{Lockstep, Row, column, mend};
+    use crate::arch::lanes::{Lockstep, Row, column, column_of_pairs, mend, put_pairs};
     use crate::arch::vector::Mask;
 
     /// Puts the past inputs into the first two rows and returns the past outputs.
@@ -219,7 +219,7 @@ pub mod lockstep {
     ) {
         let mut y = [[0; N]; FRAME];
         let mut last = past(filters, x);
-        let exact = L::high_pass::<false>(x, &mut last, &mut y);
+        let exact = L::high_pass(x, &mut last, &mut y);
         L::scatter(&y, outputs.each_mut().map(|output| &mut **output));
         remember(filters, exact, x, &last);
         mend::<N>(exact, |lane| {
@@ -227,22 +227,37 @@ pub mod lockstep {
         });
     }
 
-    /// [`HighPass::post_process`] of a frame, which stands in `x` after room for two rows.
+    /// [`HighPass::post_process_levelled`] of a frame in pairs. The gains move on everywhere, the filters
+    /// where the result is exact.
     #[inline(always)]
     pub fn post_process<L: Lockstep<N>, const N: usize>(
         filters: &mut [&mut HighPass; N],
-        x: &mut [Row<N>; FRAME + 2],
-        mut outputs: [&mut [i16; FRAME]; N],
-    ) {
-        let mut y = [[0; N]; FRAME];
-        let mut last = past(filters, x);
-        let exact = L::high_pass::<true>(x, &mut last, &mut y);
-        L::scatter(&y, outputs.each_mut().map(|output| &mut output[..]));
-        remember(filters, exact, x, &last);
-        mend::<N>(exact, |lane| {
-            *outputs[lane] = column(&x[2..], lane);
-            filters[lane].post_process(outputs[lane]);
-        });
+        targets: &[Row<N>; 2],
+        gains: &mut Row<N>,
+        y: &[Row<N>; FRAME / 2],
+        output: &mut [Row<N>; FRAME / 2],
+    ) -> Mask {
+        let (mut sums, mut input) = ([[0; N]; 2], [[0; N]]);
+        let mut begun: Mask = 0;
+        for (lane, filter) in filters.iter().enumerate() {
+            let [newest, oldest] = filter.x;
+            put_pairs(&mut input, lane, &[oldest, newest]);
+            let shift = POST.shift;
+            for (sums, y) in sums.iter_mut().zip(filter.y) {
+                sums[lane] = y >> (shift + 1);
+            }
+            let shifted = filter.y.iter().all(|y| y >> 1 & ((1 << shift) - 1) == 0);
+            begun |= Mask::from(shifted) << lane;
+        }
+        let exact = begun & L::level(targets, gains, y, &mut input[0], &mut sums, output);
+        for (lane, filter) in filters.iter_mut().enumerate() {
+            if exact >> lane & 1 == 1 {
+                let [oldest, newest] = column_of_pairs(&input, lane);
+                filter.x = [newest, oldest];
+                filter.y = [sums[0][lane], sums[1][lane]].map(|sum| sum << (POST.shift + 1));
+            }
+        }
+        exact
     }
 }
 

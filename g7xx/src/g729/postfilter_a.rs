@@ -92,6 +92,13 @@ impl PostFilterA {
         level(quarter(y), quarter(window(s, ORDER)))
     }
 
+    /// The gain of the level control after a frame.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    #[inline(always)]
+    pub fn set_gain(&mut self, gain: i32) {
+        self.gain = gain as i16;
+    }
+
     /// Level control of a frame with the targets of [`PostFilterA::finish`], and the last high-pass.
     #[inline(always)]
     pub fn level<K: Kernels>(
