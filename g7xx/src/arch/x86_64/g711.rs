@@ -4,7 +4,7 @@
 //! coding is a conversion to `f32`, of which the upper bits are kept, or a shift by what a table of 16
 //! says, and decoding a sum of products of what such tables give for both halves of a code.
 
-use crate::g711::Law;
+use crate::g711::{Law, decode_plainly, encode_plainly};
 use core::arch::x86_64::*;
 
 /// Samples of a step.
@@ -260,33 +260,55 @@ fn decode_step(products: &Products, from: &[u8; STEP], to: &mut [i16; STEP]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn encode_avx2(law: Law, linear: &[i16], coded: &mut [u8]) -> bool {
-    match law {
-        Law::Mu => in_steps(linear, coded, |from, to| encode_mu(from, to)),
-        Law::A => in_steps(linear, coded, |from, to| encode_a(from, to)),
+fn encode_mu_law(linear: &[i16], coded: &mut [u8]) {
+    if !in_steps(linear, coded, |from, to| encode_mu(from, to)) {
+        encode_plainly(Law::Mu, linear, coded);
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn decode_avx2(law: Law, coded: &[u8], linear: &mut [i16]) -> bool {
-    match law {
-        Law::Mu => in_steps(coded, linear, |from, to| {
-            decode_step(&MU_PRODUCTS, from, to)
-        }),
-        Law::A => in_steps(coded, linear, |from, to| decode_step(&A_PRODUCTS, from, to)),
+fn encode_a_law(linear: &[i16], coded: &mut [u8]) {
+    if !in_steps(linear, coded, |from, to| encode_a(from, to)) {
+        encode_plainly(Law::A, linear, coded);
     }
 }
 
-/// Encodes with AVX2; false when there is too little to do.
-#[inline]
-pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) -> bool {
-    // SAFETY: the level says that the instructions are there.
-    unsafe { encode_avx2(law, linear, coded) }
+#[target_feature(enable = "avx2")]
+fn decode_mu_law(coded: &[u8], linear: &mut [i16]) {
+    if !in_steps(coded, linear, |from, to| {
+        decode_step(&MU_PRODUCTS, from, to)
+    }) {
+        decode_plainly(Law::Mu, coded, linear);
+    }
 }
 
-/// Decodes with AVX2; false when there is too little to do.
+#[target_feature(enable = "avx2")]
+fn decode_a_law(coded: &[u8], linear: &mut [i16]) {
+    if !in_steps(coded, linear, |from, to| decode_step(&A_PRODUCTS, from, to)) {
+        decode_plainly(Law::A, coded, linear);
+    }
+}
+
+/// Encodes with AVX2; what is shorter than a step without.
 #[inline]
-pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) -> bool {
+pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
     // SAFETY: the level says that the instructions are there.
-    unsafe { decode_avx2(law, coded, linear) }
+    unsafe {
+        match law {
+            Law::Mu => encode_mu_law(linear, coded),
+            Law::A => encode_a_law(linear, coded),
+        }
+    }
+}
+
+/// Decodes with AVX2; what is shorter than a step without.
+#[inline]
+pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
+    // SAFETY: the level says that the instructions are there.
+    unsafe {
+        match law {
+            Law::Mu => decode_mu_law(coded, linear),
+            Law::A => decode_a_law(coded, linear),
+        }
+    }
 }
