@@ -456,3 +456,15 @@ fn trunks_that_are_logged_in_at() {
     check(&format!("{trunk}outbound-proxy = \"192.0.2.2\"\n"), &["4:18 C0011"]);
     check(&format!("{trunk}domain = \"a b\"\n"), &["4:10 C0011"]);
 }
+
+#[test]
+fn a_table_between_causes_and_statuses() {
+    let with = |key: &str| format!("[isup.a]\ntransport = \"simulated\"\n{key}\n");
+    check(&with("interworking = \"q1912.5\"\noverrides = [\"cause 41 -> 500\", \"status 480 -> 20\"]"), &[]);
+    check(&with("interworking = \"rfc3399\""), &["4:16 C0022"]);
+    check(&with("overrides = [\"cause 128 -> 500\", \"cause 1 -> 200\"]"), &["4:14 C0025", "4:34 C0025"]);
+    check(&with("overrides = [\"status 480 -> 0\", \"480 -> 1\"]"), &["4:14 C0025", "4:33 C0025"]);
+    check(&with("overrides = [\"cause 1 -> 500\", \"cause 1 -> 404\"]"), &["4:32 C0106"]);
+    check("[trunk.a]\nfrom = \"127.0.0.1\"\noverrides = [\"cause 1 => 404\"]\n", &["4:14 C0025"]);
+    assert!(shown(&format!("{HEAD}{}", with("overrides = [\"41 500\"]"))).contains("\"cause 41 -> 500\""));
+}

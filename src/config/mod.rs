@@ -3,6 +3,7 @@
 mod access;
 mod equipment;
 mod findings;
+mod isup;
 mod load;
 mod passing;
 mod profile;
@@ -14,6 +15,7 @@ mod tls;
 mod values;
 
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
+pub use isup::Isup;
 pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
@@ -37,8 +39,8 @@ pub struct Config {
     pub phones: Vec<Phone>,
     /// `[trunk.NAME]`, in the order of names.
     pub trunks: Vec<Trunk>,
-    /// `[isup.NAME]`: names of circuit groups, in order.
-    pub isups: Vec<String>,
+    /// `[isup.NAME]`, in the order of names.
+    pub isups: Vec<Isup>,
     /// `[card.NAME]`, in the order of names; `CardId` counts them.
     pub cards: Vec<Card>,
     /// `[station.NAME]`, in the order of names.
@@ -438,6 +440,8 @@ pub struct Trunk {
     pub pass_headers: Option<crate::sip::Passing>,
     /// `pass-bodies`, likewise.
     pub pass_bodies: Option<crate::sip::Passing>,
+    /// `interworking` and `overrides`: between statuses and causes.
+    pub interworking: crate::trunk::interwork::Interworking,
 }
 
 /// `[card.NAME]`

@@ -1,8 +1,9 @@
 //! The tables of the configuration to the types of [`super`].
 
 use super::access;
-use super::equipment::{Ports, card, isup, line, station};
+use super::equipment::{Ports, card, line, station};
 use super::findings::{Finding, Place};
+use super::isup::{interworking, isup};
 use super::load::Tables;
 use super::passing;
 use super::profile::{profile, session_timers};
@@ -342,6 +343,7 @@ fn trunk(
     let redirects = services::redirects(&mut section, lowering);
     let pass_headers = passing::headers(&mut section, lowering);
     let pass_bodies = passing::bodies(&mut section, lowering);
+    let interworking = interworking(&mut section, lowering);
     section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
         let message = format!("{} has neither \"to\" nor \"from\"", section.title);
@@ -358,7 +360,7 @@ fn trunk(
         None => Vec::new(),
     };
     let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
-    let (codecs, redirects, profile) = (codecs?, redirects?, profile?);
+    let (codecs, redirects, profile, interworking) = (codecs?, redirects?, profile?, interworking?);
     let (pass_headers, pass_bodies) = (pass_headers?, pass_bodies?);
     Some(Trunk {
         name,
@@ -371,6 +373,7 @@ fn trunk(
         outbound_proxy,
         profile,
         redirects,
+        interworking,
         pass_headers,
         pass_bodies,
     })
