@@ -35,6 +35,7 @@ pub mod subscription;
 pub mod transaction;
 pub mod transport;
 pub mod uas;
+mod undelivered;
 pub mod uri;
 
 pub use endpoint::Endpoint;
