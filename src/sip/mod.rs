@@ -36,6 +36,7 @@ pub mod subscription;
 pub mod transaction;
 pub mod transport;
 pub mod uas;
+mod undelivered;
 pub mod uri;
 
 pub use carried::{Carried, Passing, PassingRules};
