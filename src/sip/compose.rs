@@ -198,6 +198,9 @@ impl Endpoint {
         if action == ServerAction::Send {
             let response = complete(response, &server.request.headers, &server.local_tag, &self.settings);
             server.last = response.to_bytes();
+            if status >= 200 {
+                server.is_answered();
+            }
             self.send_again(now, id, out);
         }
         match next {

@@ -483,6 +483,12 @@ impl Endpoint {
                 User::Spent => {}
             }
         }
+        if status >= 200
+            && next.is_some()
+            && let Some(client) = self.table.clients.get_mut(id)
+        {
+            client.is_answered();
+        }
         match next {
             Some(_) => self.schedule(Owner::Client(id)),
             None => self.drop_client(id),

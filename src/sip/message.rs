@@ -263,6 +263,12 @@ impl Headers {
         self.0.insert(at.min(self.0.len()), header);
     }
 
+    /// Removes all but those with this name, and gives their memory back.
+    pub(super) fn keep(&mut self, name: &HeaderName) {
+        self.0.retain(|header| header.name == *name);
+        self.0.shrink_to_fit();
+    }
+
     /// Removes all fields of this name.
     pub fn remove(&mut self, name: &HeaderName) {
         self.0.retain(|h| !h.name.is(name));

@@ -155,6 +155,15 @@ pub struct Client {
     pub(super) scheduled: Option<Instant>,
 }
 
+impl Client {
+    /// A final response came: nothing is sent again, and no other server is asked. The request itself is
+    /// still wanted, as each 2xx of a fork makes a dialog of it.
+    pub(super) fn is_answered(&mut self) {
+        self.bytes = Vec::new();
+        self.search = None;
+    }
+}
+
 /// The machine of a server transaction.
 #[derive(Clone, Copy, Debug)]
 pub enum ServerMachine {
@@ -188,6 +197,17 @@ pub struct Server {
     pub(super) key: String,
     pub(super) merge_key: Option<String>,
     pub(super) scheduled: Option<Instant>,
+}
+
+impl Server {
+    /// A final response was sent: it lives on for half a minute, and a busy gateway has thousands of these.
+    /// What it still needs is where the response goes, and whether an INVITE had an offer.
+    pub(super) fn is_answered(&mut self) {
+        self.request.headers.keep(&HeaderName::Via);
+        if self.request.method != Method::Invite {
+            self.request.body = Vec::new();
+        }
+    }
 }
 
 /// Names a client transaction.
