@@ -124,12 +124,14 @@ pub struct Circuit {
     pub remote: Blocks,
     /// INR was sent, INF is awaited (T33).
     pub asked: bool,
+    /// BLO told of what CGB blocks, and UBL is to take it back.
+    pub told: bool,
 }
 
 impl Default for Circuit {
     fn default() -> Self {
         let none = Blocks::default();
-        Circuit { call: Call::Idle, block: Block::Clear, group: none, remote: none, asked: false }
+        Circuit { call: Call::Idle, block: Block::Clear, group: none, remote: none, asked: false, told: false }
     }
 }
 
@@ -336,6 +338,11 @@ impl Circuit {
     /// Whether we block it.
     pub fn is_blocked_here(&self) -> bool {
         self.group != Blocks::default() || matches!(self.block, Block::Blocking | Block::Blocked)
+    }
+
+    /// Whether we block it for maintenance, as GRA tells.
+    pub fn is_in_maintenance_here(&self) -> bool {
+        self.group.maintenance || matches!(self.block, Block::Blocking | Block::Blocked)
     }
 
     /// Whether a call is on it.

@@ -110,10 +110,30 @@ impl Step {
     /// Q.764 2.9.3.1: RSC until RLC.
     fn reset(&mut self) {
         self.end(Cause::TEMPORARY);
-        self.enter(Call::Resetting);
-        self.transmit(MessageType::RSC);
+        self.send_reset();
         self.act(Action::Start(Timer::T16));
         self.act(Action::Start(Timer::T17));
+    }
+
+    /// The far end says again what it blocks before its RLC.
+    fn send_reset(&mut self) {
+        self.circuit.remote = Blocks::default();
+        self.enter(Call::Resetting);
+        self.transmit(MessageType::RSC);
+    }
+
+    /// BLO for a circuit that we block, whoever asked for it.
+    fn tell_blocked(&mut self) {
+        self.circuit.told |= self.circuit.block == Block::Clear;
+        self.transmit(MessageType::BLO);
+    }
+
+    /// CGU: what BLO told besides is taken back, too.
+    fn unblocked_with_group(&mut self) {
+        let is_over = self.circuit.group == Blocks::default() && std::mem::take(&mut self.circuit.told);
+        if is_over && self.circuit.block == Block::Clear {
+            self.block(Block::Unblocking);
+        }
     }
 
     // --- what the far end says of the call --------------------------------------------------------
@@ -161,7 +181,7 @@ impl Step {
         }
         if self.circuit.is_blocked_here() {
             self.enter(Call::Idle);
-            self.transmit(MessageType::BLO);
+            self.tell_blocked();
             return;
         }
         // Whoever seizes a circuit doesn't block it any more (Q.764 2.8.2, unverified).
@@ -263,7 +283,7 @@ impl Step {
                 // Q.764 2.9.3.1: a circuit that we block is told to be so before RLC.
                 self.reset_by_peer();
                 if self.circuit.is_blocked_here() {
-                    self.transmit(MessageType::BLO);
+                    self.tell_blocked();
                 }
                 self.transmit(MessageType::RLC);
             }
@@ -290,11 +310,7 @@ impl Step {
 
     fn heard_rlc(&mut self) {
         match self.circuit.call {
-            Call::Releasing => self.enter(Call::Idle),
-            Call::Resetting => {
-                self.enter(Call::Idle);
-                self.circuit.remote = Blocks::default();
-            }
+            Call::Releasing | Call::Resetting => self.enter(Call::Idle),
             // Q.764 2.9.5.1: RLC without REL: the call is given up, REL tells the far end so.
             Call::Outgoing(_) | Call::Incoming(_) => {
                 self.act(Action::Unexpected);
@@ -411,7 +427,10 @@ impl Step {
                 self.enter(Call::GroupResetting);
             }
             Order::GroupBlock { hardware: false } => self.circuit.group.maintenance = true,
-            Order::GroupUnblock { hardware: false } => self.circuit.group.maintenance = false,
+            Order::GroupUnblock { hardware: false } => {
+                self.circuit.group.maintenance = false;
+                self.unblocked_with_group();
+            }
             Order::GroupBlock { hardware: true } => {
                 self.end(Cause::TEMPORARY);
                 if self.circuit.is_busy() {
@@ -419,7 +438,10 @@ impl Step {
                 }
                 self.circuit.group.hardware = true;
             }
-            Order::GroupUnblock { hardware: true } => self.circuit.group.hardware = false,
+            Order::GroupUnblock { hardware: true } => {
+                self.circuit.group.hardware = false;
+                self.unblocked_with_group();
+            }
         }
         Ok(())
     }
@@ -517,8 +539,7 @@ impl Step {
             }
             (Call::Releasing, Timer::T5) => {
                 self.act(Action::Alert(timer));
-                self.enter(Call::Resetting);
-                self.transmit(MessageType::RSC);
+                self.send_reset();
                 self.act(Action::Start(Timer::T17));
             }
             (Call::Resetting, Timer::T16) => {

@@ -192,8 +192,9 @@ impl Group {
                 }
             }
             M::GRS => {
-                let blocked =
-                    |cic: &Option<Cic>| cic.and_then(|cic| self.circuit(cic)).is_some_and(Circuit::is_blocked_here);
+                let blocked = |cic: &Option<Cic>| {
+                    cic.and_then(|cic| self.circuit(cic)).is_some_and(Circuit::is_in_maintenance_here)
+                };
                 let status = RangeAndStatus::status(&cics.iter().map(blocked).collect::<Vec<_>>());
                 for cic in cics.iter().flatten() {
                     let _ = self.run(now, *cic, Event::Supervised(Supervision::GroupReset), None, out);
