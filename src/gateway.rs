@@ -26,6 +26,7 @@ mod events;
 mod forking;
 mod forwarding;
 mod identity;
+mod interworking;
 mod keepalive;
 mod lines;
 mod messages;
@@ -38,6 +39,7 @@ mod summaries;
 mod transfer;
 
 pub use keepalive::Reach;
+pub use messages::{Text, TextChange};
 pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
 
 use crate::call::b2bua::Side;
@@ -87,6 +89,8 @@ pub enum Input<'a> {
     Drain,
     /// Registrations that were kept over a restart, each with its account.
     Restore(Vec<(String, Binding)>),
+    /// Texts that were kept over a restart; after the registrations.
+    RestoreTexts(Vec<Text>),
     /// The deadline has come.
     Tick,
 }
@@ -113,6 +117,8 @@ pub enum Output {
     Record(crate::call::record::CallRecord),
     /// A registration came or went; for whoever keeps them over a restart.
     Binding(Change),
+    /// A text waits for its phone, or does not any more; for the same.
+    Text(TextChange),
 }
 
 /// Outputs of one input, in order. Empty when `handle` starts.
@@ -278,11 +284,15 @@ impl Gateway {
             Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
             Input::Drain => self.drain(&mut step),
             Input::Restore(bindings) => self.restore(now, bindings),
+            Input::RestoreTexts(texts) => self.restore_texts(texts, &mut step),
             Input::Tick => self.handle_tick(&mut step),
         }
         self.work_off(&mut step);
         for change in self.access.changes() {
             step.out.push(Output::Binding(change));
+        }
+        for change in self.messages.changes() {
+            step.out.push(Output::Text(change));
         }
         self.actions = step.sip;
         self.actions.spare.truncate(limits::SPARE_BUFFERS);

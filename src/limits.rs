@@ -71,7 +71,11 @@ pub const PUBLICATIONS_PER_ENTITY: usize = 10;
 pub const TEXT_BYTES: usize = 8 * 1024;
 /// Text messages that wait for one phone.
 pub const TEXTS_PER_PHONE: usize = 100;
-/// Changes of registrations that wait to be written.
+/// Text messages that wait for all phones together, in memory and in the store.
+pub const TEXTS_MAX: usize = 10_000;
+/// How long a text waits for its phone at most, whatever its `Expires` says.
+pub const TEXT_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Changes of registrations and texts that wait to be written.
 pub const STORE_QUEUE: usize = 8_192;
 /// Buffers of datagrams that are kept for the next ones.
 pub const SPARE_BUFFERS: usize = 4;
@@ -96,4 +100,5 @@ const _: () =
     assert!(5 * LOCATION_TARGETS <= LOCATION_QUESTIONS_PER_SEARCH, "NAPTR, SRV, A, AAAA and source of every target");
 const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");
+const _: () = assert!(TEXTS_MAX * TEXT_BYTES <= 128 << 20, "waiting texts fit the memory of a small machine");
 const _: () = assert!(NONCE_COUNT_WINDOW <= u64::BITS, "the window of a nonce is one word");

@@ -454,3 +454,15 @@ fn failover_names_failures_and_a_time() {
     check("[failover]\nanswer-within = \"500ms\"\n", &["3:17 C0014"]);
     check("[failover]\nwithin = \"6s\"\n", &["3:1 C0003"]);
 }
+
+#[test]
+fn a_table_between_causes_and_statuses() {
+    let with = |key: &str| format!("[isup.a]\ntransport = \"simulated\"\n{key}\n");
+    check(&with("interworking = \"q1912.5\"\noverrides = [\"cause 41 -> 500\", \"status 480 -> 20\"]"), &[]);
+    check(&with("interworking = \"rfc3399\""), &["4:16 C0022"]);
+    check(&with("overrides = [\"cause 128 -> 500\", \"cause 1 -> 200\"]"), &["4:14 C0025", "4:34 C0025"]);
+    check(&with("overrides = [\"status 480 -> 0\", \"480 -> 1\"]"), &["4:14 C0025", "4:33 C0025"]);
+    check(&with("overrides = [\"cause 1 -> 500\", \"cause 1 -> 404\"]"), &["4:32 C0106"]);
+    check("[trunk.a]\nfrom = \"127.0.0.1\"\noverrides = [\"cause 1 => 404\"]\n", &["4:14 C0025"]);
+    assert!(shown(&format!("{HEAD}{}", with("overrides = [\"41 500\"]"))).contains("\"cause 41 -> 500\""));
+}

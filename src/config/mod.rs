@@ -4,6 +4,7 @@ mod access;
 mod equipment;
 mod failover;
 mod findings;
+mod isup;
 mod load;
 mod profile;
 mod routes;
@@ -15,6 +16,7 @@ mod values;
 
 pub use failover::Failover;
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
+pub use isup::Isup;
 pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
@@ -38,8 +40,8 @@ pub struct Config {
     pub phones: Vec<Phone>,
     /// `[trunk.NAME]`, in the order of names.
     pub trunks: Vec<Trunk>,
-    /// `[isup.NAME]`: names of circuit groups, in order.
-    pub isups: Vec<String>,
+    /// `[isup.NAME]`, in the order of names.
+    pub isups: Vec<Isup>,
     /// `[card.NAME]`, in the order of names; `CardId` counts them.
     pub cards: Vec<Card>,
     /// `[station.NAME]`, in the order of names.
@@ -435,6 +437,8 @@ pub struct Trunk {
     pub profile: Profile,
     /// `redirects`
     pub redirects: Redirects,
+    /// `interworking` and `overrides`: between statuses and causes.
+    pub interworking: crate::trunk::interwork::Interworking,
 }
 
 /// `[card.NAME]`

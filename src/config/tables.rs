@@ -1,9 +1,10 @@
 //! The tables of the configuration to the types of [`super`].
 
 use super::access;
-use super::equipment::{Ports, card, isup, line, station};
+use super::equipment::{Ports, card, line, station};
 use super::failover::failover;
 use super::findings::{Finding, Place};
+use super::isup::{interworking, isup};
 use super::load::Tables;
 use super::profile::{profile, session_timers};
 use super::section::{Lowering, Section, Text, Value};
@@ -338,6 +339,7 @@ fn trunk(
     let carrier = access::carrier(&mut section, lowering);
     let profile = profile(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
+    let interworking = interworking(&mut section, lowering);
     section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
         let message = format!("{} has neither \"to\" nor \"from\"", section.title);
@@ -354,8 +356,8 @@ fn trunk(
         None => Vec::new(),
     };
     let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
-    let (codecs, redirects, profile) = (codecs?, redirects?, profile?);
-    Some(Trunk { name, to, from, codecs, login, register, domain, outbound_proxy, profile, redirects })
+    let (codecs, redirects, profile, interworking) = (codecs?, redirects?, profile?, interworking?);
+    Some(Trunk { name, to, from, codecs, login, register, domain, outbound_proxy, profile, redirects, interworking })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

@@ -7,8 +7,9 @@ use crate::call::leg::{self, Leg, SipLeg};
 use crate::call::record::ReleasedBy;
 use crate::call::{Call, CallId};
 use crate::gateway::{Output, WorkerId};
-use crate::sip::{Body, Ended, Header, HeaderName, SessionId};
-use crate::trunk::{Cause, Iam, Location, Release, TrunkEvent, interwork};
+use crate::sip::{Body, Ended, Header, HeaderName, Response, SessionId};
+use crate::trunk::interwork::{self, Interworking};
+use crate::trunk::{Cause, Iam, Location, Release, TrunkEvent};
 use tracing::{debug, info};
 
 impl Gateway {
@@ -234,6 +235,10 @@ impl Gateway {
     }
 
     fn tell_session(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
+        let by_table = match (event, self.calls.get(id)) {
+            (TrunkEvent::Rel(release), Some(call)) => self.table_towards_caller(call).status_of(*release),
+            _ => 500,
+        };
         let Some(call) = self.calls.get_mut(id) else { return };
         let answered = call.answered_at.is_some();
         let passed_on = if side == Side::A { passed_on(call) } else { None };
@@ -257,7 +262,7 @@ impl Gateway {
             TrunkEvent::Rel(release) => {
                 let reason = interwork::reason_of_release(*release);
                 if leg.incoming && !answered {
-                    let status = passed_on.unwrap_or_else(|| interwork::status_of(*release));
+                    let status = passed_on.unwrap_or(by_table);
                     let mut headers = refusal_headers(status, *release);
                     headers.extend(contacts);
                     self.endpoint.reject(step.now, session, status, headers, &mut step.sip);
@@ -339,7 +344,8 @@ impl Gateway {
     pub(super) fn session_ended(&mut self, session: SessionId, how: &Ended, step: &mut Step<'_>) {
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.ended = true;
-        let release = release_of_end(how);
+        let Some(call) = self.calls.get(id) else { return };
+        let release = release_of_end(how, self.table_of_answer(call, place));
         if let (Place::Branch(branch), Ended::Rejected { status: 300..=399, response }) = (place, how)
             && self.redirected(id, branch, response, step)
         {
@@ -399,10 +405,10 @@ impl Place {
 /// What the end of a session says to the other leg; `None` when we ended it ourselves.
 ///
 /// A Q.850 Reason wins over the status (RFC 6432). RFC 3398 8.2.6.1: BYE and CANCEL are 16.
-fn release_of_end(how: &Ended) -> Option<Release> {
+fn release_of_end(how: &Ended, table: &Interworking) -> Option<Release> {
     Some(match how {
         Ended::Rejected { status, response } => {
-            let release = interwork::release_of(*status);
+            let release = table.release_of(*status, warning_of(response));
             let reasons = response.reasons();
             let cause = interwork::cause_of_reasons(&reasons);
             let location = interwork::location_of_reasons(&reasons);
@@ -419,6 +425,11 @@ fn release_of_end(how: &Ended) -> Option<Release> {
         Ended::AckMissing | Ended::Expired | Ended::PrackMissing => Release::here(Cause::TIMER),
         Ended::Local => return None,
     })
+}
+
+/// The code of the first Warning (RFC 3261 20.43: three digits, agent, text).
+fn warning_of(response: &Response) -> Option<u16> {
+    response.headers.text(&HeaderName::Warning)?.split_whitespace().next()?.parse().ok()
 }
 
 /// Header fields of a final response that refuses: why, and when to try again

@@ -3,7 +3,9 @@
 //! It lives in memory; what changes is told, so that somebody else can keep it. A REGISTER is carried
 //! out whole or not at all. Bindings keep the flow on which they came, so that a phone behind a NAT is
 //! reached where it can be reached, and one behind a connection by that connection alone; and the path
-//! of proxies that they came through (RFC 3327). A phone without a NAT may name other addresses than its own.
+//! of proxies that they came through (RFC 3327). When the connection is gone, or the process was started
+//! anew, those stay that can be reached by a new connection. A phone without a NAT may name other addresses
+//! than its own.
 
 use super::headers::Via;
 use super::parser::split_list;
@@ -56,6 +58,32 @@ impl Binding {
     /// into Route" (RFC 3327 5.4).
     pub fn route(&self) -> Vec<Header> {
         self.path.iter().map(|element| Header::new(HeaderName::Route, element)).collect()
+    }
+
+    /// Whether it lives by the connection that its REGISTER came over.
+    fn is_by(&self, connection: ConnectionId) -> bool {
+        self.flow.connection == Some(connection)
+    }
+
+    /// How it is reached when its connection is gone: over a new one, to where its contact (or the nearest proxy
+    /// of its path) says that it listens (RFC 3261 18.1.1, RFC 5923 5). `None` when it lives and dies with its
+    /// flow: one of RFC 5626 ("ob", "reg-id"), one whose contact is not the address that it came from, or one
+    /// whose contact is the connection's own port, where nobody listens. Datagrams need no connection.
+    pub fn by_new_connection(&self) -> Option<Flow> {
+        if self.flow.transport == Transport::Udp {
+            return Some(self.flow);
+        }
+        let nearest = match self.path.first() {
+            Some(element) => NameAddr::parse(element.as_bytes()).ok()?.uri,
+            None => self.uri.clone(),
+        };
+        let remote = nearest.address()?;
+        let goes = self.instance.is_none()
+            && !nearest.has_param("ob")
+            && nearest.transport() == Some(self.flow.transport)
+            && remote.ip() == self.flow.remote.ip()
+            && remote.port() != self.flow.remote.port();
+        goes.then_some(Flow { remote, connection: None, ..self.flow })
     }
 }
 
@@ -159,10 +187,15 @@ impl Registrar {
         self.accounts.values().flatten().map(|binding| binding.expires).min()
     }
 
-    /// A connection closed: what was bound through it can't be reached (RFC 5626 3.2 in spirit).
-    /// Returns the accounts that have no contact any more.
+    /// A connection closed: what was bound through it is reached by a new one, or not at all (RFC 5626 3.2: "the
+    /// registrar [...] removes the binding"). Returns the accounts that have no contact any more.
     pub fn handle_stream_closed(&mut self, connection: ConnectionId) -> Vec<String> {
-        self.retain(|binding| binding.flow.connection != Some(connection))
+        for binding in self.accounts.values_mut().flatten().filter(|binding| binding.is_by(connection)) {
+            if let Some(flow) = binding.by_new_connection() {
+                binding.flow = flow;
+            }
+        }
+        self.retain(|binding| !binding.is_by(connection))
     }
 
     fn retain(&mut self, keep: impl Fn(&Binding) -> bool) -> Vec<String> {
@@ -485,6 +518,44 @@ mod tests {
         assert_eq!(later.bindings(T0, "alice").len(), 2);
         assert!(told(&mut later).is_empty());
         assert_eq!(later.register(T0, "alice", &request(1, &["<sip:a@h>"], None), flow()).status, 500, "10.3 step 7");
+    }
+
+    /// What is left of a contact that came over TCP from `192.0.2.7:40000` once that connection is gone.
+    fn without_connection(contact: &str, path: Option<&str>) -> Option<String> {
+        let mut registrar = Registrar::default();
+        let id = ConnectionId(7);
+        let flow = Flow {
+            transport: Transport::Tcp,
+            remote: "192.0.2.7:40000".parse().expect("an address"),
+            connection: Some(id),
+            ..flow()
+        };
+        let request = request(1, &[contact], None);
+        let request = path.iter().fold(request, |request, path| request.with(HeaderName::Path, path));
+        assert_eq!(registrar.register(T0, "alice", &request, flow).status, 200);
+        let emptied = registrar.handle_stream_closed(id);
+        let left = registrar.bindings(T0, "alice");
+        assert_eq!(emptied.is_empty(), !left.is_empty());
+        left.first().map(|binding| binding.flow.remote.to_string())
+    }
+
+    #[test]
+    fn a_contact_that_listens_outlives_its_connection_and_one_of_a_flow_does_not() {
+        let listens = "<sip:a@192.0.2.7:5070;transport=tcp>";
+        assert_eq!(without_connection(listens, None).as_deref(), Some("192.0.2.7:5070"));
+        for dies in [
+            "<sip:a@192.0.2.7:5070;transport=tcp;ob>",
+            "<sip:a@192.0.2.7:5070;transport=tcp>;+sip.instance=\"<urn:uuid:1>\";reg-id=1",
+            "<sip:a@192.0.2.7:40000;transport=tcp>",
+            "<sip:a@10.0.0.7:5070;transport=tcp>",
+            "<sip:a@phone.example;transport=tcp>",
+            "<sip:a@192.0.2.7:5070>",
+        ] {
+            assert_eq!(without_connection(dies, None), None, "{dies}");
+        }
+        let by_proxy = |path| without_connection("<sip:a@10.0.0.7:5070;transport=tcp>", Some(path));
+        assert_eq!(by_proxy("<sip:192.0.2.7:5080;transport=tcp;lr>").as_deref(), Some("192.0.2.7:5080"));
+        assert_eq!(by_proxy("<sip:x@192.0.2.7:5080;transport=tcp;lr;ob>"), None, "RFC 5626 5.1");
     }
 
     #[test]
