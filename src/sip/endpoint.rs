@@ -64,6 +64,8 @@ pub struct Endpoint {
     /// Subscriptions by our tag.
     pub(super) subscription_by_tag: Index<String, SubscriptionId>,
     pub(super) connections: Connections,
+    /// Kept for its room: a message that was cut out of a stream.
+    framed: Vec<u8>,
     pub(super) locator: Locator,
     /// Decides between servers of the same rank; nothing secret depends on it.
     pub(super) rng: Rng,
@@ -96,6 +98,7 @@ impl Endpoint {
             subscriptions: Slab::default(),
             subscription_by_tag,
             connections: Connections::new(seed.fork("keep-alive").rng()),
+            framed: Vec::new(),
             locator: Locator::default(),
             rng: seed.fork("location").rng(),
             deadlines: Deadlines::default(),
@@ -114,13 +117,15 @@ impl Endpoint {
     pub fn handle_stream_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
         let Some(id) = flow.connection else { return };
         self.connections.received(now, id, flow, bytes, out);
-        while let Some(message) = self.connections.next_message(now, id, out) {
+        let mut message = std::mem::take(&mut self.framed);
+        while self.connections.take_message(now, id, &mut message, out) {
             self.handle_message(now, flow, &message, out);
             if Connections::is_broken(&message) {
                 self.connections.close(id, out);
                 self.lose_connection(now, id, out);
             }
         }
+        self.framed = message;
         self.schedule(Owner::Connection(id));
     }
 

@@ -400,7 +400,7 @@ impl Connections {
         }
     }
 
-    /// Bytes came; take the messages with [`Connections::next_message`]. A connection that the shell
+    /// Bytes came; take the messages with [`Connections::take_message`]. A connection that the shell
     /// accepted is made known by them.
     pub fn received(&mut self, now: Instant, id: ConnectionId, flow: Flow, bytes: &[u8], out: &mut Actions) {
         if !self.by_id.contains_key(&id) && id.0 >= ConnectionId::ACCEPTED && !self.closed.contains(&id) {
@@ -421,16 +421,18 @@ impl Connections {
         }
     }
 
-    /// The next whole message of a connection, or the header block of one that has no end: then the
-    /// connection has been closed.
-    pub fn next_message(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) -> Option<Vec<u8>> {
+    /// Puts the next whole message of a connection into `message`, or the header block of one that has no end:
+    /// then the connection is of no use any more. False when there is none.
+    pub fn take_message(&mut self, now: Instant, id: ConnectionId, message: &mut Vec<u8>, out: &mut Actions) -> bool {
+        message.clear();
         loop {
-            let connection = self.by_id.get_mut(&id)?;
+            let Some(connection) = self.by_id.get_mut(&id) else { return false };
             match frame(&connection.buffer) {
-                Frame::Incomplete => return None,
+                Frame::Incomplete => return false,
                 Frame::Message(length) => {
                     (connection.spoken, connection.begun) = (now, now);
-                    return Some(connection.buffer.drain(..length).collect());
+                    message.extend(connection.buffer.drain(..length));
+                    return true;
                 }
                 Frame::KeepAlive { length, ping } => {
                     connection.buffer.drain(..length);
@@ -438,12 +440,21 @@ impl Connections {
                         out.sends.push(Send::Stream { connection: id, bytes: b"\r\n".to_vec() });
                     }
                 }
-                Frame::Broken(length) => return Some(connection.buffer.drain(..).take(length).collect()),
+                Frame::Broken(length) => {
+                    message.extend(connection.buffer.drain(..).take(length));
+                    return true;
+                }
             }
         }
     }
 
-    /// Whether what `next_message` gave last was the header block of a message without end.
+    #[cfg(test)]
+    fn next_message(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) -> Option<Vec<u8>> {
+        let mut message = Vec::new();
+        self.take_message(now, id, &mut message, out).then_some(message)
+    }
+
+    /// Whether what `take_message` gave last was the header block of a message without end.
     pub fn is_broken(message: &[u8]) -> bool {
         !matches!(frame(message), Frame::Message(length) if length == message.len())
     }

@@ -333,6 +333,22 @@ fn a_carrier_is_found_by_naptr_and_srv_and_its_second_server_takes_the_call() {
 }
 
 #[test]
+fn a_server_that_is_silent_is_left_for_the_next_one_in_the_time_that_the_configuration_says() {
+    let (silent, second) = (Peer::new(), Peer::new());
+    let to = format!("sip:127.0.0.1:{}\", \"sip:127.0.0.1:{}", silent.port(), second.port());
+    let udp = free_port();
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = to_trunk(udp, "", dns::serve(Vec::new()), &to, "fail-over-after = \"500ms\"");
+    let config = config.replace(&format!("to = \"{to}\""), &format!("to = [\"{to}\"]"));
+    let _gateway = Gateway::start(directory, &config);
+    let server = std::thread::spawn(move || second.refuse(404));
+    let response = Peer::new().call("600", udp);
+    assert!(response.starts_with("SIP/2.0 404 "), "{response}");
+    server.join().expect("it was called");
+    assert!(silent.receive().0.starts_with("INVITE "), "it had its turn");
+}
+
+#[test]
 fn a_call_goes_by_tls_to_a_server_that_proves_its_domain_and_to_no_other() {
     let authority = Authority::new();
     let directory = tempfile::tempdir().expect("a directory");

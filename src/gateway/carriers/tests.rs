@@ -246,7 +246,7 @@ fn a_second_refusal_of_the_password_is_final_and_a_stale_nonce_is_not() {
     let first = bench.sent();
     bench.challenge(&first);
     let second = bench.sent();
-    let stale = "WWW-Authenticate: Digest realm=\"carrier.example\", nonce=\"another\", qop=\"auth\", stale=true\r\n";
+    let stale = "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"another\", qop=\"auth\", stale=true\r\n";
     bench.respond(&second, "401 Unauthorized", stale);
     let third = bench.sent();
     assert!(third.starts_with("REGISTER ") && third.contains("nonce=\"another\""), "{third}");

@@ -121,7 +121,7 @@ fn every_method_needs_what_the_table_says() {
             let peer = match (method, tagged) {
                 ("ACK", _) => 0,
                 ("CANCEL", _) => 481,
-                ("BREW", _) => 501,
+                ("BREW", false) => 501,
                 ("INFO" | "UPDATE" | "BYE", _) => 481,
                 ("PRACK", _) => 481,
                 ("REGISTER", true) => 481,
