@@ -91,6 +91,14 @@ pub const SOURCES_MAX: usize = 4_096;
 pub const PATHS_PER_CONTACT: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
+/// Header fields of one message that are carried to the other leg of its call.
+pub const CARRIED_HEADERS: usize = 48;
+/// Parts of one body that are carried to the other leg.
+pub const CARRIED_PARTS: usize = 8;
+/// Bytes of header fields and parts of one message that are carried to the other leg.
+pub const CARRIED_BYTES: usize = 16 * 1024;
+/// INFO and MESSAGE of one leg that wait for the answer of the other leg.
+pub const CROSSING_PER_LEG: usize = 8;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

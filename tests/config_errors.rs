@@ -85,6 +85,23 @@ fn wrong_types() {
 }
 
 #[test]
+fn what_calls_carry_from_leg_to_leg() {
+    let trunk = |line: &str| format!("[trunk.a]\nfrom = \"127.0.0.1\"\n{line}\n");
+    check(&trunk("pass-headers = [\"User-to-User\", \"X-*\"]\npass-bodies = [\"application/isup\", \"text/*\"]"), &[]);
+    check(&trunk("pass-headers = \"none\"\npass-bodies = \"all\""), &[]);
+    check("sip.pass-headers = []\nsip.pass-bodies = \"none\"\n", &[]);
+    check(&trunk("pass-headers = \"some\""), &["4:16 C0022"]);
+    check(&trunk("pass-headers = true"), &["4:16 C0004"]);
+    check(&trunk("pass-headers = [\"X-A\", \"Bad Name\"]"), &["4:24 C0022"]);
+    check(&trunk("pass-headers = [\"Via\", \"P-Asserted-Identity\"]"), &["4:17 C0022", "4:24 C0022"]);
+    check(
+        &trunk("pass-bodies = [\"isup\", \"*/*\", \"application/sdp\"]"),
+        &["4:16 C0022", "4:24 C0022", "4:31 C0022"],
+    );
+    check("sip.pass-bodies = 7\n", &["2:19 C0004"]);
+}
+
+#[test]
 fn how_a_user_agent_behaves() {
     // `[sip]` is open already: line 1 has a key of it.
     check("sip.session-expires = \"off\"\n", &[]);

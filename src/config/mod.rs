@@ -5,6 +5,7 @@ mod equipment;
 mod findings;
 mod isup;
 mod load;
+mod passing;
 mod profile;
 mod routes;
 mod section;
@@ -164,6 +165,8 @@ pub struct Sip {
     pub open: Vec<crate::sip::Method>,
     /// `session-expires`, `min-se`.
     pub timers: SessionTimers,
+    /// `pass-headers`, `pass-bodies`: what calls carry from one leg to the other.
+    pub passing: crate::sip::PassingRules,
 }
 
 /// TLS: who we are, and whom we believe. Texts in PEM; nothing here has been verified.
@@ -433,6 +436,10 @@ pub struct Trunk {
     pub profile: Profile,
     /// `redirects`
     pub redirects: Redirects,
+    /// `pass-headers`; `None`: as `[sip]` says.
+    pub pass_headers: Option<crate::sip::Passing>,
+    /// `pass-bodies`, likewise.
+    pub pass_bodies: Option<crate::sip::Passing>,
     /// `interworking` and `overrides`: between statuses and causes.
     pub interworking: crate::trunk::interwork::Interworking,
 }

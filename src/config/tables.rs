@@ -5,6 +5,7 @@ use super::equipment::{Ports, card, line, station};
 use super::findings::{Finding, Place};
 use super::isup::{interworking, isup};
 use super::load::Tables;
+use super::passing;
 use super::profile::{profile, session_timers};
 use super::section::{Lowering, Section, Text, Value};
 use super::services;
@@ -15,6 +16,7 @@ use super::{tls, values};
 use crate::dialplan::{Plan, Target, TargetKind};
 use crate::limits::CALLS_MAX;
 use crate::sdp::Codec;
+use crate::sip::PassingRules;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -126,13 +128,16 @@ fn sip(
     let tls = tls::tls(&mut section, tls, listen.as_deref(), lowering);
     let open = access::open_methods(&mut section, lowering);
     let timers = session_timers(&mut section, lowering);
+    let headers = passing::headers(&mut section, lowering);
+    let bodies = passing::bodies(&mut section, lowering);
     section.finish(lowering);
+    let passing = PassingRules { headers: headers?.unwrap_or_default(), bodies: bodies?.unwrap_or_default() };
     let (listen, tls) = (listen?, tls?);
     let domain = match domain {
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
-    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, open: open?, timers: timers? }, tls))
+    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, open: open?, timers: timers?, passing }, tls))
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -336,6 +341,8 @@ fn trunk(
     let carrier = access::carrier(&mut section, lowering);
     let profile = profile(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
+    let pass_headers = passing::headers(&mut section, lowering);
+    let pass_bodies = passing::bodies(&mut section, lowering);
     let interworking = interworking(&mut section, lowering);
     section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
@@ -354,7 +361,22 @@ fn trunk(
     };
     let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
     let (codecs, redirects, profile, interworking) = (codecs?, redirects?, profile?, interworking?);
-    Some(Trunk { name, to, from, codecs, login, register, domain, outbound_proxy, profile, redirects, interworking })
+    let (pass_headers, pass_bodies) = (pass_headers?, pass_bodies?);
+    Some(Trunk {
+        name,
+        to,
+        from,
+        codecs,
+        login,
+        register,
+        domain,
+        outbound_proxy,
+        profile,
+        redirects,
+        interworking,
+        pass_headers,
+        pass_bodies,
+    })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

@@ -256,6 +256,8 @@ impl Gateway {
         };
         let mut leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
         leg.take_digits_by_info(profile.digits_by == DigitsBy::Info);
+        let brings = crate::sip::Carried::of_request(request);
+        leg.brings = (!brings.is_empty()).then(|| Box::new(brings));
         // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
         if let Err(reject) = leg.can_answer() {
             self.forget_stream(leg.stream);
