@@ -111,6 +111,10 @@ pub const ISUP_FIELD_OCTETS: usize = 272;
 pub const ISUP_PARAMETERS: usize = 64;
 /// Circuits that one message about a group names, itself included (Q.763 3.43).
 pub const ISUP_GROUP_CIRCUITS: usize = 32;
+/// Octets of one M3UA message; a multiple of four.
+pub const M3UA_OCTETS: usize = 4_096;
+/// Parameters of one M3UA message.
+pub const M3UA_PARAMETERS: usize = 32;
 /// Circuits of one trunk group: as many as ITU codes can name.
 pub const ISUP_CIRCUITS: usize = 4_096;
 /// Circuits that one call tries, one after the other.
