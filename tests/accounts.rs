@@ -83,6 +83,8 @@ struct Telephone {
     local: SocketAddr,
     user: &'static str,
     sent: u32,
+    /// Where it says that it is reached.
+    contact: SocketAddr,
 }
 
 enum Wire {
@@ -96,19 +98,19 @@ impl Telephone {
         socket.connect(gateway.sip).expect("an address");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let local = socket.local_addr().expect("bound");
-        Telephone { wire: Wire::Udp(socket), local, user, sent: 0 }
+        Telephone { wire: Wire::Udp(socket), local, user, sent: 0, contact: local }
     }
 
     fn by_tcp(gateway: &Running, user: &'static str) -> Telephone {
         let stream = TcpStream::connect(gateway.sip_tcp).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let local = stream.local_addr().expect("bound");
-        Telephone { wire: Wire::Tcp(stream), local, user, sent: 0 }
+        Telephone { wire: Wire::Tcp(stream), local, user, sent: 0, contact: local }
     }
 
     fn send(&mut self, method: &str, tag: &str, more: &str) {
         self.sent += 1;
-        let (user, local, n) = (self.user, self.local, self.sent);
+        let (user, local, n, contact) = (self.user, self.local, self.sent, self.contact);
         let (transport, suffix) = match self.wire {
             Wire::Udp(_) => ("UDP", ""),
             Wire::Tcp(_) => ("TCP", ";transport=tcp"),
@@ -116,7 +118,7 @@ impl Telephone {
         let text = format!(
             "{method} sip:example.com SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{}-{n};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}@example.com>;tag=f\r\nTo: <sip:{user}@example.com>{tag}\r\n\
-             Call-ID: {}@127.0.0.1\r\nCSeq: {n} {method}\r\nContact: <sip:{user}@{local}{suffix}>\r\n\
+             Call-ID: {}@127.0.0.1\r\nCSeq: {n} {method}\r\nContact: <sip:{user}@{contact}{suffix}>\r\n\
              Expires: 600\r\n{more}Content-Length: 0\r\n\r\n",
             local.port(),
             local.port(),
@@ -204,6 +206,81 @@ fn a_restart_keeps_registrations_and_a_damaged_file_costs_only_them() {
     assert!(Telephone::by_udp(&gateway, "202").register("right").starts_with("SIP/2.0 200"));
 }
 
+/// Answers 200 to a request that came.
+fn accepted(request: &str) -> String {
+    let copied = |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name));
+    let lines: String = request.lines().filter(copied).map(|line| format!("{line}\r\n")).collect();
+    format!("SIP/2.0 200 OK\r\n{lines}Content-Length: 0\r\n\r\n")
+}
+
+#[test]
+#[cfg(feature = "store-sqlite")]
+fn a_text_waits_for_its_telephone_over_a_restart_and_is_delivered_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = format!("{PHONES}[store]\npath = \"kept.db\"\n[trunk.office]\nfrom = \"127.0.0.1\"\n");
+    let mut gateway = Running::start(directory.path(), &config);
+    let office = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    office.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let local = office.local_addr().expect("bound");
+    let text = format!(
+        "MESSAGE sip:202@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKm;rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:1000@office.example>;tag=m\r\nTo: <sip:202@example.com>\r\nCall-ID: m\r\nCSeq: 1 MESSAGE\r\n\
+         Content-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello!"
+    );
+    office.send_to(text.as_bytes(), gateway.sip).expect("sent");
+    let mut buffer = [0; 2048];
+    let length = office.recv(&mut buffer).expect("an answer");
+    assert!(buffer[..length].starts_with(b"SIP/2.0 202 "));
+    gateway.terminate();
+
+    let mut gateway = Running::start(directory.path(), &config);
+    let mut telephone = Telephone::by_udp(&gateway, "202");
+    assert!(telephone.register("right").starts_with("SIP/2.0 200"));
+    let message = telephone.receive();
+    assert!(message.starts_with("MESSAGE ") && message.ends_with("\r\n\r\nhello!"), "{message}");
+    assert!(message.contains("From: <sip:1000@example.com>"), "{message}");
+    let Wire::Udp(socket) = &telephone.wire else { panic!() };
+    socket.send(accepted(&message).as_bytes()).expect("sent");
+    // Behind the answer comes one more request, so that the answer has been read.
+    telephone.send("BYE", ";tag=none", "");
+    assert!(telephone.receive().starts_with("SIP/2.0 481"));
+    gateway.terminate();
+
+    let gateway = Running::start(directory.path(), &config);
+    let mut telephone = Telephone::by_udp(&gateway, "202");
+    assert!(telephone.register("right").starts_with("SIP/2.0 200"));
+    telephone.send("BYE", ";tag=none", "");
+    assert!(telephone.receive().starts_with("SIP/2.0 481"), "no text comes again");
+}
+
+#[test]
+#[cfg(feature = "store-sqlite")]
+fn a_telephone_on_tcp_that_listens_is_reached_by_a_new_connection_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let route = "[[route]]\nname = \"telephones\"\nmatch = \"2XX\"\nto = \"extension/{number}\"\n";
+    let config = format!("{PHONES}[store]\npath = \"kept.db\"\n{route}");
+    let mut gateway = Running::start(directory.path(), &config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut listens = Telephone::by_tcp(&gateway, "201");
+    listens.contact = listener.local_addr().expect("bound");
+    assert!(listens.register("right").starts_with("SIP/2.0 200"));
+    let mut by_flow = Telephone::by_tcp(&gateway, "202");
+    assert!(by_flow.register("right").starts_with("SIP/2.0 200"));
+    gateway.terminate();
+
+    let _gateway = Running::start(directory.path(), &config);
+    let phones = says(directory.path(), &["phones"]);
+    assert!(phones.contains(&format!("sip:201@{}", listens.contact)), "{phones}");
+    assert!(!phones.contains("sip:202@"), "a flow ends with its process: {phones}");
+    // Whoever is called is called over a connection that the gateway opens.
+    says(directory.path(), &["call", "phone/201", "202"]);
+    let (mut stream, _) = listener.accept().expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut start = [0; 7];
+    stream.read_exact(&mut start).expect("a request");
+    assert_eq!(&start, b"INVITE ");
+}
+
 #[test]
 fn who_tries_passwords_is_shut_out_and_named_for_fail2ban() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -231,6 +308,106 @@ fn who_tries_passwords_is_shut_out_and_named_for_fail2ban() {
     };
     assert_eq!(log.matches(&line("wrong-password")).count(), 3, "{log}");
     assert_eq!(log.matches(&line("banned")).count(), 1, "{log}");
+}
+
+/// The few elements that the expression of the documentation is made of.
+#[derive(Clone, Debug)]
+enum Element {
+    Start,
+    End,
+    Literal(char),
+    /// At least so many characters that fit.
+    Many(usize, fn(char) -> bool),
+    /// `<HOST>`
+    Host,
+    OneOf(Vec<String>),
+}
+
+fn elements(mut text: &str) -> Vec<Element> {
+    let known: [(&str, Element); 7] = [
+        ("<HOST>", Element::Host),
+        ("[^\"]*", Element::Many(0, |c| c != '"')),
+        ("\\d+", Element::Many(1, |c| c.is_ascii_digit())),
+        ("\\S+", Element::Many(1, |c| !c.is_whitespace())),
+        (".*", Element::Many(0, |_| true)),
+        ("^", Element::Start),
+        ("$", Element::End),
+    ];
+    let mut found = Vec::new();
+    while let Some(first) = text.chars().next() {
+        if let Some((written, element)) = known.iter().find(|(written, _)| text.starts_with(written)) {
+            found.push(element.clone());
+            text = &text[written.len()..];
+        } else if let Some((words, rest)) = text.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+            found.push(Element::OneOf(words.split('|').map(str::to_owned).collect()));
+            text = rest;
+        } else {
+            assert!(!"\\[]()+*?".contains(first), "the test does not know {text}");
+            found.push(Element::Literal(first));
+            text = &text[first.len_utf8()..];
+        }
+    }
+    found
+}
+
+/// The host, when the rest of a line matches.
+fn host_of(elements: &[Element], at_start: bool, line: &str, host: Option<&str>) -> Option<String> {
+    let Some((first, rest)) = elements.split_first() else { return host.map(str::to_owned) };
+    let many = |least: usize, fits: fn(char) -> bool, is_host: bool| {
+        let end = line.find(|c| !fits(c)).unwrap_or(line.len());
+        let ends = line.char_indices().map(|(at, _)| at).chain([line.len()]).filter(|at| *at >= least && *at <= end);
+        let ends: Vec<usize> = ends.collect();
+        ends.into_iter()
+            .rev()
+            .find_map(|at| host_of(rest, false, &line[at..], if is_host { Some(&line[..at]) } else { host }))
+    };
+    match first {
+        Element::Start => at_start.then(|| host_of(rest, true, line, host)).flatten(),
+        Element::End => line.is_empty().then(|| host_of(rest, false, line, host)).flatten(),
+        Element::Literal(c) => line.strip_prefix(*c).and_then(|line| host_of(rest, false, line, host)),
+        Element::Many(least, fits) => many(*least, *fits, false),
+        Element::Host => many(1, |c| c.is_ascii_hexdigit() || "[]:.".contains(c), true),
+        Element::OneOf(words) => words
+            .iter()
+            .find_map(|word| line.strip_prefix(word.as_str()).and_then(|line| host_of(rest, false, line, host))),
+    }
+}
+
+#[test]
+fn the_expression_for_fail2ban_finds_the_peer_in_what_is_logged_and_nobody_can_name_another() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a file");
+    let expression = readme.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("it is documented");
+    let expression = elements(expression);
+    // What fail2ban does: it looks for the expression anywhere in the line, without the time.
+    let found = |line: &str| (0..line.len()).find_map(|at| host_of(&expression, at == 0, line.get(at..)?, None));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let gateway = Running::start(directory.path(), PHONES);
+    let forged = "auth%20failed%20peer=192.0.2.66:5060%20transport=udp%20method=INVITE%20account=%22";
+    for user in ["201", forged] {
+        let mut telephone = Telephone::by_udp(&gateway, user);
+        telephone.send("REGISTER", "", "");
+        let challenge = telephone.receive();
+        let proof = proof(&challenge, if user == "201" { user } else { "x" }, "guess");
+        telephone.send("REGISTER", "", &proof);
+        assert!(telephone.receive().starts_with("SIP/2.0 401"));
+    }
+    let log = std::fs::read_to_string(directory.path().join("log")).expect("a log");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("auth failed")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for line in lines {
+        let (_, told) = line.split_once(' ').expect("a time in front");
+        assert_eq!(found(told).as_deref(), Some("127.0.0.1"), "{line}");
+    }
+    let told = |peer: &str, reason: &str| {
+        format!(
+            " WARN tipring: auth failed peer={peer} transport=tls method=INVITE account=\"a\\\" b\" reason={reason}"
+        )
+    };
+    assert_eq!(found(&told("[2001:db8::1]:5061", "banned")).as_deref(), Some("[2001:db8::1]"));
+    assert_eq!(found(&told("192.0.2.1:5060", "unknown-account")).as_deref(), Some("192.0.2.1"));
+    assert_eq!(found(&told("192.0.2.1:5060", "flood")), None, "whose address may be made up");
+    assert_eq!(found(&told("here", "banned")), None);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::transfer::Replaces;
 use crate::config::{Config, DigitsBy, Profile};
+use crate::dialplan::ANYBODY;
 use crate::rng::Seed;
 use crate::sip::guard::{AuthFailure, BanRule, Guard, GuardAccount, GuardSettings, Identity};
 use crate::sip::registration::{Binding, Change, Lifetimes, Registrar};
@@ -16,7 +17,7 @@ use crate::sip::{
     Transport, Uri,
 };
 use crate::time::Instant;
-use crate::trunk::{Cause, Iam, Release, interwork};
+use crate::trunk::{Cause, Iam, Release};
 use std::collections::BTreeSet;
 use tracing::{info, warn};
 
@@ -45,6 +46,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         t1: config.sip.t1,
         t2: config.sip.t2,
         t4: config.sip.t4,
+        fail_over: config.sip.fail_over_after,
         listeners: config.sip.listen.iter().map(|l| (l.transport, l.address)).collect(),
         allow: vec![
             Method::Invite,
@@ -165,16 +167,16 @@ impl Gateway {
         }
     }
 
-    /// Takes registrations that were kept over a restart. Those of connections are gone with them, and
-    /// accounts that are configured no more have none.
+    /// Takes registrations that were kept over a restart. Connections are gone, and with them whoever is reached
+    /// by them alone; accounts that are configured no more have none.
     pub(super) fn restore(&mut self, now: Instant, bindings: Vec<(String, Binding)>) {
         let mut restored = 0usize;
         for (account, mut binding) in bindings {
             let known = self.config.phones.iter().any(|phone| phone.name == account);
-            let local = self.listener_like(&binding.flow);
-            match local.filter(|_| known && binding.expires > now && binding.flow.transport == Transport::Udp) {
-                Some(local) => {
-                    binding.flow.local = local;
+            let flow = binding.by_new_connection().filter(|_| known && binding.expires > now);
+            match flow.and_then(|flow| Some(Flow { local: self.listener_like(&flow)?, ..flow })) {
+                Some(flow) => {
+                    binding.flow = flow;
                     self.access.registrar.restore(&account, binding);
                     restored += 1;
                 }
@@ -218,15 +220,17 @@ impl Gateway {
                 self.endpoint.reject(now, session, 401, headers, &mut step.sip);
                 return;
             }
-            // INVITE is never open; a call must come from somewhere.
+            // What such a caller says of himself is nobody's word: it is shown as little as he proves.
             Caller::Anybody => {
-                self.endpoint.reject(now, session, 403, Vec::new(), &mut step.sip);
-                return;
+                let presentation = presentation_of(request);
+                let claims = Claims { number: None, name: None, presentation, diversions: Vec::new() };
+                (ANYBODY.to_owned(), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
         };
+        let table = self.table_of(&origin).cloned().unwrap_or_default();
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
             let release = Release::here(cause);
-            let status = interwork::status_of(release);
+            let status = table.status_of(release);
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
@@ -255,6 +259,8 @@ impl Gateway {
         };
         let mut leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
         leg.take_digits_by_info(profile.digits_by == DigitsBy::Info);
+        let brings = crate::sip::Carried::of_request(request);
+        leg.brings = (!brings.is_empty()).then(|| Box::new(brings));
         // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
         if let Err(reject) = leg.can_answer() {
             self.forget_stream(leg.stream);

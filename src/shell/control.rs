@@ -16,13 +16,12 @@ use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{MediaCounters, MediaThread};
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
-use super::store::Store;
+use super::store::{Kept, Store};
 use super::tls::Tls;
 use super::{Clock, Reload, ShellError, rtp_io};
 use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
-use crate::sip::registration::Binding;
 use crate::sip::{ConnectionId, Flow, Question, Records};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -96,7 +95,7 @@ pub(super) struct Parts {
     /// Keeps registrations over a restart.
     pub(super) store: Option<Store>,
     /// What it kept over the last one.
-    pub(super) kept: Vec<(String, Binding)>,
+    pub(super) kept: Kept,
 }
 
 /// The loop.
@@ -141,9 +140,12 @@ impl Control {
     /// Runs until the process is told to end and the calls have ended.
     pub(super) async fn run(&mut self) {
         let kept = std::mem::take(&mut self.parts.kept);
-        if !kept.is_empty() {
-            let now = self.parts.clock.now();
-            self.feed(now, Input::Restore(kept));
+        let now = self.parts.clock.now();
+        if !kept.bindings.is_empty() {
+            self.feed(now, Input::Restore(kept.bindings));
+        }
+        if !kept.texts.is_empty() {
+            self.feed(now, Input::RestoreTexts(kept.texts));
         }
         loop {
             let wake_up = self.next().await;
@@ -270,6 +272,11 @@ impl Control {
                         store.note(now, self.parts.clock.wall(), change);
                     }
                 }
+                Output::Text(change) => {
+                    if let Some(store) = &mut self.parts.store {
+                        store.note_text(now, self.parts.clock.wall(), change);
+                    }
+                }
                 Output::Record(record) => tracing::debug!(?record, "call record"),
             }
         }
@@ -335,13 +342,18 @@ impl Control {
     fn take_stream_event(&mut self, now: Instant, event: StreamEvent) {
         match event {
             StreamEvent::Accepted { transport, stream, local, remote } => {
-                if self.parts.sockets.adopt(transport, stream, local, remote).is_none() {
+                if self.parts.sockets.adopt(now, transport, stream, local, remote).is_none() {
                     tracing::warn!(%remote, "too many connections; one is refused");
                 }
             }
             StreamEvent::Opened { connection, stream, local, remote } => {
                 let flow = self.parts.sockets.opened(connection, stream, local, remote);
                 self.feed(now, Input::StreamOpened { connection, flow });
+            }
+            StreamEvent::Verified { connection, identities } => {
+                if let Some(flow) = self.parts.sockets.flow(connection) {
+                    self.feed(now, Input::StreamVerified { connection, flow, identities });
+                }
             }
             StreamEvent::Bytes { connection, bytes } => {
                 // Bytes of a connection that was closed meanwhile are of no use to anybody.
