@@ -156,6 +156,8 @@ impl Endpoint {
             if !was_open {
                 self.answer_elsewhere(now, connection, out);
             }
+            // Its deadline may be an hour away.
+            self.prune();
         }
     }
 
