@@ -71,7 +71,11 @@ pub const PUBLICATIONS_PER_ENTITY: usize = 10;
 pub const TEXT_BYTES: usize = 8 * 1024;
 /// Text messages that wait for one phone.
 pub const TEXTS_PER_PHONE: usize = 100;
-/// Changes of registrations that wait to be written.
+/// Text messages that wait for all phones together, in memory and in the store.
+pub const TEXTS_MAX: usize = 10_000;
+/// How long a text waits for its phone at most, whatever its `Expires` says.
+pub const TEXT_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Changes of registrations and texts that wait to be written.
 pub const STORE_QUEUE: usize = 8_192;
 /// Buffers of datagrams that are kept for the next ones.
 pub const SPARE_BUFFERS: usize = 4;
@@ -87,6 +91,26 @@ pub const SOURCES_MAX: usize = 4_096;
 pub const PATHS_PER_CONTACT: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
+/// Header fields of one message that are carried to the other leg of its call.
+pub const CARRIED_HEADERS: usize = 48;
+/// Parts of one body that are carried to the other leg.
+pub const CARRIED_PARTS: usize = 8;
+/// Bytes of header fields and parts of one message that are carried to the other leg.
+pub const CARRIED_BYTES: usize = 16 * 1024;
+/// INFO and MESSAGE of one leg that wait for the answer of the other leg.
+pub const CROSSING_PER_LEG: usize = 8;
+/// Octets of the signalling information field of MTP, routing label and ISUP message (Q.703 2.3.8).
+pub const ISUP_FIELD_OCTETS: usize = 272;
+/// Parameters of one ISUP message.
+pub const ISUP_PARAMETERS: usize = 64;
+/// Circuits that one message about a group names, itself included (Q.763 3.43).
+pub const ISUP_GROUP_CIRCUITS: usize = 32;
+/// Circuits of one trunk group: as many as ITU codes can name.
+pub const ISUP_CIRCUITS: usize = 4_096;
+/// Circuits that one call tries, one after the other.
+pub const ISUP_ATTEMPTS: usize = 3;
+/// Address messages of one call that are kept to be said again on another circuit.
+pub const ISUP_ADDRESS_MESSAGES: usize = 20;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 
@@ -97,4 +121,5 @@ const _: () =
 const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");
 const _: () = assert!(MEDIA_EVENTS > STREAMS_PER_WORKER, "digits find room beside the ends of all streams");
+const _: () = assert!(TEXTS_MAX * TEXT_BYTES <= 128 << 20, "waiting texts fit the memory of a small machine");
 const _: () = assert!(NONCE_COUNT_WINDOW <= u64::BITS, "the window of a nonce is one word");

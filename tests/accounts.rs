@@ -83,6 +83,8 @@ struct Telephone {
     local: SocketAddr,
     user: &'static str,
     sent: u32,
+    /// Where it says that it is reached.
+    contact: SocketAddr,
 }
 
 enum Wire {
@@ -96,19 +98,19 @@ impl Telephone {
         socket.connect(gateway.sip).expect("an address");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let local = socket.local_addr().expect("bound");
-        Telephone { wire: Wire::Udp(socket), local, user, sent: 0 }
+        Telephone { wire: Wire::Udp(socket), local, user, sent: 0, contact: local }
     }
 
     fn by_tcp(gateway: &Running, user: &'static str) -> Telephone {
         let stream = TcpStream::connect(gateway.sip_tcp).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let local = stream.local_addr().expect("bound");
-        Telephone { wire: Wire::Tcp(stream), local, user, sent: 0 }
+        Telephone { wire: Wire::Tcp(stream), local, user, sent: 0, contact: local }
     }
 
     fn send(&mut self, method: &str, tag: &str, more: &str) {
         self.sent += 1;
-        let (user, local, n) = (self.user, self.local, self.sent);
+        let (user, local, n, contact) = (self.user, self.local, self.sent, self.contact);
         let (transport, suffix) = match self.wire {
             Wire::Udp(_) => ("UDP", ""),
             Wire::Tcp(_) => ("TCP", ";transport=tcp"),
@@ -116,7 +118,7 @@ impl Telephone {
         let text = format!(
             "{method} sip:example.com SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{}-{n};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}@example.com>;tag=f\r\nTo: <sip:{user}@example.com>{tag}\r\n\
-             Call-ID: {}@127.0.0.1\r\nCSeq: {n} {method}\r\nContact: <sip:{user}@{local}{suffix}>\r\n\
+             Call-ID: {}@127.0.0.1\r\nCSeq: {n} {method}\r\nContact: <sip:{user}@{contact}{suffix}>\r\n\
              Expires: 600\r\n{more}Content-Length: 0\r\n\r\n",
             local.port(),
             local.port(),
@@ -202,6 +204,81 @@ fn a_restart_keeps_registrations_and_a_damaged_file_costs_only_them() {
     let log = std::fs::read_to_string(directory.path().join("log")).expect("a log");
     assert!(log.contains("kept.db is damaged or no store") && log.contains("move it away"), "{log}");
     assert!(Telephone::by_udp(&gateway, "202").register("right").starts_with("SIP/2.0 200"));
+}
+
+/// Answers 200 to a request that came.
+fn accepted(request: &str) -> String {
+    let copied = |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name));
+    let lines: String = request.lines().filter(copied).map(|line| format!("{line}\r\n")).collect();
+    format!("SIP/2.0 200 OK\r\n{lines}Content-Length: 0\r\n\r\n")
+}
+
+#[test]
+#[cfg(feature = "store-sqlite")]
+fn a_text_waits_for_its_telephone_over_a_restart_and_is_delivered_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = format!("{PHONES}[store]\npath = \"kept.db\"\n[trunk.office]\nfrom = \"127.0.0.1\"\n");
+    let mut gateway = Running::start(directory.path(), &config);
+    let office = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    office.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let local = office.local_addr().expect("bound");
+    let text = format!(
+        "MESSAGE sip:202@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKm;rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:1000@office.example>;tag=m\r\nTo: <sip:202@example.com>\r\nCall-ID: m\r\nCSeq: 1 MESSAGE\r\n\
+         Content-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello!"
+    );
+    office.send_to(text.as_bytes(), gateway.sip).expect("sent");
+    let mut buffer = [0; 2048];
+    let length = office.recv(&mut buffer).expect("an answer");
+    assert!(buffer[..length].starts_with(b"SIP/2.0 202 "));
+    gateway.terminate();
+
+    let mut gateway = Running::start(directory.path(), &config);
+    let mut telephone = Telephone::by_udp(&gateway, "202");
+    assert!(telephone.register("right").starts_with("SIP/2.0 200"));
+    let message = telephone.receive();
+    assert!(message.starts_with("MESSAGE ") && message.ends_with("\r\n\r\nhello!"), "{message}");
+    assert!(message.contains("From: <sip:1000@example.com>"), "{message}");
+    let Wire::Udp(socket) = &telephone.wire else { panic!() };
+    socket.send(accepted(&message).as_bytes()).expect("sent");
+    // Behind the answer comes one more request, so that the answer has been read.
+    telephone.send("BYE", ";tag=none", "");
+    assert!(telephone.receive().starts_with("SIP/2.0 481"));
+    gateway.terminate();
+
+    let gateway = Running::start(directory.path(), &config);
+    let mut telephone = Telephone::by_udp(&gateway, "202");
+    assert!(telephone.register("right").starts_with("SIP/2.0 200"));
+    telephone.send("BYE", ";tag=none", "");
+    assert!(telephone.receive().starts_with("SIP/2.0 481"), "no text comes again");
+}
+
+#[test]
+#[cfg(feature = "store-sqlite")]
+fn a_telephone_on_tcp_that_listens_is_reached_by_a_new_connection_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let route = "[[route]]\nname = \"telephones\"\nmatch = \"2XX\"\nto = \"extension/{number}\"\n";
+    let config = format!("{PHONES}[store]\npath = \"kept.db\"\n{route}");
+    let mut gateway = Running::start(directory.path(), &config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut listens = Telephone::by_tcp(&gateway, "201");
+    listens.contact = listener.local_addr().expect("bound");
+    assert!(listens.register("right").starts_with("SIP/2.0 200"));
+    let mut by_flow = Telephone::by_tcp(&gateway, "202");
+    assert!(by_flow.register("right").starts_with("SIP/2.0 200"));
+    gateway.terminate();
+
+    let _gateway = Running::start(directory.path(), &config);
+    let phones = says(directory.path(), &["phones"]);
+    assert!(phones.contains(&format!("sip:201@{}", listens.contact)), "{phones}");
+    assert!(!phones.contains("sip:202@"), "a flow ends with its process: {phones}");
+    // Whoever is called is called over a connection that the gateway opens.
+    says(directory.path(), &["call", "phone/201", "202"]);
+    let (mut stream, _) = listener.accept().expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut start = [0; 7];
+    stream.read_exact(&mut start).expect("a request");
+    assert_eq!(&start, b"INVITE ");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::sip::{
     Transport, Uri,
 };
 use crate::time::Instant;
-use crate::trunk::{Cause, Iam, Release, interwork};
+use crate::trunk::{Cause, Iam, Release};
 use std::collections::BTreeSet;
 use tracing::{info, warn};
 
@@ -165,16 +165,16 @@ impl Gateway {
         }
     }
 
-    /// Takes registrations that were kept over a restart. Those of connections are gone with them, and
-    /// accounts that are configured no more have none.
+    /// Takes registrations that were kept over a restart. Connections are gone, and with them whoever is reached
+    /// by them alone; accounts that are configured no more have none.
     pub(super) fn restore(&mut self, now: Instant, bindings: Vec<(String, Binding)>) {
         let mut restored = 0usize;
         for (account, mut binding) in bindings {
             let known = self.config.phones.iter().any(|phone| phone.name == account);
-            let local = self.listener_like(&binding.flow);
-            match local.filter(|_| known && binding.expires > now && binding.flow.transport == Transport::Udp) {
-                Some(local) => {
-                    binding.flow.local = local;
+            let flow = binding.by_new_connection().filter(|_| known && binding.expires > now);
+            match flow.and_then(|flow| Some(Flow { local: self.listener_like(&flow)?, ..flow })) {
+                Some(flow) => {
+                    binding.flow = flow;
                     self.access.registrar.restore(&account, binding);
                     restored += 1;
                 }
@@ -224,9 +224,10 @@ impl Gateway {
                 return;
             }
         };
+        let table = self.table_of(&origin).cloned().unwrap_or_default();
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
             let release = Release::here(cause);
-            let status = interwork::status_of(release);
+            let status = table.status_of(release);
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
@@ -255,6 +256,8 @@ impl Gateway {
         };
         let mut leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
         leg.take_digits_by_info(profile.digits_by == DigitsBy::Info);
+        let brings = crate::sip::Carried::of_request(request);
+        leg.brings = (!brings.is_empty()).then(|| Box::new(brings));
         // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
         if let Err(reject) = leg.can_answer() {
             self.forget_stream(leg.stream);

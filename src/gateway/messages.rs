@@ -6,39 +6,55 @@
 //!                                               └─ nobody at all: kept, 202
 //!           └─▶ not registered, or others wait ──▶ kept, 202 ──▶ REGISTER ──▶ one after the other
 //! ```
-//! 202 is said when the text is in our hands (RFC 3428 7). Kept texts live in memory.
+//! 202 is said when the text is in our hands (RFC 3428 7). What is kept is told, so that somebody else can
+//! keep it over a restart; a text is told to be gone only when it was delivered, refused or too old, so
+//! that a restart may deliver it twice and never loses it.
 
 use super::access::Caller;
 use super::{Gateway, Owner, Step};
 use crate::limits;
 use crate::sip::{
-    Body, Failure, HeaderName, Host, Method, NameAddr, OutgoingRequest, Request, RequestId, Response,
+    Body, Failure, Header, HeaderName, Host, Method, NameAddr, OutgoingRequest, Request, RequestId, Response,
     ServerTransactionId, Uri,
 };
 use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tracing::{info, warn};
 
 /// The sender is told 202 after this time. RFC 4320: a response of ours after 64 T1 (32 s) would be lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-/// A text that names no `Expires` is kept as long.
-const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A text on its way.
-#[derive(Clone, Debug)]
-struct Text {
-    from: NameAddr,
-    to: NameAddr,
-    body: Body,
-    expires: Instant,
+/// A text for a phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Distinguishes it from the others, over restarts too.
+    pub number: u64,
+    /// The phone that it is for.
+    pub phone: String,
+    /// Who wrote it.
+    pub from: NameAddr,
+    /// To whom.
+    pub to: NameAddr,
+    /// What.
+    pub body: Body,
+    /// When it is too old to be delivered.
+    pub expires: Instant,
     /// `Date`, `Subject` and the like, as they came.
-    headers: Vec<crate::sip::Header>,
+    pub headers: Vec<Header>,
+}
+
+/// Something about kept texts that outlives the process, if somebody keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TextChange {
+    /// This text waits for its phone from now on.
+    Kept(Box<Text>),
+    /// The text with this number does not wait any more.
+    Gone(u64),
 }
 
 /// A text that was sent to the contacts of a phone.
 #[derive(Debug)]
 struct Delivery {
-    phone: String,
     text: Text,
     /// Requests that have no answer yet.
     open: usize,
@@ -55,6 +71,11 @@ struct Delivery {
 #[derive(Default)]
 pub(super) struct Messages {
     kept: BTreeMap<String, VecDeque<Text>>,
+    /// Texts of all phones that wait, and those of them that are on their way.
+    count: usize,
+    /// The number of the last text.
+    last: u64,
+    changes: Vec<TextChange>,
     deliveries: BTreeMap<u64, Delivery>,
     requests: BTreeMap<RequestId, u64>,
     begun: u64,
@@ -67,7 +88,31 @@ impl Messages {
     }
 
     fn is_busy(&self, phone: &str) -> bool {
-        self.deliveries.values().any(|delivery| delivery.phone == phone)
+        self.deliveries.values().any(|delivery| delivery.text.phone == phone)
+    }
+
+    /// What has changed since this was asked last.
+    pub(super) fn changes(&mut self) -> impl Iterator<Item = TextChange> + '_ {
+        self.changes.drain(..)
+    }
+
+    /// Whether one more text may wait for a phone.
+    fn has_room(&self, phone: &str) -> bool {
+        let waiting = self.kept.get(phone).map_or(0, VecDeque::len);
+        waiting < limits::TEXTS_PER_PHONE && self.count < limits::TEXTS_MAX
+    }
+
+    /// A text waits from now on.
+    fn add(&mut self, text: Text) {
+        self.count += 1;
+        self.changes.push(TextChange::Kept(Box::new(text.clone())));
+        self.kept.entry(text.phone.clone()).or_default().push_back(text);
+    }
+
+    /// A text that waited is over, delivered or not.
+    fn gone(&mut self, number: u64) {
+        self.count = self.count.saturating_sub(1);
+        self.changes.push(TextChange::Gone(number));
     }
 }
 
@@ -86,17 +131,18 @@ impl Gateway {
         request: &Request,
         step: &mut Step<'_>,
     ) {
-        let (phone, text) = match self.read_message(caller, request, step.now) {
-            Ok(read) => read,
+        let text = match self.read_message(caller, request, step.now) {
+            Ok(text) => text,
             Err(refusal) => return self.endpoint.reply(step.now, server, refusal, &mut step.sip),
         };
+        let phone = text.phone.clone();
         let others_wait = self.messages.kept.contains_key(&phone) || self.messages.is_busy(&phone);
         let is_registered = !self.access.contacts(step.now, &phone).is_empty();
         if is_registered && !others_wait {
             let sender = Some((server, step.now + ANSWER_WITHIN));
-            self.deliver(phone, text, sender, false, step);
+            self.deliver(text, sender, false, step);
         } else {
-            let response = self.keep(&phone, text);
+            let response = self.keep(text);
             self.endpoint.reply(step.now, server, response, &mut step.sip);
             if is_registered {
                 self.deliver_kept(&phone, step);
@@ -105,8 +151,8 @@ impl Gateway {
         self.schedule_messages(step.now);
     }
 
-    /// The phone that a MESSAGE is for, and the text; or its refusal.
-    fn read_message(&self, caller: &Caller, request: &Request, now: Instant) -> Result<(String, Text), Response> {
+    /// The text of a MESSAGE, or its refusal.
+    fn read_message(&mut self, caller: &Caller, request: &Request, now: Instant) -> Result<Text, Response> {
         if request.max_forwards() == Some(0) {
             return Err(Response::new(483));
         }
@@ -119,10 +165,10 @@ impl Gateway {
         let body = request.typed_body().ok_or_else(|| Response::new(400).with_reason("MESSAGE without a body"))?;
         let life = match request.headers.text(&HeaderName::Expires) {
             Some(text) => match text.trim().parse::<u32>() {
-                Ok(seconds) => Duration::from_secs(u64::from(seconds)).min(KEEP),
+                Ok(seconds) => Duration::from_secs(u64::from(seconds)).min(limits::TEXT_LIFE_MAX),
                 Err(_) => return Err(Response::new(400).with_reason("Expires cannot be read")),
             },
-            None => KEEP,
+            None => limits::TEXT_LIFE_MAX,
         };
         let domain = Host::from_text(&self.config.sip.domain);
         let from = match caller {
@@ -138,43 +184,79 @@ impl Gateway {
                 NameAddr::new(Uri::sip(user.as_deref(), domain.clone(), None)).with_display(from.display.as_deref())
             }
         };
-        let kept = |h: &&crate::sip::Header| {
-            matches!(h.name, HeaderName::Date | HeaderName::Subject | HeaderName::ContentLanguage)
-        };
+        let kept = |h: &&Header| matches!(h.name, HeaderName::Date | HeaderName::Subject | HeaderName::ContentLanguage);
         let headers = request.headers.iter().filter(kept).cloned().collect();
         let to = NameAddr::new(Uri::sip(Some(&name), domain, None));
-        Ok((name, Text { from, to, body, expires: now + life, headers }))
+        self.messages.last = self.messages.last.saturating_add(1);
+        let number = self.messages.last;
+        Ok(Text { number, phone: name, from, to, body, expires: now + life, headers })
     }
 
-    /// 202 when the text is kept; 480 when it was for now only (`Expires: 0`), 486 when too many wait.
-    fn keep(&mut self, phone: &str, text: Text) -> Response {
-        let waiting = self.messages.kept.entry(phone.to_owned()).or_default();
-        if waiting.len() >= limits::TEXTS_PER_PHONE {
-            warn!(phone, limit = limits::TEXTS_PER_PHONE, "text refused: too many wait for this phone");
+    /// 202 when the text is kept; 486 when too many wait.
+    fn keep(&mut self, text: Text) -> Response {
+        let phone = text.phone.clone();
+        if !self.messages.has_room(&phone) {
+            let (limit, of_all) = (limits::TEXTS_PER_PHONE, limits::TEXTS_MAX);
+            warn!(phone, limit, of_all, "text refused: too many wait");
             return Response::new(486).with_reason("Too Many Messages Waiting");
         }
-        waiting.push_back(text);
+        self.messages.add(text);
         self.touch(&format!("phone/{phone}"));
         Response::new(202)
+    }
+
+    /// The sender of a text that is on its way is told 202: from now on it is ours.
+    fn promise(&mut self, delivery: u64, step: &mut Step<'_>) {
+        let Some(text) = self.messages.deliveries.get(&delivery).map(|delivery| delivery.text.clone()) else { return };
+        let has_room = self.messages.has_room(&text.phone);
+        let Some(delivery) = self.messages.deliveries.get_mut(&delivery) else { return };
+        let Some((server, _)) = delivery.sender.take() else { return };
+        delivery.was_kept = has_room;
+        if has_room {
+            self.messages.count += 1;
+            self.messages.changes.push(TextChange::Kept(Box::new(text)));
+        }
+        let response = Response::new(if has_room { 202 } else { 486 });
+        self.endpoint.reply(step.now, server, response, &mut step.sip);
+    }
+
+    /// Takes texts that were kept over a restart. Those of phones that are configured no more are dropped.
+    pub(super) fn restore_texts(&mut self, texts: Vec<Text>, step: &mut Step<'_>) {
+        let mut phones = BTreeSet::new();
+        for text in texts {
+            self.messages.last = self.messages.last.max(text.number);
+            let is_known = self.config.phones.iter().any(|phone| phone.name == text.phone);
+            if !is_known || text.expires <= step.now || !self.messages.has_room(&text.phone) {
+                self.messages.changes.push(TextChange::Gone(text.number));
+                continue;
+            }
+            phones.insert(text.phone.clone());
+            self.messages.count += 1;
+            self.messages.kept.entry(text.phone.clone()).or_default().push_back(text);
+        }
+        info!(texts = self.messages.count, "texts taken over from the store");
+        for phone in phones {
+            self.deliver_kept(&phone, step);
+        }
+        self.schedule_messages(step.now);
     }
 
     /// Sends a text to every contact of a phone.
     fn deliver(
         &mut self,
-        phone: String,
         text: Text,
         sender: Option<(ServerTransactionId, Instant)>,
         was_kept: bool,
         step: &mut Step<'_>,
     ) {
-        let contacts = self.access.contacts(step.now, &phone);
-        let contacts: Vec<(Uri, crate::sip::Flow, Vec<crate::sip::Header>)> =
+        let contacts = self.access.contacts(step.now, &text.phone);
+        let contacts: Vec<(Uri, crate::sip::Flow, Vec<Header>)> =
             contacts.iter().map(|c| (c.uri.clone(), c.flow, c.route())).collect();
         self.messages.begun += 1;
         let number = self.messages.begun;
         let open = contacts.len();
         let message = text.clone();
-        let delivery = Delivery { phone, text, open, delivered: false, refused: None, sender, was_kept };
+        let delivery = Delivery { text, open, delivered: false, refused: None, sender, was_kept };
         self.messages.deliveries.insert(number, delivery);
         for (target, flow, route) in contacts {
             let request = OutgoingRequest {
@@ -200,15 +282,21 @@ impl Gateway {
             return;
         }
         let Some(waiting) = self.messages.kept.get_mut(phone) else { return };
-        waiting.retain(|text| text.expires > step.now);
-        let Some(text) = waiting.pop_front() else {
-            self.messages.kept.remove(phone);
-            return;
-        };
+        let mut next = waiting.pop_front();
+        let mut old = Vec::new();
+        while let Some(text) = next.take_if(|text| text.expires <= step.now) {
+            old.push(text.number);
+            next = waiting.pop_front();
+        }
         if waiting.is_empty() {
             self.messages.kept.remove(phone);
         }
-        self.deliver(phone.to_owned(), text, None, true, step);
+        for number in old {
+            self.messages.gone(number);
+        }
+        if let Some(text) = next {
+            self.deliver(text, None, true, step);
+        }
     }
 
     /// The response to a request of ours; `false` when it was none of these.
@@ -245,7 +333,8 @@ impl Gateway {
 
     /// Every contact has answered, or will not.
     fn delivery_over(&mut self, delivery: Delivery, step: &mut Step<'_>) {
-        let Delivery { phone, text, delivered, refused, sender, was_kept, .. } = delivery;
+        let Delivery { text, delivered, refused, sender, was_kept, .. } = delivery;
+        let phone = text.phone.clone();
         if delivered || refused.is_some() {
             if !delivered {
                 warn!(phone, status = refused, "the phone takes no such text; it is dropped");
@@ -256,16 +345,21 @@ impl Gateway {
                 let response = Response::new(refused.unwrap_or(500));
                 self.endpoint.reply(step.now, server, response, &mut step.sip);
             }
+            if was_kept {
+                self.messages.gone(text.number);
+            }
             self.touch(&format!("phone/{phone}"));
             return self.deliver_kept(&phone, step);
         }
         match sender {
             Some((server, _)) => {
-                let response = self.keep(&phone, text);
+                let response = self.keep(text);
                 self.endpoint.reply(step.now, server, response, &mut step.sip);
             }
             // It was promised: it goes back to where it stood, in front.
-            None => self.messages.kept.entry(phone.clone()).or_default().push_front(text),
+            None if was_kept => self.messages.kept.entry(phone.clone()).or_default().push_front(text),
+            // There was no room for it, and its sender knows that.
+            None => {}
         }
         self.touch(&format!("phone/{phone}"));
     }
@@ -279,21 +373,26 @@ impl Gateway {
     /// A sender has waited long enough, or a text is too old.
     pub(super) fn handle_messages_timeout(&mut self, step: &mut Step<'_>) {
         let now = step.now;
-        for delivery in self.messages.deliveries.values_mut() {
-            if let Some((server, _)) = delivery.sender.take_if(|(_, until)| *until <= now) {
-                self.endpoint.reply(now, server, Response::new(202), &mut step.sip);
-            }
+        let deliveries = &self.messages.deliveries;
+        let is_due = |delivery: &Delivery| delivery.sender.is_some_and(|(_, until)| until <= now);
+        let due: Vec<u64> = deliveries.iter().filter(|(_, d)| is_due(d)).map(|(number, _)| *number).collect();
+        for number in due {
+            self.promise(number, step);
         }
-        let mut changed = Vec::new();
+        let (mut changed, mut old) = (Vec::new(), Vec::new());
         self.messages.kept.retain(|phone, waiting| {
-            let before = waiting.len();
+            let before = old.len();
+            old.extend(waiting.iter().filter(|text| text.expires <= now).map(|text| text.number));
             waiting.retain(|text| text.expires > now);
-            if waiting.len() != before {
-                warn!(phone, count = before - waiting.len(), "texts were not fetched in time and are dropped");
+            if old.len() != before {
+                warn!(phone, count = old.len() - before, "texts were not fetched in time and are dropped");
                 changed.push(format!("phone/{phone}"));
             }
             !waiting.is_empty()
         });
+        for number in old {
+            self.messages.gone(number);
+        }
         for entity in changed {
             self.touch(&entity);
         }

@@ -13,7 +13,7 @@ use super::jitter::JitterBuffer;
 use super::level::peak_0_dbm0;
 use super::stream::{Accepted, Kind};
 use super::tone::{DigitPlayer, Sine, ToneGenerator};
-use super::{End, JitterBounds, MediaCommand, MediaEvent, MediaOut, PacketBatch, PacketSlot, Service};
+use super::{End, JitterBounds, MediaCommand, MediaEvent, MediaOut, PacketBatch, PacketSlot, Service, Tone};
 use super::{Stream, StreamId};
 use crate::limits::STREAM_IDS;
 use crate::time::Instant;
@@ -163,6 +163,7 @@ impl Worker {
                 self.port(index).map(|port| port.tone = Some(ToneGenerator::new(&tone))).is_some()
             }
             MediaCommand::StopTone(index) => self.port(index).map(|port| port.tone = None).is_some(),
+            MediaCommand::PlayToStream(id, tone) => self.play_to_stream(now, id, tone, out),
             MediaCommand::DetectDigits(index, reports) => {
                 self.port(index).map(|port| port.reports_digits = reports).is_some()
             }
@@ -198,6 +199,17 @@ impl Worker {
                 false
             }
         }
+    }
+
+    fn play_to_stream(&mut self, now: Instant, id: StreamId, tone: Option<Tone>, out: &mut MediaOut) -> bool {
+        let Some(stream) = self.streams.get(id) else { return false };
+        stream.play(now, tone, out);
+        let is_paced = stream.is_paced();
+        self.paced.retain(|paced| *paced != id);
+        if is_paced {
+            self.paced.push(id);
+        }
+        true
     }
 
     fn stop(&mut self, now: Instant, id: StreamId, out: &mut MediaOut) -> bool {

@@ -16,13 +16,12 @@ use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{self, MediaCounters, MediaThread};
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
-use super::store::Store;
+use super::store::{Kept, Store};
 use super::tls::Tls;
 use super::{Clock, Reload, ShellError, rtp_io};
 use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
-use crate::sip::registration::Binding;
 use crate::sip::{ConnectionId, Flow, Question, Records};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -99,7 +98,7 @@ pub(super) struct Parts {
     /// Keeps registrations over a restart.
     pub(super) store: Option<Store>,
     /// What it kept over the last one.
-    pub(super) kept: Vec<(String, Binding)>,
+    pub(super) kept: Kept,
 }
 
 /// The loop.
@@ -147,9 +146,12 @@ impl Control {
     /// Runs until the process is told to end and the calls have ended.
     pub(super) async fn run(&mut self) {
         let kept = std::mem::take(&mut self.parts.kept);
-        if !kept.is_empty() {
-            let now = self.parts.clock.now();
-            self.feed(now, Input::Restore(kept));
+        let now = self.parts.clock.now();
+        if !kept.bindings.is_empty() {
+            self.feed(now, Input::Restore(kept.bindings));
+        }
+        if !kept.texts.is_empty() {
+            self.feed(now, Input::RestoreTexts(kept.texts));
         }
         loop {
             let wake_up = self.next().await;
@@ -275,6 +277,11 @@ impl Control {
                 Output::Binding(change) => {
                     if let Some(store) = &mut self.parts.store {
                         store.note(now, self.parts.clock.wall(), change);
+                    }
+                }
+                Output::Text(change) => {
+                    if let Some(store) = &mut self.parts.store {
+                        store.note_text(now, self.parts.clock.wall(), change);
                     }
                 }
                 Output::Record(record) => tracing::debug!(?record, "call record"),

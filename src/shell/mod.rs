@@ -184,12 +184,8 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
 
 /// The file of `[store]`, relative to the configuration that names it, and what it kept. Without it the
 /// gateway runs all the same.
-fn open_store(
-    config: &Config,
-    source: &ConfigSource,
-    clock: Clock,
-) -> (Option<store::Store>, Vec<(String, crate::sip::registration::Binding)>) {
-    let Some(path) = &config.store else { return (None, Vec::new()) };
+fn open_store(config: &Config, source: &ConfigSource, clock: Clock) -> (Option<store::Store>, store::Kept) {
+    let Some(path) = &config.store else { return (None, store::Kept::default()) };
     let beside = match source {
         ConfigSource::File(file) => file.parent(),
         ConfigSource::Demo => None,
@@ -198,8 +194,8 @@ fn open_store(
     match store::Store::open(&path, clock.now(), clock.wall()) {
         Ok((store, kept)) => (Some(store), kept),
         Err(error) => {
-            tracing::error!("store: {error}; registrations end with this run");
-            (None, Vec::new())
+            tracing::error!("store: {error}; registrations and texts end with this run");
+            (None, store::Kept::default())
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Registrations over a restart: an SQLite file, written by a thread of its own.
+//! Registrations and texts over a restart: an SQLite file, written by a thread of its own.
 //!
 //! The control thread hands over what changed and goes on; the thread writes all that waits in one
 //! transaction. Times in the file are wall-clock times, as the monotonic clock ends with the process.
-//! A file that cannot be used costs the memory of registrations, never the gateway.
+//! A file that cannot be used costs what it would have kept, never the gateway.
 
+use crate::gateway::{Text, TextChange};
 use crate::limits::STORE_QUEUE;
 use crate::sip::registration::{Binding, Change};
 use crate::time::{Duration, Instant};
@@ -41,12 +42,23 @@ pub(super) enum StoreError {
     },
 }
 
-/// A registration as the file has it: times since 1970.
+/// What was kept.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Registrations, each with its account.
+    pub(super) bindings: Vec<(String, Binding)>,
+    /// Texts that wait, in order.
+    pub(super) texts: Vec<Text>,
+}
+
+/// What the file is told: times since 1970.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "store-sqlite"), allow(dead_code, reason = "nothing is written"))]
 enum Row {
     Put { account: String, ends: Duration, binding: Box<Binding> },
     Delete { account: String, uri: String },
+    PutText { ends: Duration, text: Box<Text> },
+    DeleteText { number: u64 },
 }
 
 /// The file, and the thread that writes it.
@@ -57,15 +69,11 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens or makes the file; gives the registrations that live at `now`, which is `wall` since 1970.
+    /// Opens or makes the file; gives the registrations and texts that live at `now`, which is `wall` since 1970.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be used; nothing in it was changed then.
-    pub(super) fn open(
-        path: &Path,
-        now: Instant,
-        wall: Duration,
-    ) -> Result<(Store, Vec<(String, Binding)>), StoreError> {
+    pub(super) fn open(path: &Path, now: Instant, wall: Duration) -> Result<(Store, Kept), StoreError> {
         let (file, kept) = file::File::open(path, now, wall)?;
         let (queue, rows) = mpsc::sync_channel(STORE_QUEUE);
         let writer = std::thread::Builder::new().name("store".to_owned()).spawn(move || write(file, &rows));
@@ -81,11 +89,23 @@ impl Store {
             }
             Change::Unbound { account, uri } => Row::Delete { account, uri: uri.to_string() },
         };
+        self.queue(row);
+    }
+
+    /// The same for a text that waits, or does not any more.
+    pub(super) fn note_text(&mut self, now: Instant, wall: Duration, change: TextChange) {
+        self.queue(match change {
+            TextChange::Kept(text) => Row::PutText { ends: wall + text.expires.since(now), text },
+            TextChange::Gone(number) => Row::DeleteText { number },
+        });
+    }
+
+    fn queue(&mut self, row: Row) {
         if self.queue.as_ref().is_some_and(|queue| queue.try_send(row).is_err()) {
             // Said once a power of two: a disk that is stuck is stuck for long.
             self.lost += 1;
             if self.lost.is_power_of_two() {
-                tracing::warn!(lost = self.lost, "the store does not keep up; registrations are not written");
+                tracing::warn!(lost = self.lost, "the store does not keep up; changes are not written");
             }
         }
     }
@@ -119,17 +139,13 @@ fn write(mut file: file::File, rows: &mpsc::Receiver<Row>) {
 
 #[cfg(not(feature = "store-sqlite"))]
 mod file {
-    use super::{Binding, Duration, Instant, Path, Row, StoreError};
+    use super::{Duration, Instant, Kept, Path, Row, StoreError};
 
     /// No file.
     pub(super) struct File;
 
     impl File {
-        pub(super) fn open(
-            _path: &Path,
-            _now: Instant,
-            _wall: Duration,
-        ) -> Result<(File, Vec<(String, Binding)>), StoreError> {
+        pub(super) fn open(_path: &Path, _now: Instant, _wall: Duration) -> Result<(File, Kept), StoreError> {
             Err(StoreError::NotBuilt)
         }
 
@@ -141,14 +157,15 @@ mod file {
 
 #[cfg(feature = "store-sqlite")]
 mod file {
-    use super::{Binding, Duration, Instant, Path, Row, StoreError};
-    use crate::sip::{Flow, Transport, Uri};
+    use super::{Binding, Duration, Instant, Kept, Path, Row, StoreError, Text};
+    use crate::limits::TEXTS_MAX;
+    use crate::sip::{Body, Flow, Header, HeaderName, NameAddr, Transport, Uri};
     use rusqlite::{Connection, ErrorCode, params};
 
     /// How long another program may hold the file while ours starts.
     const BUSY: Duration = Duration::from_millis(500);
     /// `user_version` of the file.
-    const VERSION: i64 = 1;
+    const VERSION: i64 = 2;
     const SCHEMA: &str = "
         CREATE TABLE IF NOT EXISTS binding (
             account TEXT NOT NULL, uri TEXT NOT NULL,
@@ -158,7 +175,12 @@ mod file {
             path TEXT NOT NULL, instance TEXT, flow INTEGER,
             PRIMARY KEY (account, uri)
         ) WITHOUT ROWID;
-        PRAGMA user_version = 1;";
+        CREATE TABLE IF NOT EXISTS text (
+            number INTEGER PRIMARY KEY, phone TEXT NOT NULL,
+            sender TEXT NOT NULL, receiver TEXT NOT NULL, ends_ms INTEGER NOT NULL,
+            headers TEXT NOT NULL, content_type TEXT NOT NULL, content BLOB NOT NULL
+        );
+        PRAGMA user_version = 2;";
 
     /// An open file.
     pub(super) struct File {
@@ -166,15 +188,11 @@ mod file {
     }
 
     impl File {
-        pub(super) fn open(
-            path: &Path,
-            now: Instant,
-            wall: Duration,
-        ) -> Result<(File, Vec<(String, Binding)>), StoreError> {
+        pub(super) fn open(path: &Path, now: Instant, wall: Duration) -> Result<(File, Kept), StoreError> {
             let fault = |error| fault_of(path, &error);
             let mut connection = Connection::open(path).map_err(fault)?;
             let prepared = prepare(&connection).and_then(|version| match version {
-                0 | VERSION => connection.execute_batch(SCHEMA).map(|()| version),
+                0..=VERSION => connection.execute_batch(SCHEMA).map(|()| version),
                 _ => Ok(version),
             });
             let version = prepared.map_err(fault)?;
@@ -182,7 +200,9 @@ mod file {
                 let why = format!("version {version} of a later tipring");
                 return Err(StoreError::Damaged { path: path.to_owned(), why });
             }
-            let kept = load(&mut connection, now, wall).map_err(fault)?;
+            let bindings = load(&mut connection, now, wall).map_err(fault)?;
+            let texts = load_texts(&connection, now, wall).map_err(fault)?;
+            let kept = Kept { bindings, texts };
             Ok((File { connection }, kept))
         }
 
@@ -195,6 +215,11 @@ mod file {
                         let mut delete =
                             transaction.prepare_cached("DELETE FROM binding WHERE account = ?1 AND uri = ?2")?;
                         delete.execute(params![account, uri])?;
+                    }
+                    Row::PutText { ends, text } => put_text(&transaction, ends, &text)?,
+                    Row::DeleteText { number } => {
+                        let mut delete = transaction.prepare_cached("DELETE FROM text WHERE number = ?1")?;
+                        delete.execute([whole(number)])?;
                     }
                 }
             }
@@ -232,13 +257,18 @@ mod file {
         i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
     }
 
+    fn whole(number: u64) -> i64 {
+        i64::try_from(number).unwrap_or(i64::MAX)
+    }
+
     fn put(connection: &Connection, account: &str, ends: Duration, binding: &Binding) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
             "INSERT OR REPLACE INTO binding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
         let transport = match binding.flow.transport {
             Transport::Udp => "udp",
-            _ => "stream",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
         };
         let (instance, flow) = binding.instance.clone().unzip();
         insert.execute(params![
@@ -258,12 +288,12 @@ mod file {
         Ok(())
     }
 
-    /// Removes what has ended, and what was bound to a connection, which is gone; gives the rest.
+    /// Removes what has ended; gives the rest.
     fn load(connection: &mut Connection, now: Instant, wall: Duration) -> rusqlite::Result<Vec<(String, Binding)>> {
         let transaction = connection.transaction()?;
-        transaction.execute("DELETE FROM binding WHERE ends_ms <= ?1 OR transport <> 'udp'", [milliseconds(wall)])?;
+        transaction.execute("DELETE FROM binding WHERE ends_ms <= ?1", [milliseconds(wall)])?;
         let mut select = transaction.prepare(
-            "SELECT account, uri, local, remote, ends_ms, q, call_id, sequence, path, instance, flow
+            "SELECT account, uri, local, remote, ends_ms, q, call_id, sequence, path, instance, flow, transport
              FROM binding ORDER BY account, ends_ms",
         )?;
         let mut rows = select.query([])?;
@@ -288,13 +318,20 @@ mod file {
         else {
             return Ok(None);
         };
+        // Version 1 wrote "stream" for those that it never gave back.
+        let transport = match text(11)?.as_str() {
+            "udp" => Transport::Udp,
+            "tcp" => Transport::Tcp,
+            "tls" => Transport::Tls,
+            _ => return Ok(None),
+        };
         let ends = Duration::from_millis(u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0));
         let path = text(8)?;
         let instance: Option<String> = row.get(9)?;
         let flow_number: Option<u32> = row.get(10)?;
         let binding = Binding {
             uri,
-            flow: Flow { transport: Transport::Udp, local, remote, connection: None },
+            flow: Flow { transport, local, remote, connection: None },
             expires: now + ends.saturating_sub(wall),
             q: row.get(5)?,
             call_id: text(6)?,
@@ -303,6 +340,62 @@ mod file {
             instance: instance.zip(flow_number),
         };
         Ok(Some((text(0)?, binding)))
+    }
+
+    fn put_text(connection: &Connection, ends: Duration, text: &Text) -> rusqlite::Result<()> {
+        let mut insert =
+            connection.prepare_cached("INSERT OR REPLACE INTO text VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+        let line =
+            |header: &Header| format!("{}: {}\n", header.name.as_str(), header.text().replace(['\r', '\n'], " "));
+        insert.execute(params![
+            whole(text.number),
+            text.phone,
+            text.from.to_string(),
+            text.to.to_string(),
+            milliseconds(ends),
+            text.headers.iter().map(line).collect::<String>(),
+            text.body.content_type,
+            text.body.bytes,
+        ])?;
+        Ok(())
+    }
+
+    /// Removes texts that are too old; gives the rest, as many as may wait.
+    fn load_texts(connection: &Connection, now: Instant, wall: Duration) -> rusqlite::Result<Vec<Text>> {
+        connection.execute("DELETE FROM text WHERE ends_ms <= ?1", [milliseconds(wall)])?;
+        let mut select = connection.prepare(
+            "SELECT number, phone, sender, receiver, ends_ms, headers, content_type, content
+             FROM text ORDER BY number LIMIT ?1",
+        )?;
+        let mut rows = select.query([i64::try_from(TEXTS_MAX).unwrap_or(i64::MAX)])?;
+        let mut kept = Vec::new();
+        while let Some(row) = rows.next()? {
+            kept.extend(text_of(row, now, wall)?);
+        }
+        Ok(kept)
+    }
+
+    /// The text of a row; `None` when somebody wrote what cannot be read.
+    fn text_of(row: &rusqlite::Row<'_>, now: Instant, wall: Duration) -> rusqlite::Result<Option<Text>> {
+        let address = |column: usize| row.get::<_, String>(column).map(|text| NameAddr::parse(text.as_bytes()));
+        let (Ok(from), Ok(to), Ok(number)) = (address(2)?, address(3)?, u64::try_from(row.get::<_, i64>(0)?)) else {
+            return Ok(None);
+        };
+        let ends = Duration::from_millis(u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0));
+        let headers: String = row.get(5)?;
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ")?;
+            Some(Header::new(HeaderName::from_text(name), value))
+        };
+        Ok(Some(Text {
+            number,
+            phone: row.get(1)?,
+            from,
+            to,
+            body: Body { content_type: row.get(6)?, bytes: row.get(7)? },
+            expires: now + ends.saturating_sub(wall),
+            headers: headers.lines().filter_map(header).collect(),
+        }))
     }
 }
 
@@ -334,7 +427,7 @@ mod tests {
         Change::Bound { account: account.to_owned(), binding: Box::new(binding) }
     }
 
-    fn open(path: &Path, later: u64) -> (Store, Vec<(String, Binding)>) {
+    fn open(path: &Path, later: u64) -> (Store, Kept) {
         Store::open(path, Instant::ZERO, WALL + Duration::from_secs(later)).expect("a store")
     }
 
@@ -343,7 +436,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.db");
         let (mut store, kept) = open(&path, 0);
-        assert!(kept.is_empty());
+        assert!(kept.bindings.is_empty() && kept.texts.is_empty());
         for change in [bound("201", "sip:201@h", 100), bound("201", "sip:old@h", 100), bound("202", "sip:202@h", 20)] {
             store.note(Instant::ZERO, WALL, change);
         }
@@ -353,7 +446,60 @@ mod tests {
 
         let (_store, kept) = open(&path, 30);
         let Change::Bound { binding, .. } = bound("201", "sip:201@h", 70) else { panic!() };
-        assert_eq!(kept, [("201".to_owned(), *binding)]);
+        assert_eq!(kept.bindings, [("201".to_owned(), *binding)]);
+    }
+
+    fn text(number: u64, seconds: u64) -> Text {
+        let address = |text: &str| crate::sip::NameAddr::parse(text.as_bytes()).expect("an address");
+        Text {
+            number,
+            phone: "201".to_owned(),
+            from: address("\"Anna \\\"A\\\"\" <sip:202@h>"),
+            to: address("<sip:201@h>"),
+            body: crate::sip::Body { content_type: "text/plain;charset=utf-8".to_owned(), bytes: vec![0, 0xff, b'x'] },
+            expires: Instant::from_millis(seconds * 1_000),
+            headers: vec![crate::sip::Header::new(crate::sip::HeaderName::Subject, "a: b")],
+        }
+    }
+
+    #[test]
+    fn texts_wait_over_a_restart_until_they_are_gone_or_too_old() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("store.db");
+        let (mut store, _) = open(&path, 0);
+        for (number, seconds) in [(3, 100), (1, 100), (2, 20), (4, 100)] {
+            store.note_text(Instant::ZERO, WALL, TextChange::Kept(Box::new(text(number, seconds))));
+        }
+        store.note_text(Instant::ZERO, WALL, TextChange::Gone(4));
+        drop(store);
+        let (store, kept) = open(&path, 30);
+        assert_eq!(kept.texts, [text(1, 70), text(3, 70)]);
+        drop(store);
+        let (_store, kept) = open(&path, 100);
+        assert!(kept.texts.is_empty());
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_taken_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("store.db");
+        let old = rusqlite::Connection::open(&path).expect("a file");
+        old.execute_batch(
+            "CREATE TABLE binding (account TEXT NOT NULL, uri TEXT NOT NULL, transport TEXT NOT NULL, \
+             local TEXT NOT NULL, remote TEXT NOT NULL, ends_ms INTEGER NOT NULL, q INTEGER NOT NULL, \
+             call_id TEXT NOT NULL, sequence INTEGER NOT NULL, path TEXT NOT NULL, instance TEXT, flow INTEGER, \
+             PRIMARY KEY (account, uri)) WITHOUT ROWID; \
+             INSERT INTO binding VALUES ('201', 'sip:201@h', 'udp', '127.0.0.1:5060', '127.0.0.1:6000', \
+             9000000000000, 1000, 'c', 1, '', NULL, NULL), ('202', 'sip:202@h', 'stream', '127.0.0.1:5060', \
+             '127.0.0.1:6000', 9000000000000, 1000, 'c', 1, '', NULL, NULL); PRAGMA user_version = 1;",
+        )
+        .expect("written");
+        drop(old);
+        let (mut store, kept) = open(&path, 0);
+        assert_eq!(kept.bindings.iter().map(|(account, _)| account.as_str()).collect::<Vec<_>>(), ["201"]);
+        store.note_text(Instant::ZERO, WALL, TextChange::Kept(Box::new(text(1, 10))));
+        drop(store);
+        assert_eq!(open(&path, 0).1.texts.len(), 1);
     }
 
     #[test]

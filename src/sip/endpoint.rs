@@ -132,8 +132,12 @@ impl Endpoint {
 
     /// A connection closed, or could not be opened.
     pub fn handle_stream_closed(&mut self, now: Instant, connection: ConnectionId, out: &mut Actions) {
+        let was_open = self.connections.is_open(connection);
         if self.connections.closed(connection) {
             self.lose_connection(now, connection, out);
+            if !was_open {
+                self.answer_elsewhere(now, connection, out);
+            }
         }
     }
 

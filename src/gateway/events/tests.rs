@@ -3,7 +3,7 @@
 use super::super::{Input, Outbox, Output};
 use super::*;
 use crate::config::{Config, NoReader};
-use crate::gateway::{CardId, Gateway};
+use crate::gateway::{CardId, Gateway, Text, TextChange};
 use crate::rng::Seed;
 use crate::sip::parser::{Start, parse};
 use crate::sip::{Credentials, Method, Transport, digest};
@@ -52,6 +52,8 @@ struct World {
     gateway: Gateway,
     now: Instant,
     sent: Vec<(String, String)>,
+    /// What a store would have of waiting texts.
+    stored: Vec<Text>,
     branches: u32,
 }
 
@@ -59,15 +61,20 @@ impl World {
     fn new() -> World {
         let config = Config::parse("test.toml", CONFIG, &NoReader).expect("a valid configuration");
         let gateway = Gateway::new(config, Seed::from_number(1), Instant::ZERO);
-        World { gateway, now: Instant::from_millis(1), sent: Vec::new(), branches: 0 }
+        World { gateway, now: Instant::from_millis(1), sent: Vec::new(), stored: Vec::new(), branches: 0 }
     }
 
     fn input(&mut self, input: Input<'_>) {
         let mut out = Outbox::default();
         self.gateway.handle(self.now, input, &mut out);
         for output in out.drain() {
-            if let Output::Datagram { flow, bytes } = output {
-                self.sent.push((flow.remote.to_string(), String::from_utf8_lossy(&bytes).into_owned()));
+            match output {
+                Output::Datagram { flow, bytes } => {
+                    self.sent.push((flow.remote.to_string(), String::from_utf8_lossy(&bytes).into_owned()));
+                }
+                Output::Text(TextChange::Kept(text)) => self.stored.push(*text),
+                Output::Text(TextChange::Gone(number)) => self.stored.retain(|text| text.number != number),
+                _ => {}
             }
         }
     }
@@ -299,6 +306,41 @@ fn a_phone_that_does_not_answer_gets_its_text_later() {
     world.sent.clear();
     world.register(BERT, "202", 600);
     assert_eq!(world.answer(BERT, "MESSAGE", 200), Vec::<String>::new(), "once");
+}
+
+#[test]
+fn a_text_is_kept_from_the_202_until_it_is_delivered_and_over_a_restart() {
+    let mut world = World::new();
+    assert_eq!(world.text(ANNA, "201", "202", "one"), 202);
+    assert_eq!(world.text(ANNA, "201", "202", "two"), 202);
+    assert_eq!(world.stored.len(), 2);
+    // The next process: the texts of accounts that are no more are forgotten.
+    let mut next = World::new();
+    next.stored = world.stored.clone();
+    next.stored[1].phone = "299".to_owned();
+    next.input(Input::RestoreTexts(next.stored.clone()));
+    assert_eq!(next.stored.len(), 1);
+    assert_eq!(next.text(ANNA, "201", "202", "three"), 202);
+    assert!(next.stored[0].number != next.stored[1].number);
+    next.register(BERT, "202", 600);
+    assert_eq!(next.answer(BERT, "MESSAGE", 480), ["one"], "not now");
+    assert_eq!(next.stored.len(), 2, "a text that was not taken is kept");
+    next.register(BERT, "202", 600);
+    assert_eq!(next.answer(BERT, "MESSAGE", 200), ["one", "three"]);
+    assert!(next.stored.is_empty());
+
+    // One that is on its way when the sender is told 202 is kept from then on.
+    assert_eq!(next.text(ANNA, "201", "202", "four"), 0);
+    assert!(next.stored.is_empty());
+    next.advance_ms(15_000);
+    assert_eq!(next.stored.len(), 1);
+    next.answer(BERT, "MESSAGE", 200);
+    assert!(next.stored.is_empty());
+    // And one that is too old is not kept for ever.
+    let mut old = World::new();
+    assert_eq!(old.text(ANNA, "201", "202", "old"), 202);
+    old.advance_ms(8 * 24 * 3600 * 1000);
+    assert!(old.stored.is_empty());
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub mod server_non_invite;
 use super::location::Search;
 use super::message::{HeaderName, Method, Request};
 use super::parser::Message;
-use super::{Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
+use super::{ConnectionId, Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
 use crate::ids::{Id, Index, Slab};
 use crate::time::{Duration, Instant};
 use client_invite::ClientInvite;
@@ -186,6 +186,10 @@ pub struct Server {
     pub local_tag: String,
     /// The last response as it was sent; empty before the first.
     pub last: Vec<u8>,
+    /// The connection that the last response waits for to open.
+    pub(super) waits_for: Option<ConnectionId>,
+    /// Connections that did not open for a response.
+    pub(super) ways_failed: u8,
     /// The session that it belongs to.
     pub session: Option<SessionId>,
     /// The response context that passes it on.
@@ -354,6 +358,8 @@ impl Table {
             request,
             local_tag,
             last: Vec::new(),
+            waits_for: None,
+            ways_failed: 0,
             session: None,
             proxy: None,
             key: key.clone(),
