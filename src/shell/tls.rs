@@ -100,7 +100,9 @@ fn client(
         .with_custom_certificate_verifier(Arc::new(verifier));
     let client = match identity {
         // RFC 5922 7.3: a server may ask us who we are, too.
-        Some((chain, key)) => client.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(TlsError::Identity)?,
+        Some((chain, key)) => {
+            client.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(TlsError::Identity)?
+        }
         None => client.with_no_client_auth(),
     };
     Ok(TlsConnector::from(Arc::new(client)))

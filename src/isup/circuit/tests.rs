@@ -290,12 +290,10 @@ fn a_call_that_is_lost_by_a_circuit_is_always_told_and_told_once() {
 
 #[test]
 fn tones_and_loops_are_connected_only_where_a_check_is_and_taken_off_after_it() {
-    let tone = |circuit: &Circuit| {
-        matches!(circuit.call, Call::Outgoing(Phase::Checking) | Call::Rechecking(Recheck::Tone))
-    };
-    let looped = |circuit: &Circuit| {
-        matches!(circuit.call, Call::Incoming(Phase::Checking) | Call::Checked(Loop::Closed))
-    };
+    let tone =
+        |circuit: &Circuit| matches!(circuit.call, Call::Outgoing(Phase::Checking) | Call::Rechecking(Recheck::Tone));
+    let looped =
+        |circuit: &Circuit| matches!(circuit.call, Call::Incoming(Phase::Checking) | Call::Checked(Loop::Closed));
     reachable(THEY_CONTROL, |(before, _), event, (after, _), actions| {
         let last = |on: fn(&Action) -> Option<bool>| actions.iter().rev().find_map(on);
         let tone_now = last(|a| if let Action::Tone(on) = a { Some(*on) } else { None }).unwrap_or(tone(before));
@@ -341,10 +339,7 @@ fn at_dual_seizure_the_controlling_end_goes_on_and_the_other_gives_way() {
 #[test]
 fn blocking_repeats_until_it_is_acknowledged_and_alerts_once_it_takes_too_long() {
     let (blocking, actions) = run(WE_CONTROL, Circuit::default(), Event::Wanted(Order::Block));
-    assert_eq!(
-        actions,
-        [Action::Transmit(MessageType::BLO), Action::Start(Timer::T12), Action::Start(Timer::T13)]
-    );
+    assert_eq!(actions, [Action::Transmit(MessageType::BLO), Action::Start(Timer::T12), Action::Start(Timer::T13)]);
     let (_, again) = run(WE_CONTROL, blocking, Event::Expired(Timer::T12));
     assert_eq!(again, [Action::Transmit(MessageType::BLO), Action::Start(Timer::T12)]);
     let (_, late) = run(WE_CONTROL, blocking, Event::Expired(Timer::T13));
