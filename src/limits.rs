@@ -45,6 +45,10 @@ pub const CONTACTS_PER_REDIRECT: usize = 8;
 pub const TRANSACTIONS_MAX: usize = 50_000;
 /// TCP and TLS connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Of these, those that one source may open: one IPv4 address, or one /64 of IPv6.
+pub const CONNECTIONS_PER_SOURCE: usize = 256;
+/// TLS handshakes that one source may begin in a second, and twice as many at once.
+pub const TLS_HANDSHAKES_PER_SECOND: u64 = 50;
 /// Answers of the resolver that are kept.
 pub const LOCATION_CACHE: usize = 1_024;
 /// Longest time that one of them is kept, whatever its time to live.
@@ -89,6 +93,8 @@ pub const LOGINS_MAX: usize = 1_024;
 pub const SOURCES_MAX: usize = 4_096;
 /// Path elements of one registered contact (RFC 3327).
 pub const PATHS_PER_CONTACT: usize = 8;
+/// Elements of the Service-Route of one registration of ours (RFC 3608).
+pub const SERVICE_ROUTES: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
 /// Header fields of one message that are carried to the other leg of its call.
