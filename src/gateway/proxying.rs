@@ -2,7 +2,8 @@
 //!
 //! A telephone or a domain with `calls = "proxy"` or `"redirect"` is called this way when a SIP caller's
 //! INVITE leads to it and to nobody else; then we touch neither its media nor its dialog. Calls from
-//! lines, to groups and by way of forwarding are carried as ever.
+//! lines, to groups and by way of forwarding are carried as ever. To another domain every method is passed
+//! on: OPTIONS, MESSAGE, SUBSCRIBE with its NOTIFYs, and those that we don't know.
 
 use super::access::{Caller, number_of};
 use super::{Gateway, Step};
@@ -31,7 +32,7 @@ enum Way {
 }
 
 impl Gateway {
-    /// An INVITE for somebody whose calls we may not carry.
+    /// An INVITE for somebody whose calls we may not carry, or any request to another domain.
     pub(super) fn undecided(
         &mut self,
         server: ServerTransactionId,
@@ -42,7 +43,7 @@ impl Gateway {
         let origin = match self.identify(step.now, request, &flow) {
             Caller::Phone(index) => format!("phone/{}", self.config.phones[index].name),
             Caller::Trunk(index) => format!("trunk/{}", self.config.trunks[index].name),
-            // INVITE is never open; a call must come from somewhere.
+            // Nobody uses us as a relay who does not come from somewhere, not even for a method that is open.
             Caller::Anybody => return self.endpoint.reply(step.now, server, Response::new(403), &mut step.sip),
             Caller::Challenge(headers) => {
                 let response = Response::new(401).with_headers(headers);
@@ -54,7 +55,7 @@ impl Gateway {
             Way::Carry => self.endpoint.be_called(step.now, server, flow, &mut step.sip),
             Way::Proxy(targets) => {
                 let contacts: usize = targets.iter().map(Vec::len).sum();
-                info!(from = %origin, %to, contacts, "call passed on");
+                info!(from = %origin, %to, method = %request.method, contacts, "request passed on");
                 self.endpoint.proxy(step.now, server, flow, targets, &mut step.sip);
             }
             Way::Redirect(contacts) => {

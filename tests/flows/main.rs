@@ -7,5 +7,4 @@ mod hiding;
 mod rfc3665;
 mod rfc3666;
 mod rfc5359;
-mod rfc5359_services;
 mod stage;
