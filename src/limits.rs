@@ -45,6 +45,10 @@ pub const CONTACTS_PER_REDIRECT: usize = 8;
 pub const TRANSACTIONS_MAX: usize = 50_000;
 /// TCP and TLS connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Of these, those that one source may open: one IPv4 address, or one /64 of IPv6.
+pub const CONNECTIONS_PER_SOURCE: usize = 256;
+/// TLS handshakes that one source may begin in a second, and twice as many at once.
+pub const TLS_HANDSHAKES_PER_SECOND: u64 = 50;
 /// Answers of the resolver that are kept.
 pub const LOCATION_CACHE: usize = 1_024;
 /// Longest time that one of them is kept, whatever its time to live.
@@ -89,8 +93,30 @@ pub const LOGINS_MAX: usize = 1_024;
 pub const SOURCES_MAX: usize = 4_096;
 /// Path elements of one registered contact (RFC 3327).
 pub const PATHS_PER_CONTACT: usize = 8;
+/// Elements of the Service-Route of one registration of ours (RFC 3608).
+pub const SERVICE_ROUTES: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
+/// Header fields of one message that are carried to the other leg of its call.
+pub const CARRIED_HEADERS: usize = 48;
+/// Parts of one body that are carried to the other leg.
+pub const CARRIED_PARTS: usize = 8;
+/// Bytes of header fields and parts of one message that are carried to the other leg.
+pub const CARRIED_BYTES: usize = 16 * 1024;
+/// INFO and MESSAGE of one leg that wait for the answer of the other leg.
+pub const CROSSING_PER_LEG: usize = 8;
+/// Octets of the signalling information field of MTP, routing label and ISUP message (Q.703 2.3.8).
+pub const ISUP_FIELD_OCTETS: usize = 272;
+/// Parameters of one ISUP message.
+pub const ISUP_PARAMETERS: usize = 64;
+/// Circuits that one message about a group names, itself included (Q.763 3.43).
+pub const ISUP_GROUP_CIRCUITS: usize = 32;
+/// Circuits of one trunk group: as many as ITU codes can name.
+pub const ISUP_CIRCUITS: usize = 4_096;
+/// Circuits that one call tries, one after the other.
+pub const ISUP_ATTEMPTS: usize = 3;
+/// Address messages of one call that are kept to be said again on another circuit.
+pub const ISUP_ADDRESS_MESSAGES: usize = 20;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

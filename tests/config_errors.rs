@@ -85,6 +85,23 @@ fn wrong_types() {
 }
 
 #[test]
+fn what_calls_carry_from_leg_to_leg() {
+    let trunk = |line: &str| format!("[trunk.a]\nfrom = \"127.0.0.1\"\n{line}\n");
+    check(&trunk("pass-headers = [\"User-to-User\", \"X-*\"]\npass-bodies = [\"application/isup\", \"text/*\"]"), &[]);
+    check(&trunk("pass-headers = \"none\"\npass-bodies = \"all\""), &[]);
+    check("sip.pass-headers = []\nsip.pass-bodies = \"none\"\n", &[]);
+    check(&trunk("pass-headers = \"some\""), &["4:16 C0022"]);
+    check(&trunk("pass-headers = true"), &["4:16 C0004"]);
+    check(&trunk("pass-headers = [\"X-A\", \"Bad Name\"]"), &["4:24 C0022"]);
+    check(&trunk("pass-headers = [\"Via\", \"P-Asserted-Identity\"]"), &["4:17 C0022", "4:24 C0022"]);
+    check(
+        &trunk("pass-bodies = [\"isup\", \"*/*\", \"application/sdp\"]"),
+        &["4:16 C0022", "4:24 C0022", "4:31 C0022"],
+    );
+    check("sip.pass-bodies = 7\n", &["2:19 C0004"]);
+}
+
+#[test]
 fn how_a_user_agent_behaves() {
     // `[sip]` is open already: line 1 has a key of it.
     check("sip.session-expires = \"off\"\n", &[]);
@@ -396,7 +413,11 @@ fn accounts_and_who_is_let_in() {
     check(&format!("{phone}qop = \"auth-int\"\n"), &["4:7 C0022"]);
     check(&format!("{phone}qop = true\n"), &["4:7 C0004"]);
     check("sip.open = [\"OPTIONS\"]\n", &[]);
-    check("sip.open = [\"INVITE\"]\n", &["2:13 C0022"]);
+    check("sip.open = [\"INVITE\", \"MESSAGE\", \"SUBSCRIBE\"]\n", &[]);
+    check("sip.open = [\"OPTIONS\", \"REGISTER\", \"BREW\"]\n", &["2:24 C0022", "2:36 C0022"]);
+    let route = "[[route]]\nname = \"door\"\nmatch = \"600\"\nfrom = \"anybody\"\n";
+    check(&format!("{route}to = \"service/echo\"\n"), &[]);
+    check(&format!("{route}to = \"trunk/a\"\n[trunk.a]\nto = \"sip:192.0.2.1\"\n"), &["2:1 D0401"]);
     check("sip.open = \"options\"\n", &["2:12 C0022"]);
     check("[ban]\nfailures = 5\nwithin = \"1m\"\nlasts = \"1h\"\n", &[]);
     check("[ban]\nfailures = -1\nwithin = \"0s\"\nfor = \"1h\"\n", &["3:12 C0012", "4:10 C0014", "5:1 C0003"]);
@@ -422,6 +443,11 @@ fn calls_that_are_not_carried() {
     check(&format!("{domain}to = \"sip:192.0.2.9\"\ncalls = \"carry\"\n"), &["4:9 C0022"]);
     check(&format!("{domain}to = \"sip:192.0.2.9\"\n"), &["2:1 C0005"]);
     check(&format!("{domain}calls = \"proxy\"\n"), &["2:1 C0005"]);
+    check(&format!("{domain}to = \"sip:proxy.example\"\ncalls = \"redirect\"\n"), &[]);
+    check(&format!("{domain}to = \"sips:proxy.example\"\ncalls = \"proxy\"\n"), &["3:6 C0107"]);
+    check("sip.fail-over-after = \"2s\"\n", &[]);
+    check("sip.fail-over-after = \"100ms\"\n", &["2:23 C0014"]);
+    check("sip.fail-over-after = 5\n", &["2:23 C0004"]);
     check("[domain.\"a b\"]\nto = \"sip:192.0.2.9\"\ncalls = \"proxy\"\n", &["2:9 C0018"]);
 }
 
@@ -429,7 +455,7 @@ fn calls_that_are_not_carried() {
 fn trunks_that_are_logged_in_at() {
     let trunk = "[trunk.a]\nto = \"sip:192.0.2.1\"\n";
     let good = "register = true\nexpires = \"10m\"\nusername = \"u\"\npassword = \"p\"\nrealm = \"r\"\n\
-                domain = \"example.com\"\noutbound-proxy = \"sip:192.0.2.2;transport=tcp\"\n";
+                domain = \"example.com\"\noutbound-proxy = \"sip:192.0.2.2\"\n";
     check(&format!("{trunk}{good}"), &[]);
     check(&format!("{trunk}username = \"u\"\n"), &["4:12 C0005"]);
     check(&format!("{trunk}password = \"p\"\n"), &["4:12 C0005"]);
@@ -439,7 +465,21 @@ fn trunks_that_are_logged_in_at() {
     check(&format!("{trunk}register = true\nusername = \"u\"\npassword = \"p\"\nexpires = \"5s\"\n"), &["7:11 C0014"]);
     check("[trunk.a]\nfrom = \"192.0.2.1\"\nregister = true\nusername = \"u\"\npassword = \"p\"\n", &["4:12 C0005"]);
     check(&format!("{trunk}outbound-proxy = \"192.0.2.2\"\n"), &["4:18 C0011"]);
+    check(&format!("{trunk}outbound-proxy = \"sip:192.0.2.2;transport=tcp\"\n"), &["4:18 C0107"]);
+    check(&format!("{trunk}outbound-proxy = \"sips:proxy.example\"\n"), &["4:18 C0107"]);
     check(&format!("{trunk}domain = \"a b\"\n"), &["4:10 C0011"]);
+}
+
+#[test]
+fn a_table_between_causes_and_statuses() {
+    let with = |key: &str| format!("[isup.a]\ntransport = \"simulated\"\n{key}\n");
+    check(&with("interworking = \"q1912.5\"\noverrides = [\"cause 41 -> 500\", \"status 480 -> 20\"]"), &[]);
+    check(&with("interworking = \"rfc3399\""), &["4:16 C0022"]);
+    check(&with("overrides = [\"cause 128 -> 500\", \"cause 1 -> 200\"]"), &["4:14 C0025", "4:34 C0025"]);
+    check(&with("overrides = [\"status 480 -> 0\", \"480 -> 1\"]"), &["4:14 C0025", "4:33 C0025"]);
+    check(&with("overrides = [\"cause 1 -> 500\", \"cause 1 -> 404\"]"), &["4:32 C0106"]);
+    check("[trunk.a]\nfrom = \"127.0.0.1\"\noverrides = [\"cause 1 => 404\"]\n", &["4:14 C0025"]);
+    assert!(shown(&format!("{HEAD}{}", with("overrides = [\"41 500\"]"))).contains("\"cause 41 -> 500\""));
 }
 
 #[test]
@@ -453,16 +493,4 @@ fn failover_names_failures_and_a_time() {
     check("[failover]\nanswer-within = 6\n", &["3:17 C0014"]);
     check("[failover]\nanswer-within = \"500ms\"\n", &["3:17 C0014"]);
     check("[failover]\nwithin = \"6s\"\n", &["3:1 C0003"]);
-}
-
-#[test]
-fn a_table_between_causes_and_statuses() {
-    let with = |key: &str| format!("[isup.a]\ntransport = \"simulated\"\n{key}\n");
-    check(&with("interworking = \"q1912.5\"\noverrides = [\"cause 41 -> 500\", \"status 480 -> 20\"]"), &[]);
-    check(&with("interworking = \"rfc3399\""), &["4:16 C0022"]);
-    check(&with("overrides = [\"cause 128 -> 500\", \"cause 1 -> 200\"]"), &["4:14 C0025", "4:34 C0025"]);
-    check(&with("overrides = [\"status 480 -> 0\", \"480 -> 1\"]"), &["4:14 C0025", "4:33 C0025"]);
-    check(&with("overrides = [\"cause 1 -> 500\", \"cause 1 -> 404\"]"), &["4:32 C0106"]);
-    check("[trunk.a]\nfrom = \"127.0.0.1\"\noverrides = [\"cause 1 => 404\"]\n", &["4:14 C0025"]);
-    assert!(shown(&format!("{HEAD}{}", with("overrides = [\"41 500\"]"))).contains("\"cause 41 -> 500\""));
 }

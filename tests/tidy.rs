@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &str, &str)] = &[
     ("rtp", "", "tipring_hal"),
     ("dialplan", "", ""),
     ("trunk", "sip", ""),
+    ("isup", "trunk", ""),
     ("line", "trunk", "tipring_hal"),
     ("call", "sip sdp line trunk dialplan media", "tipring_hal"),
     ("config", "dialplan sip sdp line trunk", "tipring_hal"),

@@ -6,6 +6,7 @@ mod failover;
 mod findings;
 mod isup;
 mod load;
+mod passing;
 mod profile;
 mod routes;
 mod section;
@@ -164,10 +165,14 @@ pub struct Sip {
     pub t2: Duration,
     /// See `t1`.
     pub t4: Duration,
+    /// `fail-over-after`: how long a silent server is waited for when there is another one.
+    pub fail_over_after: Duration,
     /// `open`: methods that are answered whoever asks.
     pub open: Vec<crate::sip::Method>,
     /// `session-expires`, `min-se`.
     pub timers: SessionTimers,
+    /// `pass-headers`, `pass-bodies`: what calls carry from one leg to the other.
+    pub passing: crate::sip::PassingRules,
 }
 
 /// TLS: who we are, and whom we believe. Texts in PEM; nothing here has been verified.
@@ -369,8 +374,8 @@ pub enum Carriage {
 pub struct Domain {
     /// NAME: the host of Request-URIs.
     pub name: String,
-    /// `to`: where its calls go.
-    pub to: (crate::sip::Transport, SocketAddr),
+    /// `to`: where its calls go, located by RFC 3263.
+    pub to: crate::sip::Uri,
     /// `calls`; never [`Carriage::Carry`].
     pub calls: Carriage,
 }
@@ -437,6 +442,10 @@ pub struct Trunk {
     pub profile: Profile,
     /// `redirects`
     pub redirects: Redirects,
+    /// `pass-headers`; `None`: as `[sip]` says.
+    pub pass_headers: Option<crate::sip::Passing>,
+    /// `pass-bodies`, likewise.
+    pub pass_bodies: Option<crate::sip::Passing>,
     /// `interworking` and `overrides`: between statuses and causes.
     pub interworking: crate::trunk::interwork::Interworking,
 }

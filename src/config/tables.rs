@@ -6,6 +6,7 @@ use super::failover::failover;
 use super::findings::{Finding, Place};
 use super::isup::{interworking, isup};
 use super::load::Tables;
+use super::passing;
 use super::profile::{profile, session_timers};
 use super::section::{Lowering, Section, Text, Value};
 use super::services;
@@ -16,6 +17,7 @@ use super::{tls, values};
 use crate::dialplan::{Plan, Target, TargetKind};
 use crate::limits::CALLS_MAX;
 use crate::sdp::Codec;
+use crate::sip::PassingRules;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -51,7 +53,8 @@ fn without_plan(
     });
     let lines = each(all, "line", lowering, |name, section, l| line(name, section, &card_names, &mut ports, l));
     let isups = each(all, "isup", lowering, isup);
-    let domains = each(all, "domain", lowering, services::domain);
+    let domains =
+        each(all, "domain", lowering, |name, section, l| services::domain(name, section, listen.as_deref(), l));
     let groups = each(all, "group", lowering, |name, section, l| services::group(name, section, all, extensions, l));
     let control_socket = control(all.single("control"), lowering);
     let log = log(all.single("log"), lowering);
@@ -126,16 +129,25 @@ fn sip(
     let t1 = timer("t1", Duration::from_millis(500), lowering);
     let t2 = timer("t2", Duration::from_secs(4), lowering);
     let t4 = timer("t4", Duration::from_secs(5), lowering);
+    // RFC 3263 4.3; 64 T1, the longest wait of RFC 3261, is where it ends anyway.
+    let fail_over_after = match section.get("fail-over-after") {
+        Some(value) => lowering.duration(value, Duration::from_millis(500)..=Duration::from_secs(32)),
+        None => Some(Duration::from_secs(5)),
+    };
     let tls = tls::tls(&mut section, tls, listen.as_deref(), lowering);
     let open = access::open_methods(&mut section, lowering);
     let timers = session_timers(&mut section, lowering);
+    let headers = passing::headers(&mut section, lowering);
+    let bodies = passing::bodies(&mut section, lowering);
     section.finish(lowering);
+    let passing = PassingRules { headers: headers?.unwrap_or_default(), bodies: bodies?.unwrap_or_default() };
     let (listen, tls) = (listen?, tls?);
     let domain = match domain {
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
-    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, open: open?, timers: timers? }, tls))
+    let (t1, t2, t4, fail_over_after) = (t1?, t2?, t4?, fail_over_after?);
+    Some((Sip { listen, domain, t1, t2, t4, fail_over_after, open: open?, timers: timers?, passing }, tls))
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -336,9 +348,11 @@ fn trunk(
         }
         None => Some(vec![Codec::Pcmu, Codec::Pcma]),
     };
-    let carrier = access::carrier(&mut section, lowering);
+    let carrier = access::carrier(&mut section, listen, lowering);
     let profile = profile(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
+    let pass_headers = passing::headers(&mut section, lowering);
+    let pass_bodies = passing::bodies(&mut section, lowering);
     let interworking = interworking(&mut section, lowering);
     section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
@@ -357,7 +371,22 @@ fn trunk(
     };
     let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
     let (codecs, redirects, profile, interworking) = (codecs?, redirects?, profile?, interworking?);
-    Some(Trunk { name, to, from, codecs, login, register, domain, outbound_proxy, profile, redirects, interworking })
+    let (pass_headers, pass_bodies) = (pass_headers?, pass_bodies?);
+    Some(Trunk {
+        name,
+        to,
+        from,
+        codecs,
+        login,
+        register,
+        domain,
+        outbound_proxy,
+        profile,
+        redirects,
+        interworking,
+        pass_headers,
+        pass_bodies,
+    })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

@@ -370,6 +370,7 @@ impl Gateway {
         let (Shown { from, contact_user, mut headers }, reliable) = self.show_caller(call, named, &target);
         let digits_by_info = self.profile_of(named).digits_by == DigitsBy::Info;
         headers.extend(referred_by);
+        let brought = self.brought_by_caller(call, &named.to_string());
         let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
         let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
@@ -379,13 +380,15 @@ impl Gateway {
             self.forget_stream(stream);
             return Err(Release::here(Cause::BEARER));
         }
+        let (body, brought) = brought.content(leg.sent.clone().map(Body::sdp));
+        headers.extend(brought);
         let invite = OutgoingInvite {
             to: NameAddr::new(target.uri.clone()),
             target: target.uri,
             next_hop: target.next_hop,
             from,
             contact_user,
-            body: leg.sent.clone().map(Body::sdp),
+            body,
             headers: target.headers.into_iter().chain(headers).collect(),
             max_forwards,
             reliable,

@@ -195,7 +195,13 @@ fn a_broken_assumption_ends_its_call_and_no_other() {
     bench.outputs.clear();
     let victim = bench.gateway.calls.iter().map(|(id, _)| id).next().expect("a call");
     let mut out = Outbox::default();
-    let mut step = Step { now: bench.now, out: &mut out, sip: Actions::default(), queue: VecDeque::new() };
+    let mut step = Step {
+        now: bench.now,
+        out: &mut out,
+        sip: Actions::default(),
+        queue: VecDeque::new(),
+        carried: Carried::default(),
+    };
     bench.gateway.guarded(blast::Guarded::Call(victim), &mut step, |_, step| {
         step.out.push(Output::CloseStream { connection: ConnectionId(9) });
         panic!("an assumption of this test");

@@ -497,7 +497,7 @@ impl Gateway {
 }
 
 /// Who sits at a side.
-fn name_of(call: &Call, side: Side) -> &str {
+pub(super) fn name_of(call: &Call, side: Side) -> &str {
     match side {
         Side::A => call.origin.as_str(),
         Side::B => call.target.as_deref().unwrap_or_default(),

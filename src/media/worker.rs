@@ -74,13 +74,22 @@ impl Port {
 /// Streams by the index of their ids.
 #[derive(Debug)]
 struct Streams {
-    places: Box<[Option<Box<Stream>>]>,
+    /// Grows with the highest index; the room is set aside at the start.
+    places: Vec<Option<Box<Stream>>>,
     count: usize,
 }
 
 impl Streams {
     fn get(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.places.get_mut(id.index())?.as_deref_mut().filter(|stream| stream.id() == id)
+    }
+
+    /// The place of an index that has one.
+    fn place(&mut self, index: usize) -> Option<&mut Option<Box<Stream>>> {
+        if index >= self.places.len() && index < STREAM_IDS {
+            self.places.resize_with(index + 1, || None);
+        }
+        self.places.get_mut(index)
     }
 
     fn take(&mut self, id: StreamId) -> Option<Box<Stream>> {
@@ -119,12 +128,10 @@ impl Worker {
             jitter: JitterBuffer::new(JitterBounds::default()),
             epoch: None,
         };
-        let mut places = Vec::new();
-        places.resize_with(STREAM_IDS, || None);
         Worker {
             layout,
             ports: (0..layout.ports).map(|_| port()).collect(),
-            streams: Streams { places: places.into_boxed_slice(), count: 0 },
+            streams: Streams { places: Vec::with_capacity(STREAM_IDS), count: 0 },
             paced: Vec::with_capacity(layout.streams_max),
             ended: Vec::with_capacity(layout.streams_max),
             milliwatt: [Law::Mu, Law::A].map(|law| {
@@ -178,7 +185,7 @@ impl Worker {
     fn start(&mut self, stream: Box<Stream>, out: &mut MediaOut) -> bool {
         let id = stream.id();
         let is_full = self.streams.count >= self.layout.streams_max;
-        match self.streams.places.get_mut(id.index()) {
+        match self.streams.place(id.index()) {
             Some(place) if place.is_none() && !is_full => {
                 if stream.is_paced() {
                     self.paced.push(id);

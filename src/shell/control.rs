@@ -342,13 +342,18 @@ impl Control {
     fn take_stream_event(&mut self, now: Instant, event: StreamEvent) {
         match event {
             StreamEvent::Accepted { transport, stream, local, remote } => {
-                if self.parts.sockets.adopt(transport, stream, local, remote).is_none() {
+                if self.parts.sockets.adopt(now, transport, stream, local, remote).is_none() {
                     tracing::warn!(%remote, "too many connections; one is refused");
                 }
             }
             StreamEvent::Opened { connection, stream, local, remote } => {
                 let flow = self.parts.sockets.opened(connection, stream, local, remote);
                 self.feed(now, Input::StreamOpened { connection, flow });
+            }
+            StreamEvent::Verified { connection, identities } => {
+                if let Some(flow) = self.parts.sockets.flow(connection) {
+                    self.feed(now, Input::StreamVerified { connection, flow, identities });
+                }
             }
             StreamEvent::Bytes { connection, bytes } => {
                 // Bytes of a connection that was closed meanwhile are of no use to anybody.

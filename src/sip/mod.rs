@@ -15,6 +15,7 @@
 //! peer does. Bodies are bytes here; what SDP means is known to the call layer alone.
 
 mod attempts;
+pub mod carried;
 mod compose;
 pub mod dialog;
 pub mod digest;
@@ -35,13 +36,16 @@ pub mod subscription;
 pub mod transaction;
 pub mod transport;
 pub mod uas;
+mod undelivered;
 pub mod uri;
 
+pub use carried::{Carried, Passing, PassingRules};
 pub use endpoint::Endpoint;
 pub use guard::{Guard, Prefix};
 pub use headers::{CSeq, Malformed, NameAddr, Reason, Via};
 pub use location::{NaptrRecord, NextHop, Question, Records, SrvRecord};
 pub use message::{Body, Header, HeaderName, Headers, Method, Request, Response, reason_phrase};
+pub use multipart::Part;
 pub use uri::{Host, Params, SipUri, Uri};
 
 use crate::ids::Id;
@@ -149,6 +153,9 @@ pub struct Settings {
     pub session_expires: Option<Duration>,
     /// The shortest session interval that we accept (RFC 4028 5: 90 s at least).
     pub min_se: Duration,
+    /// How long a server may say nothing at all before a request goes to the next one, if there is one: RFC 3263
+    /// 4.3 leaves the time of a "timeout" to the client, and 64 T1 is as long as anybody waits.
+    pub fail_over: Duration,
     /// An INVITE of ours that rings this long without a new provisional response is cancelled.
     pub ring_max: Duration,
     /// The realm of our challenges: credentials for it are not passed on.
@@ -184,6 +191,7 @@ impl Default for Settings {
             supported: Vec::new(),
             session_expires: None,
             min_se: session::expiry::MIN_SE,
+            fail_over: Duration::from_secs(5),
             ring_max: Duration::from_secs(300),
             realm: String::new(),
             asks_first: std::collections::BTreeSet::new(),

@@ -13,6 +13,7 @@ mod differential;
 mod events;
 mod gateway;
 mod handset;
+mod isup;
 mod kamailio;
 mod load;
 mod noise;

@@ -3,7 +3,7 @@
 use super::super::{Gateway, Input, Outbox, Output};
 use crate::config::{Config, NoReader};
 use crate::rng::Seed;
-use crate::sip::{Flow, Transport};
+use crate::sip::{Flow, Question, Records, Transport};
 use crate::time::Instant;
 
 const CONFIG: &str = r#"
@@ -29,6 +29,14 @@ password = "secret"
 [domain."other.example"]
 to = "sip:127.0.0.7:5060"
 calls = "proxy"
+
+[domain."named.example"]
+to = "sip:proxy.named.example:5070"
+calls = "proxy"
+
+[domain."gone.example"]
+to = "sip:new.example"
+calls = "redirect"
 
 [domain."moved.example"]
 to = "sip:127.0.0.7:5060"
@@ -87,6 +95,26 @@ fn a_call_to_a_domain_is_passed_on_and_nothing_of_it_is_carried() {
     assert!(sent[1].starts_with("127.0.0.7:5060 INVITE sip:anybody@other.example SIP/2.0"), "{sent:?}");
     let counts = gateway.counts();
     assert_eq!((counts.calls, counts.streams, counts.sip.sessions, counts.sip.proxied), (0, 0, 0, 1));
+}
+
+#[test]
+fn a_domain_whose_way_is_a_name_is_located() {
+    let mut gateway = gateway();
+    let sent = invite(&mut gateway, "sip:anybody@named.example");
+    assert!(sent.len() == 1 && sent[0].starts_with("127.0.0.2:5060 SIP/2.0 100"), "{sent:?}");
+    let mut out = Outbox::default();
+    let question = Question::Ipv4("proxy.named.example".to_owned());
+    let records = Records { addresses: vec!["127.0.0.9".parse().expect("an address")], ..Records::default() };
+    gateway.handle(Instant::from_millis(6), Input::Resolved { question, records }, &mut out);
+    let outputs: Vec<Output> = out.drain().collect();
+    let [Output::Datagram { flow, bytes }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    let text = String::from_utf8_lossy(bytes);
+    assert_eq!(flow.remote.to_string(), "127.0.0.9:5070");
+    assert!(text.starts_with("INVITE sip:anybody@named.example SIP/2.0\r\nVia: "), "{text}");
+    assert_eq!((text.matches("Via: ").count(), text.matches("Record-Route: ").count()), (2, 1), "{text}");
+
+    let gone = invite(&mut self::gateway(), "sip:anybody@gone.example");
+    assert_eq!(gone, ["127.0.0.2:5060 SIP/2.0 302 Moved Temporarily Contact: <sip:anybody@new.example>"]);
 }
 
 #[test]

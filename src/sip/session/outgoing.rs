@@ -9,9 +9,9 @@ use super::super::transaction::{ClientId, User};
 use super::super::{
     Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId, uas,
 };
-use super::State;
 use super::in_dialog::{Offer, Owed};
 use super::offers::Content;
+use super::{Parting, State};
 use crate::time::Instant;
 
 /// A request that waits for its response.
@@ -54,6 +54,11 @@ impl Outgoing {
     /// The application hears nothing of its outcome.
     pub(super) fn silently(self) -> Outgoing {
         Outgoing { silent: true, ..self }
+    }
+
+    /// Keeps the ACK of a re-INVITE for when its 2xx comes again.
+    pub(in crate::sip) fn keep_ack(&mut self, bytes: Vec<u8>, flow: Flow) {
+        self.ack = Some((bytes, flow));
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -99,7 +104,8 @@ impl Endpoint {
         headers: Vec<Header>,
         out: &mut Actions,
     ) -> Option<RequestId> {
-        let is_offer = method == Method::Invite || (method == Method::Update && body.is_some());
+        let is_offer =
+            method == Method::Invite || (method == Method::Update && body.as_ref().is_some_and(Body::describes));
         let entry = self.sessions.get_mut(session)?;
         let credentials = entry.credentials.clone();
         let State::Established(established) = &mut entry.state else { return None };
@@ -123,7 +129,7 @@ impl Endpoint {
             request = request
                 .with_headers(entry.extension_headers(&self.settings, false))
                 .with_headers(entry.timer_headers(&self.settings));
-            entry.described = body.clone().or_else(|| entry.described.take());
+            entry.described = body.as_ref().and_then(Body::description).or_else(|| entry.described.take());
         }
         self.send_outgoing(now, id, flow, request.with_headers(headers).with_body(body), out);
         Some(id)
@@ -304,7 +310,7 @@ impl Endpoint {
         }
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         let dialog = established.dialog.clone();
-        let has_offer = self.table.clients.get(client).is_some_and(|c| !c.request.body.is_empty());
+        let has_offer = self.table.clients.get(client).is_some_and(|c| c.request.describes());
         if has_offer {
             self.acknowledge_request(now, id, &dialog, number, None, out);
         } else {
@@ -325,9 +331,9 @@ impl Endpoint {
         let invite = self.outgoing.get(id).and_then(|o| o.client).and_then(|client| self.table.clients.get(client));
         let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
         let ack = dialog.acknowledge(number).with_body(body);
-        let ack = self.send_ack(now, dialog.next_hop(), ack, &invite, out);
-        if let Some(outgoing) = self.outgoing.get_mut(id) {
-            outgoing.ack = Some(ack);
+        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, User::AckRequest(id), out);
+        if let Some(outgoing) = self.outgoing.get_mut(id).filter(|_| !bytes.is_empty()) {
+            outgoing.keep_ack(bytes, flow);
         }
     }
 
@@ -347,7 +353,7 @@ impl Endpoint {
     fn lose_dialog(&mut self, now: Instant, session: SessionId, how: Ended, out: &mut Actions) {
         match self.take_state(session) {
             State::Established(established) => {
-                self.close(now, session, *established, None, out);
+                self.close(now, session, *established, Parting::default(), out);
                 self.tell_end(session, how, out);
             }
             state => self.put_state(session, state),

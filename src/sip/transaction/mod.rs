@@ -22,7 +22,7 @@ pub mod server_non_invite;
 use super::location::Search;
 use super::message::{HeaderName, Method, Request};
 use super::parser::Message;
-use super::{Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
+use super::{ConnectionId, Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
 use crate::ids::{Id, Index, Slab};
 use crate::time::{Duration, Instant};
 use client_invite::ClientInvite;
@@ -119,6 +119,18 @@ pub enum User {
     /// Nobody: the request went on to another server (RFC 3263 4.3), and what still comes from this one
     /// is only absorbed.
     Spent,
+    /// Nobody: the INVITE of this session went on to another server, as this one was silent. What it says after
+    /// all is ended: by CANCEL, once, or by ACK and BYE.
+    Left {
+        /// The session.
+        session: SessionId,
+        /// CANCEL has been sent.
+        cancelled: bool,
+    },
+    /// An ACK to the INVITE of this session, whose way is being located; nothing comes back.
+    Ack(SessionId),
+    /// The same for a re-INVITE.
+    AckRequest(RequestId),
 }
 
 /// The machine of a client transaction.
@@ -132,6 +144,25 @@ pub enum ClientMachine {
     NonInvite(ClientNonInvite),
 }
 
+impl ClientMachine {
+    /// Whether the request was sent and nothing at all has come back.
+    pub fn is_silent(self) -> bool {
+        matches!(
+            self,
+            ClientMachine::Invite(ClientInvite::Calling { .. })
+                | ClientMachine::NonInvite(ClientNonInvite::Trying { .. })
+        )
+    }
+
+    fn quiet(self) -> ClientMachine {
+        match self {
+            ClientMachine::Invite(machine) => ClientMachine::Invite(machine.quiet()),
+            ClientMachine::NonInvite(machine) => ClientMachine::NonInvite(machine.quiet()),
+            locating => locating,
+        }
+    }
+}
+
 /// A client transaction.
 #[derive(Debug)]
 pub struct Client {
@@ -141,6 +172,8 @@ pub struct Client {
     pub(super) sent: Option<Flow>,
     /// Where else it may go.
     pub(super) search: Option<Box<Search>>,
+    /// When it goes there, if this server has said nothing at all by then.
+    pub(super) gives_way: Option<Instant>,
     /// Its Contact names the address that it is sent from, its Request-URI the server that it goes to.
     pub(super) follows: bool,
     /// The Request-URI that it had at first.
@@ -153,6 +186,15 @@ pub struct Client {
     pub user: User,
     pub(super) key: String,
     pub(super) scheduled: Option<Instant>,
+}
+
+impl Client {
+    /// A final response came: nothing is sent again, and no other server is asked. The request itself is
+    /// still wanted, as each 2xx of a fork makes a dialog of it.
+    pub(super) fn is_answered(&mut self) {
+        self.bytes = Vec::new();
+        self.search = None;
+    }
 }
 
 /// The machine of a server transaction.
@@ -177,6 +219,10 @@ pub struct Server {
     pub local_tag: String,
     /// The last response as it was sent; empty before the first.
     pub last: Vec<u8>,
+    /// The connection that the last response waits for to open.
+    pub(super) waits_for: Option<ConnectionId>,
+    /// Connections that did not open for a response.
+    pub(super) ways_failed: u8,
     /// The session that it belongs to.
     pub session: Option<SessionId>,
     /// The response context that passes it on.
@@ -184,6 +230,17 @@ pub struct Server {
     pub(super) key: String,
     pub(super) merge_key: Option<String>,
     pub(super) scheduled: Option<Instant>,
+}
+
+impl Server {
+    /// A final response was sent: it lives on for half a minute, and a busy gateway has thousands of these.
+    /// What it still needs is where the response goes, and whether an INVITE had an offer.
+    pub(super) fn is_answered(&mut self) {
+        self.request.headers.keep(&HeaderName::Via);
+        if self.request.method != Method::Invite {
+            self.request.body = Vec::new();
+        }
+    }
 }
 
 /// Names a client transaction.
@@ -224,7 +281,9 @@ impl Table {
         self.clients.insert(Client {
             machine: ClientMachine::Locating(until),
             sent: None,
-            follows: search.is_some(),
+            gives_way: None,
+            // A proxy changes neither; a dialog has its own.
+            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog()) && !matches!(user, User::Proxy(_)),
             search,
             addressed: request.uri.clone(),
             request,
@@ -252,19 +311,20 @@ impl Table {
         self.by_client_key.insert(key, id);
     }
 
-    /// The request of `id` goes on to another server: what this one still says is absorbed by the transaction
+    /// The request of `id` goes on to another server: what this one still says is `user`'s, in the transaction
     /// that is returned.
-    pub fn set_aside(&mut self, id: ClientId) -> Option<ClientId> {
+    pub fn set_aside(&mut self, id: ClientId, user: User) -> Option<ClientId> {
         let client = self.clients.get_mut(id)?;
         let spent = Client {
-            machine: client.machine,
+            machine: client.machine.quiet(),
             sent: client.sent,
+            gives_way: None,
             search: None,
             follows: false,
             addressed: client.addressed.clone(),
             request: client.request.clone(),
             bytes: client.bytes.clone(),
-            user: User::Spent,
+            user,
             key: std::mem::take(&mut client.key),
             scheduled: None,
         };
@@ -334,6 +394,8 @@ impl Table {
             request,
             local_tag,
             last: Vec::new(),
+            waits_for: None,
+            ways_failed: 0,
             session: None,
             proxy: None,
             key: key.clone(),
