@@ -12,13 +12,14 @@
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
 //! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
-//! they are there, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
+//! they are there, `carried` what one leg says to the other beside the call, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
 //! redirected, `summaries` what an operator can ask.
 
 mod access;
 mod audio;
 mod blast;
 mod calls;
+mod carried;
 mod carriers;
 mod click_to_dial;
 mod digits;
@@ -26,11 +27,13 @@ mod events;
 mod forking;
 mod forwarding;
 mod identity;
+mod interworking;
 mod keepalive;
 mod lines;
 mod messages;
 mod proxying;
 mod renegotiation;
+mod ringback;
 mod routing;
 mod rtp_ports;
 mod summaries;
@@ -49,7 +52,9 @@ use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::rng::{Secrets, Seed};
 use crate::sip::registration::{Binding, Change};
-use crate::sip::{self, Actions, ConnectionId, Endpoint, Flow, Method, Question, Records, SessionId, Transport};
+use crate::sip::{
+    self, Actions, Carried, ConnectionId, Endpoint, Flow, Method, Question, Records, SessionId, Transport,
+};
 use crate::time::{Deadlines, Duration, Instant};
 use crate::trunk::{Cause, Release, TrunkEvent};
 use blast::Guarded;
@@ -174,12 +179,22 @@ enum Work {
         branch: BranchId,
         event: TrunkEvent,
         status: Option<u16>,
+        /// What its message brings for the caller.
+        carried: Option<Box<Carried>>,
     },
 }
 
 impl Work {
     fn branch(call: CallId, branch: BranchId, event: TrunkEvent) -> Work {
-        Work::Branch { call, branch, event, status: None }
+        Work::Branch { call, branch, event, status: None, carried: None }
+    }
+
+    /// The same, with what the message of a branch brings for the caller.
+    fn bringing(mut self, what: Carried) -> Work {
+        if let Work::Branch { carried, .. } = &mut self {
+            *carried = (!what.is_empty()).then(|| Box::new(what));
+        }
+        self
     }
 }
 
@@ -189,6 +204,8 @@ struct Step<'a> {
     out: &'a mut Outbox,
     sip: Actions,
     queue: VecDeque<Work>,
+    /// What the message of a branch that is worked off brings for the caller.
+    carried: Carried,
 }
 
 /// The control plane: every call, dialog, transaction and line state.
@@ -213,6 +230,8 @@ pub struct Gateway {
     events: events::Events,
     messages: messages::Messages,
     keepalives: keepalive::Keepalives,
+    /// Requests inside dialogs that wait for the answer of the other leg.
+    crossings: BTreeMap<sip::RequestId, carried::Crossing>,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -240,6 +259,7 @@ impl Gateway {
             events: events::Events::default(),
             messages: messages::Messages::default(),
             keepalives: keepalive::Keepalives::new(&config, now),
+            crossings: BTreeMap::new(),
             draining: false,
             faults: 0,
             survives: false,
@@ -260,7 +280,7 @@ impl Gateway {
         self.endpoint.set_full(!self.has_room());
         let mut sip = std::mem::take(&mut self.actions);
         sip.spare.append(&mut out.spare);
-        let mut step = Step { now, out, sip, queue: VecDeque::new() };
+        let mut step = Step { now, out, sip, queue: VecDeque::new(), carried: Carried::default() };
         match input {
             Input::Datagram { flow, bytes } => self.endpoint.handle_datagram(now, flow, bytes, &mut step.sip),
             Input::StreamBytes { flow, bytes } => {
@@ -353,10 +373,12 @@ impl Gateway {
                 Work::Trunk(call, side, event) => self.guarded(Guarded::Call(call), step, |gateway, step| {
                     gateway.handle_trunk(call, side, event, step);
                 }),
-                Work::Branch { call, branch, event, status } => {
+                Work::Branch { call, branch, event, status, carried } => {
+                    step.carried = carried.map(|c| self.brought_by_branch(call, branch, *c)).unwrap_or_default();
                     self.guarded(Guarded::Call(call), step, |gateway, step| {
                         gateway.handle_branch(call, branch, &event, status, step);
                     });
+                    step.carried = Carried::default();
                 }
             }
         }
@@ -382,17 +404,19 @@ impl Gateway {
             }
             sip::Event::InDialog { session, server, request } => self.in_dialog(session, server, &request, step),
             sip::Event::Offer { session, server, request } => self.offered(session, server, &request, step),
-            sip::Event::Progress { session, status, body, .. } => {
-                self.progressed(session, status, body.as_ref(), step);
+            sip::Event::Progress { session, status, body, response } => {
+                self.progressed(session, status, body.as_ref(), &response, step);
             }
-            sip::Event::Answered { session, body, .. } => self.answered(session, body.as_ref(), step),
+            sip::Event::Answered { session, body, response } => {
+                self.answered(session, body.as_ref(), &response, step);
+            }
             sip::Event::EarlyAnswer { session, body } => self.established(session, Some(&body), step),
             sip::Event::Established { session, body } => self.established(session, body.as_ref(), step),
             sip::Event::Acknowledged { session, body } => self.acknowledged(session, body.as_ref(), step),
             sip::Event::Response { request, session, outcome, flow } => {
                 self.offer_answered(request, session, &outcome, step);
                 self.keepalive_answered(request, &outcome, step.now);
-                if !self.carrier_answered(request, &outcome, flow, step) {
+                if !self.crossed(request, &outcome, step) && !self.carrier_answered(request, &outcome, flow, step) {
                     self.message_answered(request, &outcome, step);
                 }
             }

@@ -4,6 +4,8 @@
 //! A value lives in one slab; everybody else refers to it by [`Id`]. A stale id finds nothing,
 //! so "the call ended meanwhile" is an ordinary `None`.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
@@ -77,16 +79,26 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+/// Places that a [`Slab`] or an [`Index`] keeps however empty it is: shrinking less is not worth the work.
+const PLACES_KEPT: usize = 64;
+
 /// Values with stable ids. Iterates in order of place, the same for the same history.
+///
+/// The lowest free place is taken first, and free places at the end are given up: what a burst took goes
+/// back when it is over, whatever lives on.
 #[derive(Debug)]
 pub struct Slab<T> {
     slots: Vec<Slot<T>>,
-    free: Vec<u32>,
+    /// Free places. Those beyond the end of `slots` were given up.
+    free: BinaryHeap<Reverse<u32>>,
+    /// Generation of a place that is made: above that of every place that was given up.
+    first_generation: u32,
+    count: usize,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Slab { slots: Vec::new(), free: Vec::new() }
+        Slab { slots: Vec::new(), free: BinaryHeap::new(), first_generation: 0, count: 0 }
     }
 }
 
@@ -98,13 +110,18 @@ impl<T> Slab<T> {
 
     /// Puts in the value that `make` builds from its own id.
     pub fn insert_with(&mut self, make: impl FnOnce(Id<T>) -> T) -> Id<T> {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, value: None });
-            (self.slots.len() - 1) as u32
-        });
+        let index = match self.free.pop() {
+            Some(Reverse(index)) if (index as usize) < self.slots.len() => index,
+            _ => {
+                self.free.clear(); // the lowest was given up, so all were
+                self.slots.push(Slot { generation: self.first_generation, value: None });
+                (self.slots.len() - 1) as u32
+            }
+        };
         let slot = &mut self.slots[index as usize];
         let id = Id { index, generation: slot.generation, of: PhantomData };
         slot.value = Some(make(id));
+        self.count += 1;
         id
     }
 
@@ -123,13 +140,31 @@ impl<T> Slab<T> {
         let slot = self.slots.get_mut(id.index()).filter(|s| s.generation == id.generation)?;
         let value = slot.value.take()?;
         slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.index);
+        self.free.push(Reverse(id.index));
+        self.count -= 1;
+        self.give_up_places();
         Some(value)
+    }
+
+    /// Gives up free places at the end, and their memory once that is a lot.
+    fn give_up_places(&mut self) {
+        while let Some(slot) = self.slots.pop_if(|slot| slot.value.is_none()) {
+            // Wraps after four billion uses of one place, as the generation of a place does.
+            self.first_generation = self.first_generation.max(slot.generation);
+        }
+        let places = self.slots.len();
+        if let Some(room) = less_room(places, self.slots.capacity()) {
+            self.slots.shrink_to(room);
+        }
+        if self.free.len() > 2 * (places - self.count) + PLACES_KEPT {
+            self.free.retain(|Reverse(index)| (*index as usize) < places);
+            self.free.shrink_to(places - self.count);
+        }
     }
 
     /// Number of values.
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.count
     }
 
     /// Whether there is no value.
@@ -144,6 +179,12 @@ impl<T> Slab<T> {
             slot.value.as_ref().map(|value| (id, value))
         })
     }
+}
+
+/// The room that something should shrink to when it uses less than a quarter of its capacity. Twice of
+/// what is used remains, so that something that grows and shrinks around a border moves rarely.
+pub fn less_room(used: usize, capacity: usize) -> Option<usize> {
+    (capacity > PLACES_KEPT && used < capacity / 4).then_some((used * 2).max(PLACES_KEPT / 2))
 }
 
 /// Hashes with a secret prefix, so that nobody outside can choose colliding keys.
@@ -199,7 +240,14 @@ impl<K: Hash + Eq, V> Index<K, V> {
     where
         K: std::borrow::Borrow<Q>,
     {
-        self.map.remove(key)
+        let value = self.map.remove(key);
+        // A removal alone shrinks nothing. Done rarely, so each removal pays a small part of it.
+        if value.is_some()
+            && let Some(room) = less_room(self.map.len(), self.map.capacity())
+        {
+            self.map.shrink_to(room);
+        }
+        value
     }
 
     /// Number of keys.
@@ -246,5 +294,47 @@ mod tests {
         assert_eq!(slab.get(second), Some(&"second"));
         assert_eq!(slab.len(), 1);
         assert_eq!(Id::<&str>::from_bits(second.to_bits()), second);
+    }
+
+    #[test]
+    fn a_slab_gives_up_the_places_of_a_burst_and_old_ids_stay_stale() {
+        let mut slab = Slab::default();
+        let stays = slab.insert(0);
+        let burst: Vec<_> = (1..10_000).map(|n| slab.insert(n)).collect();
+        let room = slab.slots.capacity();
+        for id in &burst {
+            assert!(slab.remove(*id).is_some());
+        }
+        assert!(slab.slots.capacity() < room / 50 && slab.free.capacity() < room / 50, "{slab:?}");
+        assert_eq!((slab.len(), slab.get(stays)), (1, Some(&0)));
+        let again: Vec<_> = (1..10_000).map(|n| slab.insert(n)).collect();
+        assert!(burst.iter().all(|id| slab.get(*id).is_none()));
+        assert!(again.iter().all(|id| slab.get(*id).is_some()));
+        assert_eq!(slab.len(), 10_000);
+    }
+
+    #[test]
+    fn the_lowest_free_place_of_a_slab_is_taken_first() {
+        let mut slab = Slab::default();
+        let ids: Vec<_> = (0..8).map(|n| slab.insert(n)).collect();
+        for n in [5, 2, 4, 7] {
+            slab.remove(ids[n]);
+        }
+        let places: Vec<_> = (0..5).map(|n| slab.insert(n).index()).collect();
+        assert_eq!(places, [2, 4, 5, 7, 8]);
+    }
+
+    #[test]
+    fn an_index_gives_up_the_room_of_a_burst() {
+        let mut index = Index::new([1, 2]);
+        for n in 0..10_000 {
+            index.insert(n, n);
+        }
+        let room = index.map.capacity();
+        for n in 1..10_000 {
+            index.remove(&n);
+        }
+        assert!(index.map.capacity() < room / 50);
+        assert_eq!((index.len(), index.get(&0)), (1, Some(&0)));
     }
 }

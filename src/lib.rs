@@ -6,6 +6,7 @@ pub mod config;
 pub mod dialplan;
 pub mod gateway;
 pub mod ids;
+pub mod isup;
 pub mod limits;
 pub mod line;
 pub mod media;

@@ -97,6 +97,26 @@ pub const PATHS_PER_CONTACT: usize = 8;
 pub const SERVICE_ROUTES: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
+/// Header fields of one message that are carried to the other leg of its call.
+pub const CARRIED_HEADERS: usize = 48;
+/// Parts of one body that are carried to the other leg.
+pub const CARRIED_PARTS: usize = 8;
+/// Bytes of header fields and parts of one message that are carried to the other leg.
+pub const CARRIED_BYTES: usize = 16 * 1024;
+/// INFO and MESSAGE of one leg that wait for the answer of the other leg.
+pub const CROSSING_PER_LEG: usize = 8;
+/// Octets of the signalling information field of MTP, routing label and ISUP message (Q.703 2.3.8).
+pub const ISUP_FIELD_OCTETS: usize = 272;
+/// Parameters of one ISUP message.
+pub const ISUP_PARAMETERS: usize = 64;
+/// Circuits that one message about a group names, itself included (Q.763 3.43).
+pub const ISUP_GROUP_CIRCUITS: usize = 32;
+/// Circuits of one trunk group: as many as ITU codes can name.
+pub const ISUP_CIRCUITS: usize = 4_096;
+/// Circuits that one call tries, one after the other.
+pub const ISUP_ATTEMPTS: usize = 3;
+/// Address messages of one call that are kept to be said again on another circuit.
+pub const ISUP_ADDRESS_MESSAGES: usize = 20;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

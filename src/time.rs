@@ -7,6 +7,7 @@
 pub use std::time::Duration;
 pub use tipring_hal::Instant;
 
+use crate::ids::less_room;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -37,10 +38,10 @@ impl<K: Ord + Copy> Deadlines<K> {
 
     /// Takes one owner that is due at `now`, earliest first.
     pub fn take_due(&mut self, now: Instant) -> Option<(Instant, K)> {
-        match self.heap.peek() {
-            Some(Reverse((at, _, _))) if *at <= now => self.heap.pop().map(|Reverse((at, _, owner))| (at, owner)),
-            _ => None,
-        }
+        self.heap.peek().filter(|Reverse((at, _, _))| *at <= now)?;
+        let due = self.heap.pop().map(|Reverse((at, _, owner))| (at, owner));
+        self.give_room_back();
+        due
     }
 
     /// Entries kept, stale ones included.
@@ -56,6 +57,14 @@ impl<K: Ord + Copy> Deadlines<K> {
     /// Drops entries that `is_live` says are stale; for owners that reschedule often.
     pub fn retain(&mut self, mut is_live: impl FnMut(Instant, &K) -> bool) {
         self.heap.retain(|Reverse((at, _, owner))| is_live(*at, owner));
+        self.give_room_back();
+    }
+
+    /// A burst of owners is no reason to keep their room for ever.
+    fn give_room_back(&mut self) {
+        if let Some(room) = less_room(self.heap.len(), self.heap.capacity()) {
+            self.heap.shrink_to(room);
+        }
     }
 }
 
@@ -73,6 +82,18 @@ mod tests {
         let now = Instant::from_millis(5);
         let order: Vec<char> = std::iter::from_fn(|| deadlines.take_due(now)).map(|(_, k)| k).collect();
         assert_eq!(order, ['z', 'b', 'a']);
+    }
+
+    #[test]
+    fn the_room_of_a_burst_is_given_back() {
+        let mut deadlines = Deadlines::default();
+        for n in 0..10_000 {
+            deadlines.schedule(Instant::from_millis(n), n);
+        }
+        let room = deadlines.heap.capacity();
+        while deadlines.take_due(Instant::from_millis(9_990)).is_some() {}
+        assert_eq!(deadlines.len(), 9);
+        assert!(deadlines.heap.capacity() < room / 50);
     }
 
     #[test]

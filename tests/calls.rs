@@ -376,6 +376,7 @@ const BAD: Faults = Faults {
     reorder: Millionths(50_000),
     reorder_by: Duration::from_millis(40),
     dies: Millionths(0),
+    handshake_fails: Millionths(0),
 };
 
 /// Faults drawn from a seed, some of them far beyond what anybody would telephone over.
@@ -393,6 +394,7 @@ fn drawn_faults(seed: u64) -> Faults {
         reorder: Millionths(up_to(300_000) as u32),
         reorder_by: Duration::from_millis(up_to(900)),
         dies: Millionths(0),
+        handshake_fails: Millionths(0),
     }
 }
 

@@ -159,3 +159,46 @@ fn completions_are_scripts() {
     assert!(answer(&["completions", "fish"]).contains("complete -c tipring"));
     complaint(&["completions", "cobol"], 2);
 }
+
+#[test]
+fn explain_shows_the_row_of_a_cause_and_its_source() {
+    let text = answer(&["explain", "cause", "34"]);
+    assert!(
+        text.contains("503 Service Unavailable") && text.contains("RFC 3398 7.2.4.1, resource unavailable"),
+        "{text}"
+    );
+    let rejected = answer(&["explain", "cause", "21"]);
+    assert!(rejected.contains("403 Forbidden") && rejected.contains("603 Decline") && rejected.contains("note (+)"));
+    let status = json(&["explain", "status", "480", "--json"]);
+    assert_eq!(status["cause"]["value"], 18);
+    assert_eq!(status["cause"]["source"], "RFC 3398 8.2.6.1");
+}
+
+#[test]
+fn explain_shows_where_a_trunk_differs() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("a.toml");
+    let text = "sip.listen = [\"udp:127.0.0.1:5060\"]\n[isup.a]\ntransport = \"simulated\"\n\
+                interworking = \"q1912.5\"\noverrides = [\"cause 41 -> 503\", \"status 480 -> 18\"]\n";
+    std::fs::write(&file, text).expect("a temporary file");
+    let file = file.to_str().expect("a path in UTF-8");
+    let cause = json(&["explain", "cause", "41", "--trunk", "isup/a", "-c", file, "--json"]);
+    assert_eq!((&cause["status"]["value"], &cause["status"]["instead-of"]), (&503.into(), &500.into()));
+    let status = answer(&["explain", "status", "480", "--trunk", "a", "-c", file]);
+    assert!(status.contains("cause       18 No user responding") && status.contains("instead of  20"), "{status}");
+    assert!(answer(&["explain", "cause", "3", "--trunk", "a", "-c", file]).contains("unverified"));
+    assert!(complaint(&["explain", "cause", "3", "--trunk", "b", "-c", file], 1).contains("there are: isup/a"));
+}
+
+#[test]
+fn explain_refuses_what_is_no_cause_and_no_status() {
+    assert!(complaint(&["explain", "cause", "128"], 1).contains("from 1 to 127"));
+    assert!(complaint(&["explain", "status", "200"], 1).contains("from 300 to 699"));
+    for arguments in [
+        &["explain", "cause"][..],
+        &["explain", "101", "5", "--from", "phone/201"],
+        &["explain", "101", "--trunk", "a"],
+    ] {
+        assert!(complaint(arguments, 2).contains("Usage"), "{arguments:?}");
+    }
+}

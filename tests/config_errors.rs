@@ -85,6 +85,23 @@ fn wrong_types() {
 }
 
 #[test]
+fn what_calls_carry_from_leg_to_leg() {
+    let trunk = |line: &str| format!("[trunk.a]\nfrom = \"127.0.0.1\"\n{line}\n");
+    check(&trunk("pass-headers = [\"User-to-User\", \"X-*\"]\npass-bodies = [\"application/isup\", \"text/*\"]"), &[]);
+    check(&trunk("pass-headers = \"none\"\npass-bodies = \"all\""), &[]);
+    check("sip.pass-headers = []\nsip.pass-bodies = \"none\"\n", &[]);
+    check(&trunk("pass-headers = \"some\""), &["4:16 C0022"]);
+    check(&trunk("pass-headers = true"), &["4:16 C0004"]);
+    check(&trunk("pass-headers = [\"X-A\", \"Bad Name\"]"), &["4:24 C0022"]);
+    check(&trunk("pass-headers = [\"Via\", \"P-Asserted-Identity\"]"), &["4:17 C0022", "4:24 C0022"]);
+    check(
+        &trunk("pass-bodies = [\"isup\", \"*/*\", \"application/sdp\"]"),
+        &["4:16 C0022", "4:24 C0022", "4:31 C0022"],
+    );
+    check("sip.pass-bodies = 7\n", &["2:19 C0004"]);
+}
+
+#[test]
 fn how_a_user_agent_behaves() {
     // `[sip]` is open already: line 1 has a key of it.
     check("sip.session-expires = \"off\"\n", &[]);
@@ -96,6 +113,8 @@ fn how_a_user_agent_behaves() {
     check(&trunk("100rel = \"on\""), &["4:10 C0022"]);
     check(&trunk("100rel = true"), &["4:10 C0004"]);
     check(&trunk("trust = \"yes\""), &["4:9 C0004"]);
+    check(&trunk("transfer = \"yes\""), &["4:12 C0004"]);
+    check(&trunk("transfer = true"), &[]);
     check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
     check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
     check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
@@ -449,4 +468,29 @@ fn trunks_that_are_logged_in_at() {
     check(&format!("{trunk}outbound-proxy = \"sip:192.0.2.2;transport=tcp\"\n"), &["4:18 C0107"]);
     check(&format!("{trunk}outbound-proxy = \"sips:proxy.example\"\n"), &["4:18 C0107"]);
     check(&format!("{trunk}domain = \"a b\"\n"), &["4:10 C0011"]);
+}
+
+#[test]
+fn a_table_between_causes_and_statuses() {
+    let with = |key: &str| format!("[isup.a]\ntransport = \"simulated\"\n{key}\n");
+    check(&with("interworking = \"q1912.5\"\noverrides = [\"cause 41 -> 500\", \"status 480 -> 20\"]"), &[]);
+    check(&with("interworking = \"rfc3399\""), &["4:16 C0022"]);
+    check(&with("overrides = [\"cause 128 -> 500\", \"cause 1 -> 200\"]"), &["4:14 C0025", "4:34 C0025"]);
+    check(&with("overrides = [\"status 480 -> 0\", \"480 -> 1\"]"), &["4:14 C0025", "4:33 C0025"]);
+    check(&with("overrides = [\"cause 1 -> 500\", \"cause 1 -> 404\"]"), &["4:32 C0106"]);
+    check("[trunk.a]\nfrom = \"127.0.0.1\"\noverrides = [\"cause 1 => 404\"]\n", &["4:14 C0025"]);
+    assert!(shown(&format!("{HEAD}{}", with("overrides = [\"41 500\"]"))).contains("\"cause 41 -> 500\""));
+}
+
+#[test]
+fn failover_names_failures_and_a_time() {
+    check("[failover]\nagain = [\"busy\", \"timeout\"]\nnever = [\"trunk-down\"]\nanswer-within = \"6s\"\n", &[]);
+    check("[failover]\nagain = [\"bussy\"]\n", &["3:10 C0022"]);
+    check("[failover]\nagain = \"busy\"\n", &["3:9 C0004"]);
+    check("[failover]\nagain = []\n", &["3:9 C0007"]);
+    check("[failover]\nagain = [\"busy\", \"busy\"]\n", &["3:18 C0106"]);
+    check("[failover]\nagain = [\"busy\"]\nnever = [\"timeout\", \"busy\"]\n", &["4:21 C0106"]);
+    check("[failover]\nanswer-within = 6\n", &["3:17 C0014"]);
+    check("[failover]\nanswer-within = \"500ms\"\n", &["3:17 C0014"]);
+    check("[failover]\nwithin = \"6s\"\n", &["3:1 C0003"]);
 }

@@ -1,4 +1,4 @@
-//! Many calls at once through the whole gateway, over networks from good to hopeless: UDP and TCP,
+//! Many calls at once through the whole gateway, over networks from good to hopeless: UDP, TCP and TLS,
 //! loss, reordering, duplicates, dying connections.
 //!
 //! Every call ends on both sides, each has exactly one record, and the gateway is empty afterwards.
@@ -12,11 +12,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use tipring::config::{Config, NoReader};
+use tipring::config::Config;
 use tipring::rng::{Rng, Seed};
 use tipring::simulator::network::{Faults, Millionths};
+use tipring::simulator::papers::Papers;
 use tipring::simulator::peers::{Habits, Noticed};
-use tipring::simulator::player::phone_settings;
+use tipring::simulator::player::phone_settings_by;
 use tipring::simulator::world::{PhoneId, World, WorldSettings};
 use tipring::sip::Transport;
 use tipring::time::Duration;
@@ -24,17 +25,23 @@ use tipring::time::Duration;
 /// Nothing may be left after this: a call may ring for 180 s, an INVITE of ours for 300 s, and an accepted
 /// connection stays open for longer than a registration lasts.
 const QUIET: Duration = Duration::from_secs(4_200);
-/// Accounts, 200 to 211; every second telephone speaks TCP.
+/// Accounts, 200 to 211, which speak UDP, TCP and TLS in turn.
 const PHONES: usize = 12;
-/// Peers without registration, reached at fixed addresses: one by UDP, one by TCP.
-const PEERS: [(&str, [u8; 4], Transport); 2] =
-    [("700", [127, 0, 2, 1], Transport::Udp), ("701", [127, 0, 2, 2], Transport::Tcp)];
+const TRANSPORTS: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
+/// Peers without registration, reached at fixed addresses.
+const PEERS: [(&str, [u8; 4], Transport); 3] = [
+    ("700", [127, 0, 2, 1], Transport::Udp),
+    ("701", [127, 0, 2, 2], Transport::Tcp),
+    ("702", [127, 0, 2, 3], Transport::Tls),
+];
 
 fn config() -> Config {
     let mut text = String::from(
         r#"
 [sip]
-listen = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]
+listen = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "tls:127.0.0.1:5061"]
+certificate = "gateway.pem"
+key = "gateway.key"
 domain = "127.0.0.1"
 
 [rtp]
@@ -49,6 +56,9 @@ to = "sip:127.0.2.1:5060"
 
 [trunk.tcp]
 to = "sip:127.0.2.2:5060;transport=tcp"
+
+[trunk.tls]
+to = "sip:127.0.2.3:5061;transport=tls"
 
 [[route]]
 name = "telephones"
@@ -67,7 +77,7 @@ members = ["phone/200", "phone/201", "phone/202", "phone/203", "trunk/udp/700"]
 for = "4s"
 
 [group.order]
-members = ["phone/204", "phone/205", "trunk/tcp/701", "phone/206"]
+members = ["phone/204", "phone/205", "trunk/tcp/701", "trunk/tls/702", "phone/206"]
 ring = "in-order"
 for = "2s"
 
@@ -98,6 +108,13 @@ match = "701"
 from = ["inside", "trunk/loopback"]
 transit = true
 to = "trunk/tcp"
+
+[[route]]
+name = "a peer by TLS"
+match = "702"
+from = ["inside", "trunk/loopback"]
+transit = true
+to = "trunk/tls"
 "#,
     );
     for number in 0..PHONES {
@@ -111,7 +128,7 @@ to = "trunk/tcp"
             _ => "",
         });
     }
-    Config::parse("storm.toml", &text, &NoReader).unwrap_or_else(|findings| panic!("{findings:?}"))
+    Config::parse("storm.toml", &text, &Papers).unwrap_or_else(|findings| panic!("{findings:?}"))
 }
 
 /// What a step of the storm does to signalling.
@@ -134,6 +151,7 @@ impl Step {
             reorder: some(self.reorders, 50_000),
             reorder_by: Duration::from_millis(60),
             dies: some(self.dies, 10_000),
+            handshake_fails: some(self.dies, 10_000),
             ..Faults::default()
         }
     }
@@ -159,14 +177,13 @@ impl Storm {
         for index in 0..PHONES {
             let name = (200 + index).to_string();
             let address = ([127, 0, 1, 1 + index as u8], 5_060).into();
-            let mut settings = phone_settings(&config, &name, address, Some("tipring-demo".to_owned()));
-            settings.transport = if index % 2 == 0 { Transport::Udp } else { Transport::Tcp };
-            callers.push(world.add_phone(settings));
+            let by = TRANSPORTS[index % TRANSPORTS.len()];
+            let password = Some("tipring-demo".to_owned());
+            callers.push(world.add_phone(phone_settings_by(by, &config, &name, address, password)));
         }
         for (name, ip, transport) in PEERS {
-            let mut settings = phone_settings(&config, name, (IpAddr::from(ip), 5_060).into(), None);
-            settings.transport = transport;
-            callers.push(world.add_phone(settings));
+            let address = (IpAddr::from(ip), 5_060).into();
+            callers.push(world.add_phone(phone_settings_by(transport, &config, name, address, None)));
         }
         let rng = Seed::from_number(seed).fork("people").rng();
         let mut storm = Storm { world, rng, callers };
@@ -184,13 +201,14 @@ impl Storm {
 
     fn call(&mut self) {
         let caller = self.callers[self.rng.below(self.callers.len() as u64) as usize];
-        let number = match self.rng.below(10) {
+        let number = match self.rng.below(11) {
             0 => "600".to_owned(),
             1 => "299".to_owned(),
             2 => "700".to_owned(),
             3 => "701".to_owned(),
-            4 => "800".to_owned(),
-            5 => "801".to_owned(),
+            4 => "702".to_owned(),
+            5 => "800".to_owned(),
+            6 => "801".to_owned(),
             _ => (200 + self.rng.below(PHONES as u64)).to_string(),
         };
         let some = |rng: &mut Rng, from: u64, to: u64| Some(Duration::from_millis(rng.between(from, to)));
@@ -198,6 +216,8 @@ impl Storm {
         let habits = Habits {
             answers_after: some(rng, 0, 3_000),
             rejects_with: rng.chance(1, 8).then_some(603),
+            redirects_to: rng.chance(1, 8).then_some("600"),
+            announces: rng.chance(1, 4),
             hangs_up_after: some(rng, 0, 4_000),
             gives_up_after: some(rng, 0, 12_000),
             offers_again_after: rng.chance(1, 3).then(|| Duration::from_millis(rng.between(0, 2_000))),

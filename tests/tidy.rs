@@ -27,9 +27,10 @@ const MAY_USE: &[(&str, &str, &str)] = &[
     ("rtp", "", "tipring_hal"),
     ("dialplan", "", ""),
     ("trunk", "sip", ""),
+    ("isup", "trunk", ""),
     ("line", "trunk", "tipring_hal"),
     ("call", "sip sdp line trunk dialplan media", "tipring_hal"),
-    ("config", "dialplan sip sdp line", "tipring_hal"),
+    ("config", "dialplan sip sdp line trunk", "tipring_hal"),
     ("gateway", "call config sip sdp line trunk dialplan media", "tipring_hal g7xx tracing"),
     ("media", "rtp", "tipring_hal g7xx"),
     (

@@ -9,6 +9,7 @@ use g7xx::g729::{self, FrameInput, Variant};
 use g7xx::plc;
 use tipring::config::{Config, NoReader};
 use tipring::dialplan::Pattern;
+use tipring::isup::{self, EncodeError, Message, compatibility};
 use tipring::media::{JitterBounds, JitterBuffer, Statistics};
 use tipring::rtp;
 use tipring::sdp::Description;
@@ -20,12 +21,13 @@ use tipring::sip::{CSeq, NameAddr, Reason, Uri, Via};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("sip", sip),
     ("sip_headers", sip_headers),
     ("sdp", sdp),
     ("rtp", rtp),
     ("config", config),
+    ("isup", isup),
     ("jitter", jitter),
     ("g711", g711),
     ("g722", g722),
@@ -49,6 +51,26 @@ pub fn sip(bytes: &[u8]) {
         Err(Refusal::Answer { lines, .. }) => drop(lines.to_headers()),
         Err(Refusal::Drop(_)) => {}
     }
+}
+
+/// A message of ISUP: what is read can be written, unless pointers of the peer overlapped, and is read as the
+/// same again; and something is done with what isn't known.
+pub fn isup(bytes: &[u8]) {
+    let Some((first, octets)) = bytes.split_first() else { return };
+    let variant = if first & 1 == 0 { isup::Variant::Itu } else { isup::Variant::Ansi };
+    let role = if first & 2 == 0 { compatibility::Role::EndNode } else { compatibility::Role::Transit };
+    match Message::decode(variant, octets) {
+        Ok((cic, message)) => {
+            let _ = format!("{message:?} {:?}", compatibility::treat(variant, &message, role));
+            match message.encode(variant, cic) {
+                Ok(written) => assert_eq!(Message::decode(variant, &written), Ok((cic, message))),
+                Err(EncodeError::Pointer { .. } | EncodeError::MessageTooLong { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        Err(error) => assert!(error.offset <= octets.len(), "{error}"),
+    }
+    let _ = Message::decode_body(variant, octets);
 }
 
 /// Values of headers.

@@ -22,13 +22,13 @@ pub enum Law {
 /// g7xx::g711::encode(g7xx::g711::Law::Mu, &[0, -1], &mut coded);
 /// assert_eq!(coded, [0xFF, 0x7F]);
 /// ```
+#[inline]
 pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
-    if !g711_encode(law, linear, coded) {
-        encode_plainly(law, linear, coded);
-    }
+    g711_encode(law, linear, coded);
 }
 
 /// Encodes by tables, one sample after the other.
+#[inline(never)]
 pub(crate) fn encode_plainly(law: Law, linear: &[i16], coded: &mut [u8]) {
     match law {
         Law::Mu => {
@@ -47,10 +47,14 @@ pub(crate) fn encode_plainly(law: Law, linear: &[i16], coded: &mut [u8]) {
 }
 
 /// Decodes `coded` into `linear`, one sample an octet.
+#[inline]
 pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
-    if g711_decode(law, coded, linear) {
-        return;
-    }
+    g711_decode(law, coded, linear);
+}
+
+/// Decodes by tables, one octet after the other.
+#[inline(never)]
+pub(crate) fn decode_plainly(law: Law, coded: &[u8], linear: &mut [i16]) {
     let table = match law {
         Law::Mu => &MU_TO_LINEAR,
         Law::A => &A_TO_LINEAR,

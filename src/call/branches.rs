@@ -223,6 +223,11 @@ impl Branches {
         self.live.iter().any(|branch| branch.stand != Stand::Clearing)
     }
 
+    /// Whether a branch said that it rings, and was not released.
+    pub fn has_rung(&self) -> bool {
+        self.live.iter().any(|branch| branch.stand == Stand::Rings)
+    }
+
     /// Whether this branch is there and was not released.
     pub fn awaits(&self, id: BranchId) -> bool {
         self.live.iter().any(|branch| branch.id == id && branch.stand != Stand::Clearing)

@@ -6,7 +6,7 @@
 
 use super::branches::{BranchId, Branches, Failure, Party};
 use super::leg::Leg;
-use crate::dialplan::Target;
+use crate::dialplan::{FailureName, Target};
 use crate::sdp::Codec;
 use crate::sip::{Credentials, Header, NextHop, Uri};
 use crate::time::{Duration, Instant};
@@ -46,8 +46,8 @@ pub struct Candidate {
 pub enum GoesOn {
     /// For any failure.
     Always,
-    /// Only when the way was at fault, not the person ([`is_fault_of_the_way`]).
-    FaultOfTheWay,
+    /// Only for those of `[failover]`: when the way was at fault, not the person.
+    ByName,
 }
 
 /// What is still to be done.
@@ -91,6 +91,8 @@ pub struct Fork {
     pub goes_on: Option<GoesOn>,
     /// When those that ring have rung enough.
     pub step_ends_at: Option<Instant>,
+    /// When the step at hand has failed unless somebody rings by then.
+    pub rings_by: Option<Instant>,
     /// The branch whose media was joined with the caller's last.
     pub joined: Option<BranchId>,
     /// Parties named so far.
@@ -142,16 +144,27 @@ impl Fork {
     }
 }
 
-/// Whether a failure lets the call try another way out: congestion, unavailable and timeout of the
-/// dial plan's names. Busy, no answer, a refusal or an unassigned number are answers, not faults.
-pub fn is_fault_of_the_way(failure: &Failure) -> bool {
+/// What the dial plan calls a failure. The cause decides, and the SIP status where the cause says too little.
+pub fn name_of(failure: &Failure) -> FailureName {
     match failure.release.cause {
-        Cause::NO_CIRCUIT | Cause::CONGESTION | Cause::NO_RESOURCE => true,
-        Cause::OUT_OF_ORDER | Cause::TEMPORARY | Cause::TIMER | Cause::BEARER => true,
-        // Nobody responded at all: 408 and 480 before it rang.
-        Cause::NO_RESPONSE | Cause::NO_ANSWER => !failure.rang,
+        Cause::BUSY => FailureName::Busy,
+        // RFC 3398 makes 408 and 480 of them: before it rang, nobody responded at all.
+        Cause::NO_RESPONSE | Cause::NO_ANSWER if failure.rang => FailureName::NoAnswer,
+        Cause::NO_RESPONSE | Cause::NO_ANSWER if failure.status == Some(480) => FailureName::Congestion,
+        Cause::NO_RESPONSE | Cause::NO_ANSWER | Cause::TIMER => FailureName::Timeout,
+        Cause::ABSENT => FailureName::NoAnswer,
+        Cause::REJECTED => FailureName::Rejected,
+        Cause::UNALLOCATED | Cause::INCOMPLETE => FailureName::Unassigned,
+        Cause::NO_CIRCUIT | Cause::CONGESTION | Cause::NO_RESOURCE => FailureName::Congestion,
+        // What nobody answered was not sent at all, see `Gateway::trunk_target`.
+        Cause::OUT_OF_ORDER if failure.status.is_none() => FailureName::TrunkDown,
+        Cause::OUT_OF_ORDER | Cause::TEMPORARY | Cause::BEARER => FailureName::Unavailable,
         // 38 network out of order, 44 requested circuit not available.
-        cause => matches!(cause.value(), 38 | 44),
+        cause => match cause.value() {
+            38 => FailureName::Unavailable,
+            44 => FailureName::Congestion,
+            _ => FailureName::Cleared,
+        },
     }
 }
 
@@ -164,14 +177,24 @@ mod tests {
     fn another_way_is_tried_when_the_way_was_at_fault_and_not_the_person() {
         let check = |cause: u8, rang: bool| {
             let release = Release::here(Cause::new(cause).expect("a cause"));
-            is_fault_of_the_way(&Failure { release, status: None, rang })
+            FailureName::FAULTS.contains(&name_of(&Failure { release, status: None, rang }))
         };
         for cause in [27, 34, 38, 41, 42, 44, 47, 102] {
             assert!(check(cause, false) && check(cause, true), "{cause}");
         }
-        for cause in [1, 17, 20, 21, 28] {
+        for cause in [1, 16, 17, 20, 21, 28] {
             assert!(!check(cause, false) && !check(cause, true), "{cause}");
         }
-        assert!(check(18, false) && !check(18, true) && !check(19, true));
+        assert!(check(18, false) && !check(18, true) && check(19, false) && !check(19, true));
+    }
+
+    #[test]
+    fn a_status_tells_apart_what_one_cause_stands_for() {
+        let name = |cause, status, rang| name_of(&Failure { release: Release::here(cause), status, rang });
+        assert_eq!(name(Cause::NO_RESPONSE, Some(480), false), FailureName::Congestion);
+        assert_eq!(name(Cause::NO_RESPONSE, Some(480), true), FailureName::NoAnswer);
+        assert_eq!(name(Cause::TIMER, Some(408), false), FailureName::Timeout);
+        assert_eq!(name(Cause::OUT_OF_ORDER, Some(502), false), FailureName::Unavailable);
+        assert_eq!(name(Cause::OUT_OF_ORDER, None, false), FailureName::TrunkDown);
     }
 }

@@ -17,7 +17,7 @@
 use crate::ids::PortId;
 use crate::media::StreamId;
 use crate::sdp::{Agreed, Capabilities, Direction};
-use crate::sip::{RequestId, SessionId};
+use crate::sip::{Carried, RequestId, SessionId};
 use crate::trunk::{CalledStatus, Progress, TrunkEvent};
 
 /// One end of a call.
@@ -66,6 +66,10 @@ pub struct SipLeg {
     pub offered: Option<Offered>,
     /// Digits go to it by INFO.
     pub digits_by_info: bool,
+    /// What its last message that matters brings for the other leg: the INVITE of the caller, or what ended it.
+    pub brings: Option<Box<Carried>>,
+    /// Requests of it that wait for the answer of the other leg.
+    pub crossing: usize,
     /// It joined just now, so that a new offer would tell it nothing.
     pub fresh: bool,
 }
@@ -105,6 +109,8 @@ impl SipLeg {
             told: Direction::SendRecv,
             offered: None,
             digits_by_info: false,
+            brings: None,
+            crossing: 0,
             fresh: false,
         }
     }

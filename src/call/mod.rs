@@ -70,6 +70,8 @@ pub struct Call {
     pub referred_by: Option<String>,
     /// An operator called: the branches are those of the first party, which calls when it answers.
     pub first_party: bool,
+    /// What came with the last refusal of the called side, and its status.
+    pub refusal: Option<Box<(u16, crate::sip::Carried)>>,
     /// Contacts of a redirect that is passed on to the caller.
     pub redirected_to: Vec<crate::sip::NameAddr>,
 }

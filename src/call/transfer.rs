@@ -129,6 +129,8 @@ pub struct Transfer {
     pub notices: Option<Notices>,
     /// The last status that was told.
     pub told: u16,
+    /// The party that waits hears ringback.
+    pub rings: bool,
 }
 
 /// The subscription that a REFER made (RFC 3515 2.4.4).

@@ -1,21 +1,43 @@
 //! `tipring explain NUMBER --from phone/201`: why a number goes where it goes.
 
-use super::{Answer, ExplainArgs, config};
+use super::{Answer, ExplainArgs, config, explain_table};
 use serde_json::json;
 use tipring::config::Config;
 use tipring::dialplan::{Completeness, Decision, Refusal, Verdict, is_inside};
 
 /// `tipring explain`, `tipring dialplan explain`
 pub(super) fn explain(args: &ExplainArgs) -> Answer {
+    let trunk = args.trunk.as_deref();
+    match (args.number.as_str(), args.value.as_deref(), args.from.as_deref()) {
+        ("cause", Some(value), None) => explain_table::cause(&config::load(&args.file)?, value, trunk, args.json),
+        ("status", Some(value), None) => explain_table::status(&config::load(&args.file)?, value, trunk, args.json),
+        (number, None, Some(from)) if trunk.is_none() => explain_number(args, number, from),
+        ("cause" | "status", ..) => usage("explain cause and explain status want one number and no --from"),
+        (_, Some(value), _) => usage(&format!("unexpected argument '{value}'")),
+        (_, None, None) => usage("--from KIND/NAME is missing: who dials decides where a number goes"),
+        _ => usage("--trunk belongs to explain cause and explain status"),
+    }
+}
+
+/// Wrong usage, as the parser of arguments would say it: exit code 2.
+fn usage(complaint: &str) -> ! {
+    use clap::CommandFactory;
+    let mut command = super::Cli::command();
+    command.build();
+    let mut explain = command.find_subcommand("explain").cloned().unwrap_or(command);
+    explain.error(clap::error::ErrorKind::MissingRequiredArgument, complaint).exit()
+}
+
+fn explain_number(args: &ExplainArgs, number: &str, from: &str) -> Answer {
     let config = config::load(&args.file)?;
-    check_caller(&config, &args.from)?;
-    let inside = is_inside(&args.from);
-    let decision = config.plan.route(&args.from, inside, &args.number);
-    let completeness = config.plan.completeness(&args.from, inside, &args.number);
+    check_caller(&config, from)?;
+    let inside = is_inside(from);
+    let decision = config.plan.route(from, inside, number);
+    let completeness = config.plan.completeness(from, inside, number);
     if args.json {
-        Ok(to_json(args, &decision, completeness))
+        Ok(to_json(from, &decision, completeness))
     } else {
-        Ok(to_text(args, &config, &decision, completeness))
+        Ok(to_text(from, &config, &decision, completeness))
     }
 }
 
@@ -26,7 +48,7 @@ fn check_caller(config: &Config, from: &str) -> Result<(), String> {
         config.stations.iter().map(|station| format!("station/{}", station.name)).collect(),
         config.lines.iter().map(|line| format!("line/{}", line.name)).collect(),
         config.trunks.iter().map(|trunk| format!("trunk/{}", trunk.name)).collect(),
-        config.isups.iter().map(|isup| format!("isup/{isup}")).collect(),
+        config.isups.iter().map(|isup| format!("isup/{}", isup.name)).collect(),
     ]
     .concat();
     if names.iter().any(|name| name == from) {
@@ -35,9 +57,9 @@ fn check_caller(config: &Config, from: &str) -> Result<(), String> {
     Err(format!("nobody is called {from}; there are: {}", names.join(", ")))
 }
 
-fn to_text(args: &ExplainArgs, config: &Config, decision: &Decision, completeness: Completeness) -> String {
-    let side = if is_inside(&args.from) { "inside" } else { "outside" };
-    let mut text = format!("{} dialled by {} ({side})\n", args.number, args.from);
+fn to_text(from: &str, config: &Config, decision: &Decision, completeness: Completeness) -> String {
+    let side = if is_inside(from) { "inside" } else { "outside" };
+    let mut text = format!("{} dialled by {from} ({side})\n", decision.dialled);
     let mut rows: Vec<[&str; 4]> = Vec::new();
     if let Some(chosen) = &decision.chosen {
         rows.push([&chosen.place, &chosen.name, &chosen.pattern, "chosen: narrowest that serves this caller"]);
@@ -95,7 +117,7 @@ fn in_words(refusal: Refusal) -> &'static str {
     }
 }
 
-fn to_json(args: &ExplainArgs, decision: &Decision, completeness: Completeness) -> String {
+fn to_json(from: &str, decision: &Decision, completeness: Completeness) -> String {
     let (targets, refused) = match &decision.verdict {
         Verdict::Targets(targets) => (targets.iter().map(ToString::to_string).collect::<Vec<_>>(), None),
         Verdict::Ring(steps) => (steps.iter().flat_map(|step| &step.targets).map(ToString::to_string).collect(), None),
@@ -110,8 +132,8 @@ fn to_json(args: &ExplainArgs, decision: &Decision, completeness: Completeness) 
     };
     json!({
         "dialled": decision.dialled,
-        "from": args.from,
-        "inside": is_inside(&args.from),
+        "from": from,
+        "inside": is_inside(from),
         "route": decision.chosen.as_ref().map(|c| &c.name),
         "place": decision.chosen.as_ref().map(|c| &c.place),
         "pattern": decision.chosen.as_ref().map(|c| &c.pattern),

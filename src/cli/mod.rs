@@ -6,6 +6,7 @@
 mod codec;
 mod config;
 mod explain;
+mod explain_table;
 mod gateway;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -36,7 +37,10 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Why a number goes where it goes
+    /// Why a number goes where it goes; or which row turns a cause or a status into the other
+    #[command(override_usage = "tipring explain NUMBER --from KIND/NAME [OPTIONS]
+       tipring explain cause N [--trunk NAME] [OPTIONS]
+       tipring explain status NNN [--trunk NAME] [OPTIONS]")]
     Explain(ExplainArgs),
     /// Questions to the dial plan
     Dialplan {
@@ -179,11 +183,16 @@ enum DialplanCommand {
 
 #[derive(Clone, Debug, Args)]
 struct ExplainArgs {
-    /// The number, as dialled
+    /// The number, as dialled; or `cause`, or `status`
     number: String,
+    /// The cause (1 to 127) or the status (300 to 699)
+    value: Option<String>,
     /// Who dials: phone/201, station/105, trunk/NAME, ...
     #[arg(long, value_name = "KIND/NAME")]
-    from: String,
+    from: Option<String>,
+    /// Of a cause or status: whose table, isup/NAME or trunk/NAME
+    #[arg(long, value_name = "NAME")]
+    trunk: Option<String>,
     #[command(flatten)]
     file: FileArgs,
     /// The answer as a JSON object

@@ -167,11 +167,3 @@ pub(super) fn line(
     let (card, port) = card_and_port?;
     Some(Line { name, card, port, country: country? })
 }
-
-pub(super) fn isup(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<String> {
-    let transport = section.require("transport", lowering).and_then(|value| lowering.text(value));
-    section.later(&["circuits", "variant", "timers", "overrides"]);
-    section.finish(lowering);
-    choice(&transport?, &[("simulated", ())], "C0022", "transport", lowering)?;
-    Some(name)
-}

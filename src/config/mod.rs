@@ -2,8 +2,11 @@
 
 mod access;
 mod equipment;
+mod failover;
 mod findings;
+mod isup;
 mod load;
+mod passing;
 mod profile;
 mod routes;
 mod section;
@@ -12,7 +15,9 @@ mod tables;
 mod tls;
 mod values;
 
+pub use failover::Failover;
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
+pub use isup::Isup;
 pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
@@ -36,8 +41,8 @@ pub struct Config {
     pub phones: Vec<Phone>,
     /// `[trunk.NAME]`, in the order of names.
     pub trunks: Vec<Trunk>,
-    /// `[isup.NAME]`: names of circuit groups, in order.
-    pub isups: Vec<String>,
+    /// `[isup.NAME]`, in the order of names.
+    pub isups: Vec<Isup>,
     /// `[card.NAME]`, in the order of names; `CardId` counts them.
     pub cards: Vec<Card>,
     /// `[station.NAME]`, in the order of names.
@@ -65,6 +70,8 @@ pub struct Config {
     pub store: Option<String>,
     /// `[dialling]`: how a line waits for digits.
     pub dialling: Dialling,
+    /// `[failover]`: which failures lead to the next target of a route.
+    pub failover: Failover,
     /// The dial plan: `[[route]]` and what else stands beside it.
     pub plan: Plan,
 }
@@ -164,6 +171,8 @@ pub struct Sip {
     pub open: Vec<crate::sip::Method>,
     /// `session-expires`, `min-se`.
     pub timers: SessionTimers,
+    /// `pass-headers`, `pass-bodies`: what calls carry from one leg to the other.
+    pub passing: crate::sip::PassingRules,
 }
 
 /// TLS: who we are, and whom we believe. Texts in PEM; nothing here has been verified.
@@ -433,6 +442,12 @@ pub struct Trunk {
     pub profile: Profile,
     /// `redirects`
     pub redirects: Redirects,
+    /// `pass-headers`; `None`: as `[sip]` says.
+    pub pass_headers: Option<crate::sip::Passing>,
+    /// `pass-bodies`, likewise.
+    pub pass_bodies: Option<crate::sip::Passing>,
+    /// `interworking` and `overrides`: between statuses and causes.
+    pub interworking: crate::trunk::interwork::Interworking,
 }
 
 /// `[card.NAME]`

@@ -83,6 +83,8 @@ pub struct Profile {
     pub digits_by: DigitsBy,
     /// `keepalive`: how often it is asked by OPTIONS whether it is there.
     pub keepalive: Option<Duration>,
+    /// `transfer`: its REFER is followed, with the rights of its own calls.
+    pub transfer: bool,
 }
 
 /// `session-expires` and `min-se` of `[sip]`.
@@ -132,6 +134,10 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
         Some(value) => lowering.duration(value, KEEPALIVE_RANGE).map(Some),
         None => Some(None),
     };
+    let transfer = match section.get("transfer") {
+        Some(value) => lowering.boolean(value),
+        None => Some(false),
+    };
     let trust = trust?;
     let by_trust = if trust { Identity::Asserted } else { Identity::From };
     Some(Profile {
@@ -141,6 +147,7 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
         diverted_by: diverted_by?.unwrap_or_default(),
         digits_by: digits_by?.unwrap_or_default(),
         keepalive: keepalive?,
+        transfer: transfer?,
     })
 }
 

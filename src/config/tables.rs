@@ -1,9 +1,12 @@
 //! The tables of the configuration to the types of [`super`].
 
 use super::access;
-use super::equipment::{Ports, card, isup, line, station};
+use super::equipment::{Ports, card, line, station};
+use super::failover::failover;
 use super::findings::{Finding, Place};
+use super::isup::{interworking, isup};
 use super::load::Tables;
+use super::passing;
 use super::profile::{profile, session_timers};
 use super::section::{Lowering, Section, Text, Value};
 use super::services;
@@ -14,6 +17,7 @@ use super::{tls, values};
 use crate::dialplan::{Plan, Target, TargetKind};
 use crate::limits::CALLS_MAX;
 use crate::sdp::Codec;
+use crate::sip::PassingRules;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -59,6 +63,7 @@ fn without_plan(
     let registrar = access::registrar(all.single("registrar"), lowering);
     let store = access::store(all.single("store"), lowering);
     let dialling = dialling(all.single("dialling"), lowering);
+    let failover = failover(all.single("failover"), lowering);
     let mut cards = cards?;
     for ((card, port), _) in ports {
         if let Some(Card { driver: Driver::Virtual { ports, .. }, .. }) = cards.get_mut(card) {
@@ -86,6 +91,7 @@ fn without_plan(
         registrar: registrar?,
         store: store?,
         dialling: dialling?,
+        failover: failover?,
         plan: Plan::default(),
     })
 }
@@ -131,14 +137,17 @@ fn sip(
     let tls = tls::tls(&mut section, tls, listen.as_deref(), lowering);
     let open = access::open_methods(&mut section, lowering);
     let timers = session_timers(&mut section, lowering);
+    let headers = passing::headers(&mut section, lowering);
+    let bodies = passing::bodies(&mut section, lowering);
     section.finish(lowering);
+    let passing = PassingRules { headers: headers?.unwrap_or_default(), bodies: bodies?.unwrap_or_default() };
     let (listen, tls) = (listen?, tls?);
     let domain = match domain {
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
     let (t1, t2, t4, fail_over_after) = (t1?, t2?, t4?, fail_over_after?);
-    Some((Sip { listen, domain, t1, t2, t4, fail_over_after, open: open?, timers: timers? }, tls))
+    Some((Sip { listen, domain, t1, t2, t4, fail_over_after, open: open?, timers: timers?, passing }, tls))
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -342,6 +351,9 @@ fn trunk(
     let carrier = access::carrier(&mut section, listen, lowering);
     let profile = profile(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
+    let pass_headers = passing::headers(&mut section, lowering);
+    let pass_bodies = passing::bodies(&mut section, lowering);
+    let interworking = interworking(&mut section, lowering);
     section.later(&["number-format"]);
     if to.is_none() && from.is_none() {
         let message = format!("{} has neither \"to\" nor \"from\"", section.title);
@@ -358,8 +370,23 @@ fn trunk(
         None => Vec::new(),
     };
     let access::Carrier { login, register, domain, outbound_proxy } = carrier?;
-    let (codecs, redirects, profile) = (codecs?, redirects?, profile?);
-    Some(Trunk { name, to, from, codecs, login, register, domain, outbound_proxy, profile, redirects })
+    let (codecs, redirects, profile, interworking) = (codecs?, redirects?, profile?, interworking?);
+    let (pass_headers, pass_bodies) = (pass_headers?, pass_bodies?);
+    Some(Trunk {
+        name,
+        to,
+        from,
+        codecs,
+        login,
+        register,
+        domain,
+        outbound_proxy,
+        profile,
+        redirects,
+        interworking,
+        pass_headers,
+        pass_bodies,
+    })
 }
 
 /// The outer `None` of a wrong value is of no use here: the finding is enough.

@@ -14,11 +14,13 @@
 //! This module reads no files: `config` gives it rules.
 
 mod automaton;
+mod failure;
 mod pattern;
 mod plan;
 mod target;
 mod template;
 
+pub use failure::FailureName;
 pub use pattern::{Pattern, PatternError};
 pub use plan::{ANYBODY, Action, Callers, Flaw, Plan, RingStep, Rule, is_inside};
 pub use target::{Chosen, Completeness, Considered, Decision, Refusal, Rung, Target, TargetKind, Verdict};

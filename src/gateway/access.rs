@@ -17,7 +17,7 @@ use crate::sip::{
     Transport, Uri,
 };
 use crate::time::Instant;
-use crate::trunk::{Cause, Iam, Release, interwork};
+use crate::trunk::{Cause, Iam, Release};
 use std::collections::BTreeSet;
 use tracing::{info, warn};
 
@@ -227,9 +227,10 @@ impl Gateway {
                 (ANYBODY.to_owned(), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
         };
+        let table = self.table_of(&origin).cloned().unwrap_or_default();
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
             let release = Release::here(cause);
-            let status = interwork::status_of(release);
+            let status = table.status_of(release);
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
@@ -258,6 +259,8 @@ impl Gateway {
         };
         let mut leg = SipLeg::new(session, true, offer, prepared.stream, prepared.ours);
         leg.take_digits_by_info(profile.digits_by == DigitsBy::Info);
+        let brings = crate::sip::Carried::of_request(request);
+        leg.brings = (!brings.is_empty()).then(|| Box::new(brings));
         // RFC 3261 13.3.1.3: an offer that cannot be met is refused at once, not after ringing.
         if let Err(reject) = leg.can_answer() {
             self.forget_stream(leg.stream);

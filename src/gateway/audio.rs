@@ -141,6 +141,7 @@ impl Gateway {
 
     /// Ends the audio of a call; streams come back by [`MediaEvent::Stopped`].
     pub(super) fn close_audio(&mut self, id: CallId, step: &mut Step<'_>) {
+        self.stop_ringback(id, step);
         let Some(call) = self.calls.get_mut(id) else { return };
         let worker = call.worker;
         let was_open = std::mem::replace(&mut call.audio_open, false);

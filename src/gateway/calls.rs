@@ -7,8 +7,9 @@ use crate::call::leg::{self, Leg, SipLeg};
 use crate::call::record::ReleasedBy;
 use crate::call::{Call, CallId};
 use crate::gateway::{Output, WorkerId};
-use crate::sip::{Body, Ended, Header, HeaderName, SessionId};
-use crate::trunk::{Cause, Iam, Location, Release, TrunkEvent, interwork};
+use crate::sip::{Body, Carried, Ended, Header, HeaderName, Response, SessionId};
+use crate::trunk::interwork::{self, Interworking};
+use crate::trunk::{Cause, Iam, Location, Release, TrunkEvent};
 use tracing::{debug, info};
 
 impl Gateway {
@@ -60,6 +61,7 @@ impl Gateway {
             released: None,
             status: None,
             diversions,
+            refusal: None,
             redirected_to: Vec::new(),
             transfer: None,
             refers: 0,
@@ -234,6 +236,10 @@ impl Gateway {
     }
 
     fn tell_session(&mut self, id: CallId, side: Side, event: &TrunkEvent, step: &mut Step<'_>) {
+        let by_table = match (event, self.calls.get(id)) {
+            (TrunkEvent::Rel(release), Some(call)) => self.table_towards_caller(call).status_of(*release),
+            _ => 500,
+        };
         let Some(call) = self.calls.get_mut(id) else { return };
         let answered = call.answered_at.is_some();
         let passed_on = if side == Side::A { passed_on(call) } else { None };
@@ -247,22 +253,27 @@ impl Gateway {
                 // An offer must not stand in an unreliable response (RFC 3262 5); an answer may.
                 let may_offer = || leg.offer.is_some() || self.endpoint.carries_offers_early(session);
                 let body = leg.sent.clone().filter(|_| with_media && may_offer()).map(Body::sdp);
-                self.endpoint.progress(step.now, session, status, body, Vec::new(), &mut step.sip);
+                let carried = std::mem::take(&mut step.carried);
+                self.endpoint.progress_with(step.now, session, status, body, carried, &mut step.sip);
             }
             TrunkEvent::Anm | TrunkEvent::Con => {
                 let body = leg.sent.clone().map(Body::sdp);
-                self.endpoint.accept(step.now, session, body, &mut step.sip);
+                // Who might have answered needs no INVITE any more.
+                leg.brings = None;
+                let carried = std::mem::take(&mut step.carried);
+                self.endpoint.accept_with(step.now, session, body, carried, &mut step.sip);
             }
             TrunkEvent::Rel(_) if leg.ended => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
             TrunkEvent::Rel(release) => {
                 let reason = interwork::reason_of_release(*release);
                 if leg.incoming && !answered {
-                    let status = passed_on.unwrap_or_else(|| interwork::status_of(*release));
-                    let mut headers = refusal_headers(status, *release);
-                    headers.extend(contacts);
-                    self.endpoint.reject(step.now, session, status, headers, &mut step.sip);
+                    let status = passed_on.unwrap_or(by_table);
+                    let mut carried = self.refusal_for(id, status);
+                    carried.headers.splice(..0, refusal_headers(status, *release).into_iter().chain(contacts));
+                    self.endpoint.reject_with(step.now, session, status, carried, &mut step.sip);
                 } else {
-                    self.endpoint.terminate(step.now, session, Some(reason), &mut step.sip);
+                    let carried = self.parting_for(id, side);
+                    self.endpoint.terminate_with(step.now, session, Some(reason), carried, &mut step.sip);
                 }
             }
             TrunkEvent::Iam(_) | TrunkEvent::Rlc => {}
@@ -288,17 +299,30 @@ impl Gateway {
     }
 
     /// A provisional response from the called side.
-    pub(super) fn progressed(&mut self, session: SessionId, status: u16, body: Option<&Body>, step: &mut Step<'_>) {
+    pub(super) fn progressed(
+        &mut self,
+        session: SessionId,
+        status: u16,
+        body: Option<&Body>,
+        response: &Response,
+        step: &mut Step<'_>,
+    ) {
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.read_answer(body);
         let has_media = leg.agreed.is_some();
         let Some(event) = leg::event_of_provisional(status, leg.acm_passed, has_media) else { return };
         leg.acm_passed |= !matches!(status, 181 | 182);
-        step.queue.push_back(place.says(id, event));
+        step.queue.push_back(place.says(id, event).bringing(Carried::of_response(response)));
     }
 
     /// The called side answered.
-    pub(super) fn answered(&mut self, session: SessionId, body: Option<&Body>, step: &mut Step<'_>) {
+    pub(super) fn answered(
+        &mut self,
+        session: SessionId,
+        body: Option<&Body>,
+        response: &Response,
+        step: &mut Step<'_>,
+    ) {
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.read_answer(body);
         let event = if leg.acm_passed { TrunkEvent::Anm } else { TrunkEvent::Con };
@@ -306,7 +330,7 @@ impl Gateway {
             if let Place::Side(side) = place {
                 self.refresh_stream(id, side, step);
             }
-            step.queue.push_back(place.says(id, event));
+            step.queue.push_back(place.says(id, event).bringing(Carried::of_response(response)));
             return;
         }
         // RFC 3261 13.2.2.4: an unacceptable answer is acknowledged and the dialog ended by BYE.
@@ -337,9 +361,11 @@ impl Gateway {
 
     /// A session is over, by whoever.
     pub(super) fn session_ended(&mut self, session: SessionId, how: &Ended, step: &mut Step<'_>) {
+        self.note_parting(session, how);
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.ended = true;
-        let release = release_of_end(how);
+        let Some(call) = self.calls.get(id) else { return };
+        let release = release_of_end(how, self.table_of_answer(call, place));
         if let (Place::Branch(branch), Ended::Rejected { status: 300..=399, response }) = (place, how)
             && self.redirected(id, branch, response, step)
         {
@@ -360,7 +386,7 @@ impl Gateway {
             (false, _) => TrunkEvent::Rlc,
         };
         step.queue.push_back(match place.says(id, event) {
-            Work::Branch { call, branch, event, .. } => Work::Branch { call, branch, event, status },
+            Work::Branch { call, branch, event, carried, .. } => Work::Branch { call, branch, event, status, carried },
             other => other,
         });
     }
@@ -399,10 +425,10 @@ impl Place {
 /// What the end of a session says to the other leg; `None` when we ended it ourselves.
 ///
 /// A Q.850 Reason wins over the status (RFC 6432). RFC 3398 8.2.6.1: BYE and CANCEL are 16.
-fn release_of_end(how: &Ended) -> Option<Release> {
+fn release_of_end(how: &Ended, table: &Interworking) -> Option<Release> {
     Some(match how {
         Ended::Rejected { status, response } => {
-            let release = interwork::release_of(*status);
+            let release = table.release_of(*status, warning_of(response));
             let reasons = response.reasons();
             let cause = interwork::cause_of_reasons(&reasons);
             let location = interwork::location_of_reasons(&reasons);
@@ -419,6 +445,11 @@ fn release_of_end(how: &Ended) -> Option<Release> {
         Ended::AckMissing | Ended::Expired | Ended::PrackMissing => Release::here(Cause::TIMER),
         Ended::Local => return None,
     })
+}
+
+/// The code of the first Warning (RFC 3261 20.43: three digits, agent, text).
+fn warning_of(response: &Response) -> Option<u16> {
+    response.headers.text(&HeaderName::Warning)?.split_whitespace().next()?.parse().ok()
 }
 
 /// Header fields of a final response that refuses: why, and when to try again

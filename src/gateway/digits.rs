@@ -30,23 +30,44 @@ impl Gateway {
     ) {
         let response = match request.method {
             Method::Info => self.information(session, request, step),
+            Method::Message => None,
             // RFC 3261 11.2: the same answer as outside of a dialog.
-            Method::Options => self.endpoint.capabilities(),
-            _ => self.endpoint.not_allowed(),
+            Method::Options => Some(self.endpoint.capabilities()),
+            _ => Some(self.endpoint.not_allowed()),
+        };
+        let response = match response.map_or_else(|| self.cross(session, server, request, step), |r| Some(Err(r))) {
+            // The other leg answers it.
+            Some(Ok(())) => return,
+            Some(Err(response)) => response,
+            None => self.for_nobody(request),
         };
         self.endpoint.reply(step.now, server, response, &mut step.sip);
     }
 
-    fn information(&mut self, session: SessionId, request: &Request, step: &mut Step<'_>) -> Response {
-        if request.headers.has(&HeaderName::InfoPackage) {
+    /// The answer to what is for the other leg, when nobody there could read it.
+    fn for_nobody(&self, request: &Request) -> Response {
+        match request.method {
             // RFC 6086 4.2.2: "the UA MUST send a 469 (Bad Info Package) response", with the packages that it takes.
-            return Response::new(469).with_reason("Bad Info Package").with(HeaderName::RecvInfo, "");
+            Method::Info if request.headers.has(&HeaderName::InfoPackage) => {
+                Response::new(469).with_reason("Bad Info Package").with(HeaderName::RecvInfo, "")
+            }
+            Method::Info => Response::new(415).with(HeaderName::Accept, format!("{RELAY}, {PLAIN}")),
+            _ => self.endpoint.not_allowed(),
         }
-        let Some(body) = request.typed_body() else { return Response::new(200) };
-        let Some(found) = body.part(RELAY).or_else(|| body.part(PLAIN)) else {
-            return Response::new(415).with(HeaderName::Accept, format!("{RELAY}, {PLAIN}"));
-        };
-        let Some(digit) = digit_of(&found) else { return Response::new(400).with_reason("No Digit") };
+    }
+
+    /// Takes INFO that is for us. `None`: it is for the other leg.
+    fn information(&mut self, session: SessionId, request: &Request, step: &mut Step<'_>) -> Option<Response> {
+        if request.headers.has(&HeaderName::InfoPackage) {
+            return None;
+        }
+        let Some(body) = request.typed_body() else { return Some(Response::new(200)) };
+        let found = body.part(RELAY).or_else(|| body.part(PLAIN))?;
+        Some(self.digit_by_info(session, &found, step))
+    }
+
+    fn digit_by_info(&mut self, session: SessionId, found: &Body, step: &mut Step<'_>) -> Response {
+        let Some(digit) = digit_of(found) else { return Response::new(400).with_reason("No Digit") };
         let Some((id, Place::Side(side), _)) = self.sip_leg(session) else { return Response::new(200) };
         self.send_digit(id, side.other(), digit, step);
         Response::new(200)

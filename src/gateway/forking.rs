@@ -9,7 +9,7 @@ use super::identity::Shown;
 use super::{Gateway, Owner, PortId, Step, Work, WorkerId};
 use crate::call::b2bua::Side;
 use crate::call::branches::{BranchId, Do, Failure, Party};
-use crate::call::fork::{BranchLeg, Candidate, Fork, GoesOn, SipTarget, Step as ForkStep, is_fault_of_the_way};
+use crate::call::fork::{BranchLeg, Candidate, Fork, GoesOn, SipTarget, Step as ForkStep, name_of};
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::{Call, CallId};
 use crate::config::{DigitsBy, Group, Hunt, Member};
@@ -103,6 +103,7 @@ impl Gateway {
 
     /// Takes steps until somebody rings or none is left.
     pub(super) fn next_step(&mut self, id: CallId, step: &mut Step<'_>) {
+        let answer_within = self.config.failover.answer_within;
         // Ends: every turn takes a step, and forwardings and redirects, which add steps, are limited.
         loop {
             let Some(fork) = self.fork_mut(id).filter(|fork| fork.branches.is_open()) else { return };
@@ -119,12 +120,15 @@ impl Gateway {
                     fork.branches.begin_stage();
                     fork.goes_on = Some(goes_on);
                     fork.step_ends_at = rings_for.map(|after| step.now + after);
+                    // The last way out has the time of the call: nothing is gained by giving it up.
+                    let is_watched = goes_on == GoesOn::ByName && !fork.steps.is_empty();
+                    fork.rings_by = answer_within.filter(|_| is_watched).map(|within| step.now + within);
                     for candidate in candidates {
                         self.ring(id, candidate, step);
                     }
                     let Some(fork) = self.fork_mut(id) else { return };
                     if fork.branches.rings() {
-                        if let Some(at) = fork.step_ends_at {
+                        if let Some(at) = fork.step_ends_at.into_iter().chain(fork.rings_by).min() {
                             self.deadlines.schedule(at, Owner::Call(id));
                         }
                         return;
@@ -137,11 +141,12 @@ impl Gateway {
 
     /// A step failed: drops what stands back for that kind of failure.
     fn after_step(&mut self, id: CallId) {
+        let again = self.config.failover.again.clone();
         let Some(fork) = self.fork_mut(id) else { return };
-        fork.step_ends_at = None;
+        (fork.step_ends_at, fork.rings_by) = (None, None);
         let failure = fork.branches.best_of_stage();
         let goes_on = match (fork.goes_on, failure) {
-            (Some(GoesOn::FaultOfTheWay), Some(failure)) => is_fault_of_the_way(&failure),
+            (Some(GoesOn::ByName), Some(failure)) => again.contains(&name_of(&failure)),
             _ => true,
         };
         if !goes_on {
@@ -365,6 +370,7 @@ impl Gateway {
         let (Shown { from, contact_user, mut headers }, reliable) = self.show_caller(call, named, &target);
         let digits_by_info = self.profile_of(named).digits_by == DigitsBy::Info;
         headers.extend(referred_by);
+        let brought = self.brought_by_caller(call, &named.to_string());
         let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
         let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
@@ -374,13 +380,15 @@ impl Gateway {
             self.forget_stream(stream);
             return Err(Release::here(Cause::BEARER));
         }
+        let (body, brought) = brought.content(leg.sent.clone().map(Body::sdp));
+        headers.extend(brought);
         let invite = OutgoingInvite {
             to: NameAddr::new(target.uri.clone()),
             target: target.uri,
             next_hop: target.next_hop,
             from,
             contact_user,
-            body: leg.sent.clone().map(Body::sdp),
+            body,
             headers: target.headers.into_iter().chain(headers).collect(),
             max_forwards,
             reliable,
@@ -430,10 +438,18 @@ impl Gateway {
     /// Those that ring may have rung long enough.
     pub(super) fn handle_fork_timeout(&mut self, id: CallId, step: &mut Step<'_>) {
         let Some(fork) = self.fork_mut(id) else { return };
-        if fork.step_ends_at.is_none_or(|at| at > step.now) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= step.now);
+        let is_silent = is_due(fork.rings_by) && !fork.branches.has_rung();
+        if is_due(fork.rings_by) {
+            fork.rings_by = None;
+        }
+        if !is_silent && !is_due(fork.step_ends_at) {
+            if let Some(at) = fork.step_ends_at {
+                self.deadlines.schedule(at, Owner::Call(id));
+            }
             return;
         }
-        fork.step_ends_at = None;
+        (fork.step_ends_at, fork.rings_by) = (None, None);
         let actions = fork.branches.give_up();
         self.carry_out_fork(id, actions, step);
     }

@@ -212,17 +212,10 @@ fn contacts_of(response: &Response) -> Vec<(u16, NameAddr)> {
     let mut contacts: Vec<(u16, NameAddr)> = values
         .filter_map(|value| NameAddr::parse_list(value).ok())
         .flatten()
-        .map(|contact| (contact.params.get("q").map_or(1000, thousandths), contact))
+        .map(|contact| (contact.q_thousandths(), contact))
         .collect();
     contacts.sort_by_key(|(q, _)| std::cmp::Reverse(*q));
     contacts
-}
-
-/// A q value in thousandths; 1000 for one that cannot be read.
-fn thousandths(text: &str) -> u16 {
-    let q: f32 = text.trim().parse().unwrap_or(1.0);
-    // Between 0 and 1000 after clamping, NaN becomes 0.
-    (q.clamp(0.0, 1.0) * 1000.0) as u16
 }
 
 /// What whoever is called next is told of those who sent the call on: Diversion (RFC 5806) and

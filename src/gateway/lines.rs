@@ -197,6 +197,6 @@ impl Gateway {
     }
 }
 
-fn tone_of(pattern: &TonePattern) -> Tone {
+pub(super) fn tone_of(pattern: &TonePattern) -> Tone {
     Tone { hertz: pattern.hertz, level_centi_dbm0: pattern.level_centi_dbm0, cadence_ms: pattern.cadence_ms }
 }

@@ -48,7 +48,7 @@ impl Gateway {
                 Err(release_of(refusal))
             }
             Verdict::Targets(targets) => {
-                let goes_on = if targets.len() > 1 { GoesOn::FaultOfTheWay } else { GoesOn::Always };
+                let goes_on = if targets.len() > 1 { GoesOn::ByName } else { GoesOn::Always };
                 let steps = targets.into_iter().flat_map(|target| self.steps_of(target, &decision.number, goes_on));
                 Ok(steps.collect())
             }

@@ -49,7 +49,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let config = Config::parse("test.toml", CONFIG, &NoReader).expect("a valid configuration");
+        Bench::with(CONFIG)
+    }
+
+    fn with(config: &str) -> Bench {
+        let config = Config::parse("test.toml", config, &NoReader).expect("a valid configuration");
         let gateway = Gateway::new(config, Seed::from_number(1), Instant::ZERO);
         Bench { gateway, now: Instant::from_millis(1), outputs: Vec::new(), sent: 0 }
     }
@@ -191,7 +195,13 @@ fn a_broken_assumption_ends_its_call_and_no_other() {
     bench.outputs.clear();
     let victim = bench.gateway.calls.iter().map(|(id, _)| id).next().expect("a call");
     let mut out = Outbox::default();
-    let mut step = Step { now: bench.now, out: &mut out, sip: Actions::default(), queue: VecDeque::new() };
+    let mut step = Step {
+        now: bench.now,
+        out: &mut out,
+        sip: Actions::default(),
+        queue: VecDeque::new(),
+        carried: Carried::default(),
+    };
     bench.gateway.guarded(blast::Guarded::Call(victim), &mut step, |_, step| {
         step.out.push(Output::CloseStream { connection: ConnectionId(9) });
         panic!("an assumption of this test");
@@ -219,4 +229,47 @@ fn a_drain_refuses_new_calls_and_ends_running_ones() {
     assert!(first_lines(&sent).contains(&"SIP/2.0 503 Service Unavailable"), "{sent:?}");
     bench.quiet();
     assert_eq!(bench.gateway.counts().calls, 0);
+}
+
+#[test]
+fn a_trunk_is_told_the_status_of_its_own_table_and_the_cause_as_it_is() {
+    let config =
+        CONFIG.replace("[trunk.peer]\n", "[trunk.peer]\noverrides = [\"cause 47 -> 500\", \"cause 1 -> 604\"]\n");
+    let mut bench = Bench::with(&config);
+    for (number, expected, cause) in [("99", "604", "1"), ("600", "200", ""), ("600", "200", ""), ("600", "500", "47")]
+    {
+        bench.invite("127.0.0.2:5070", "1000", number, 70);
+        let sent = bench.datagrams();
+        let last = sent.last().expect("an answer");
+        assert!(last.starts_with(&format!("SIP/2.0 {expected} ")), "{sent:?}");
+        assert!(cause.is_empty() || last.contains(&format!("Reason: Q.850;cause={cause};")), "{last}");
+    }
+}
+
+#[test]
+fn a_status_of_a_trunk_is_released_with_the_cause_of_its_table() {
+    let cause_of = |config: &str, headers: &str| {
+        let mut bench = Bench::with(config);
+        bench.invite("127.0.0.2:5070", "1000", "71", 70);
+        let sent = bench.datagrams();
+        let invite = sent.iter().find(|text| text.starts_with("INVITE ")).expect("the call goes on").clone();
+        let field = |name: &str| invite.lines().find(|line| line.starts_with(name)).expect("a field").to_owned();
+        let response = format!(
+            "SIP/2.0 480 Temporarily Unavailable\r\n{}\r\n{}\r\n{};tag=b\r\n{}\r\n{}\r\n{headers}Content-Length: 0\r\n\r\n",
+            field("Via:"),
+            field("From:"),
+            field("To:"),
+            field("Call-ID:"),
+            field("CSeq:")
+        );
+        bench.datagram("127.0.0.3:5080", &response);
+        let refusal =
+            bench.datagrams().into_iter().find(|text| text.starts_with("SIP/2.0 480 ")).expect("the caller hears");
+        refusal.lines().find(|line| line.starts_with("Reason:")).expect("a cause").to_owned()
+    };
+    let differs = CONFIG.replace("[trunk.peer]\n", "[trunk.peer]\noverrides = [\"status 480 -> 20\"]\n");
+    assert!(cause_of(CONFIG, "").contains("cause=18;"));
+    assert!(cause_of(&differs, "").contains("cause=20;"));
+    let reason = "Reason: Q.850;cause=19\r\n";
+    assert!(cause_of(&differs, reason).contains("cause=19;"), "what the far end really said wins");
 }

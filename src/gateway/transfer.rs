@@ -9,7 +9,8 @@
 //! the target answers, the call is as it was: when it fails, P and T still have each other. Whoever
 //! transfers may hang up at once; then the failure ends the call.
 //!
-//! - Blind (RFC 5589 6): the target is a number, dialled with the rights of the one who transfers.
+//! - Blind (RFC 5589 6): the target is a number, dialled with the rights of the one who transfers. Trunks
+//!   transfer when their table says `transfer = true`.
 //! - Attended (RFC 5589 7): Refer-To names another dialog of the same party; the two others are joined.
 //! - INVITE with Replaces (RFC 3891): the caller takes the place of its own other dialog, or of a member
 //!   of the same group, whose ringing call it so picks up.
@@ -64,7 +65,7 @@ impl Gateway {
         let by = call.target.clone().unwrap_or_default();
         let said = request.headers.text(&HeaderName::ReferredBy).map(|text| text.into_owned());
         call.referred_by = Some(said.unwrap_or_else(|| referred_by(&by, &self.config.sip.domain)));
-        call.transfer = Some(Box::new(Transfer { by, notices: (!silent).then_some(notices), told: 0 }));
+        call.transfer = Some(Box::new(Transfer { by, notices: (!silent).then_some(notices), told: 0, rings: false }));
         self.notify(id, 100, step);
         match refer_to.replaces {
             Some(replaces) => self.transfer_attended(id, &replaces, step),
@@ -80,14 +81,20 @@ impl Gateway {
             Side::A => call.origin.as_str(),
             Side::B => call.target.as_deref().unwrap_or_default(),
         };
-        // A peer from outside would dial with rights that it does not have.
-        if !is_inside(who) {
+        // A peer from outside spends our money by a transfer: only one that may.
+        if !is_inside(who) && !self.trunk_transfers(who) {
             return Err(403);
         }
         if call.state != State::Answered || call.transfer.is_some() || call.b.is_none() {
             return Err(491);
         }
         Ok((id, ReferTo::of(request)?))
+    }
+
+    /// Whether `trunk/NAME` has `transfer = true`.
+    fn trunk_transfers(&self, who: &str) -> bool {
+        let name = who.strip_prefix("trunk/");
+        self.config.trunks.iter().any(|trunk| Some(trunk.name.as_str()) == name && trunk.profile.transfer)
     }
 
     /// Changes the sides of a call, so that whoever transfers is the called one.
@@ -171,8 +178,10 @@ impl Gateway {
                 let status = failure.map_or_else(|| interwork::status_of(*release), |best| best.status());
                 self.transfer_failed(id, status, *release, step);
             }
-            TrunkEvent::Acm { .. } => self.notify(id, 180, step),
-            TrunkEvent::Cpg { event: Progress::Alerting, .. } => self.notify(id, 180, step),
+            TrunkEvent::Acm { .. } | TrunkEvent::Cpg { event: Progress::Alerting, .. } => {
+                self.notify(id, 180, step);
+                self.play_ringback(id, step);
+            }
             _ => {}
         }
     }
@@ -226,6 +235,7 @@ impl Gateway {
     }
 
     fn transfer_answered(&mut self, id: CallId, step: &mut Step<'_>) {
+        self.stop_ringback(id, step);
         let Some(call) = self.calls.get_mut(id) else { return };
         let Some(transfer) = call.transfer.take() else { return };
         call.transferred_by = Some(transfer.by);
@@ -238,6 +248,7 @@ impl Gateway {
     /// The target was not reached: all is as before, or the call ends when only one is left.
     fn transfer_failed(&mut self, id: CallId, status: u16, release: Release, step: &mut Step<'_>) {
         self.notify(id, status.max(300), step);
+        self.stop_ringback(id, step);
         let Some(call) = self.calls.get_mut(id) else { return };
         info!(call = call.number, status, "transfer failed");
         call.transfer = None;
@@ -486,7 +497,7 @@ impl Gateway {
 }
 
 /// Who sits at a side.
-fn name_of(call: &Call, side: Side) -> &str {
+pub(super) fn name_of(call: &Call, side: Side) -> &str {
     match side {
         Side::A => call.origin.as_str(),
         Side::B => call.target.as_deref().unwrap_or_default(),

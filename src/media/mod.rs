@@ -122,6 +122,8 @@ pub enum MediaCommand {
     PlayTone(PortIndex, Tone),
     /// Ends the tone.
     StopTone(PortIndex),
+    /// Towards the far end of a stream, instead of what is joined; `None` ends it.
+    PlayToStream(StreamId, Option<Tone>),
     /// Reports DTMF heard from the line; while joined to a stream with telephone-event the digits
     /// go there as RFC 4733 events.
     DetectDigits(PortIndex, bool),

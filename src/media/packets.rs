@@ -44,10 +44,16 @@ pub struct Outgoing<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Slots that are offered at once, beyond those that were used before.
+const SLOTS_STEP: usize = 16;
+
 /// Up to [`PACKETS_PER_BATCH`] received packets in slots that are used again and again.
+///
+/// Room for all is set aside at the start, but a slot is made when it is first needed: the system
+/// gives memory to what is touched, and a gateway with few calls touches few slots.
 #[derive(Debug)]
 pub struct PacketBatch {
-    slots: Box<[PacketSlot]>,
+    slots: Vec<PacketSlot>,
     filled: usize,
 }
 
@@ -60,20 +66,23 @@ impl Default for PacketBatch {
 impl PacketBatch {
     /// An empty batch; the only place that allocates.
     pub fn new() -> Self {
-        let slot = PacketSlot {
-            stream: StreamId::from_bits(u64::MAX),
-            source: NO_ADDRESS,
-            received_at: Instant::ZERO,
-            len: 0,
-            data: [0; RTP_PACKET_BYTES],
-            forward: None,
-            start: 0,
-        };
-        PacketBatch { slots: vec![slot; PACKETS_PER_BATCH].into_boxed_slice(), filled: 0 }
+        PacketBatch { slots: Vec::with_capacity(PACKETS_PER_BATCH), filled: 0 }
     }
 
-    /// The slots that are still empty, to be filled from the first one on; then [`Self::commit`].
+    /// Slots that are still empty, to be filled from the first one on; then [`Self::commit`]. None when
+    /// the batch is full; perhaps more when these are filled.
     pub fn vacant(&mut self) -> &mut [PacketSlot] {
+        while self.slots.len() < (self.filled + SLOTS_STEP).min(PACKETS_PER_BATCH) {
+            self.slots.push(PacketSlot {
+                stream: StreamId::from_bits(u64::MAX),
+                source: NO_ADDRESS,
+                received_at: Instant::ZERO,
+                len: 0,
+                data: [0; RTP_PACKET_BYTES],
+                forward: None,
+                start: 0,
+            });
+        }
         &mut self.slots[self.filled..]
     }
 
@@ -89,7 +98,7 @@ impl PacketBatch {
 
     /// Copies a packet in; `false` when the batch is full or the packet is longer than a slot.
     pub fn push(&mut self, stream: StreamId, source: SocketAddr, received_at: Instant, bytes: &[u8]) -> bool {
-        let Some(slot) = self.slots.get_mut(self.filled) else { return false };
+        let Some(slot) = self.vacant().first_mut() else { return false };
         let Some(place) = slot.data.get_mut(..bytes.len()) else { return false };
         place.copy_from_slice(bytes);
         (slot.stream, slot.source, slot.received_at, slot.len) = (stream, source, received_at, bytes.len());
@@ -109,7 +118,7 @@ impl PacketBatch {
 
     /// Whether no slot is vacant.
     pub fn is_full(&self) -> bool {
-        self.filled == self.slots.len()
+        self.filled == PACKETS_PER_BATCH
     }
 
     /// Makes all slots vacant again. Touches no packet.
@@ -130,20 +139,22 @@ impl PacketBatch {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct OutgoingSlot {
     stream: StreamId,
     to: SocketAddr,
-    len: usize,
-    data: [u8; RTP_PACKET_BYTES],
+    /// Bytes of the packets up to and with this one.
+    end: usize,
 }
 
 /// Packets and events that one call of a [`Worker`](super::Worker) makes. The shell drains both
 /// after each call.
+///
+/// Room for all is set aside at the start; what is never needed is never touched, and so costs nothing.
 #[derive(Debug)]
 pub struct MediaOut {
-    slots: Box<[OutgoingSlot]>,
-    filled: usize,
+    packets: Vec<OutgoingSlot>,
+    bytes: Vec<u8>,
     events: Vec<MediaEvent>,
     /// Events up to here may be digits; the rest is kept for streams that end.
     digits_max: usize,
@@ -154,16 +165,14 @@ pub struct MediaOut {
 impl MediaOut {
     /// Room for all that one call can make; the only place that allocates.
     pub fn new(layout: &WorkerLayout) -> Self {
-        let slot =
-            OutgoingSlot { stream: StreamId::from_bits(u64::MAX), to: NO_ADDRESS, len: 0, data: [0; RTP_PACKET_BYTES] };
         // A port makes at most five packets in a block of 10 ms (audio, the end of a digit three times,
         // the beginning of the next); a service one.
         let packets_max = usize::from(layout.ports) * 5 + layout.streams_max;
         // A block begins at most two digits on a port, a packet at most one on a stream.
         let digits_max = usize::from(layout.ports) * 2 + PACKETS_PER_BATCH;
         MediaOut {
-            slots: vec![slot; packets_max].into_boxed_slice(),
-            filled: 0,
+            packets: Vec::with_capacity(packets_max),
+            bytes: Vec::with_capacity(packets_max * RTP_PACKET_BYTES),
             events: Vec::with_capacity(digits_max + layout.streams_max),
             digits_max,
             packets_dropped: 0,
@@ -173,16 +182,18 @@ impl MediaOut {
 
     /// The packets made since [`Self::clear_packets`], in order.
     pub fn packets(&self) -> impl Iterator<Item = Outgoing<'_>> {
-        self.slots[..self.filled].iter().map(|slot| Outgoing {
-            stream: slot.stream,
-            to: slot.to,
-            bytes: &slot.data[..slot.len],
+        let mut start = 0;
+        self.packets.iter().map(move |packet| {
+            let bytes = self.bytes.get(start..packet.end).unwrap_or_default();
+            start = packet.end;
+            Outgoing { stream: packet.stream, to: packet.to, bytes }
         })
     }
 
-    /// Forgets the packets; after they have been sent. Touches no packet.
+    /// Forgets the packets; after they have been sent. Keeps the room.
     pub fn clear_packets(&mut self) {
-        self.filled = 0;
+        self.packets.clear();
+        self.bytes.clear();
     }
 
     /// Takes the events out, in order. Keeps the room.
@@ -207,13 +218,15 @@ impl MediaOut {
         to: SocketAddr,
         write: impl FnOnce(&mut [u8; RTP_PACKET_BYTES]) -> usize,
     ) {
-        let Some(slot) = self.slots.get_mut(self.filled) else {
+        if self.packets.len() == self.packets.capacity() {
             self.packets_dropped += 1;
             return;
-        };
-        (slot.stream, slot.to) = (stream, to);
-        slot.len = write(&mut slot.data).min(RTP_PACKET_BYTES);
-        self.filled += 1;
+        }
+        let mut data = [0; RTP_PACKET_BYTES];
+        let length = write(&mut data).min(RTP_PACKET_BYTES);
+        // There is room: as many times the longest packet as there may be packets.
+        self.bytes.extend_from_slice(&data[..length]);
+        self.packets.push(OutgoingSlot { stream, to, end: self.bytes.len() });
     }
 
     pub(super) fn event(&mut self, event: MediaEvent) {

@@ -6,7 +6,8 @@
 //! packed from a line, or made by a service.
 
 use super::packets::{MediaOut, PacketSlot};
-use super::{End, Service, StreamConfig, StreamId, StreamSettings};
+use super::tone::ToneGenerator;
+use super::{End, Service, StreamConfig, StreamId, StreamSettings, Tone};
 use crate::limits::PACKET_SAMPLES_MAX;
 use crate::rtp::telephone_event::{EVENT_BYTES, EventPacket, EventReceiver, EventSender, EventUpdate, Payload};
 use crate::rtp::{Arrival, HEADER_BYTES, Header, Reception, samples_at};
@@ -190,8 +191,10 @@ pub struct Stream {
     /// Audio of our own that is not yet a packet.
     packing: [u8; PACKET_SAMPLES_MAX],
     packed: usize,
-    /// When the next packet of a service is due.
+    /// When the next packet of a service or tone is due.
     service_at: Option<Instant>,
+    /// What its far end hears instead of the peer.
+    tone: Option<ToneGenerator>,
 }
 
 impl Stream {
@@ -219,6 +222,7 @@ impl Stream {
             packing: [0; PACKET_SAMPLES_MAX],
             packed: 0,
             service_at: None,
+            tone: None,
             config,
         }
     }
@@ -362,8 +366,8 @@ impl Stream {
     /// Turns a packet that was accepted by a stream of law `from` into one of ours, in its slot.
     pub(super) fn relay(&mut self, now: Instant, accepted: &Accepted, from: Law, slot: &mut PacketSlot) {
         let settings = self.config.settings;
-        let Some(remote) = settings.remote.filter(|_| settings.sends) else {
-            // Held: whatever comes afterwards goes on without a gap.
+        let Some(remote) = settings.remote.filter(|_| settings.sends && self.tone.is_none()) else {
+            // Held, or a tone has its place: whatever comes afterwards goes on without a gap.
             self.sender.mapping = None;
             return;
         };
@@ -476,6 +480,9 @@ impl Stream {
 
     /// Takes a block that the line said: packs it, or sends the digit that lasts instead.
     pub(super) fn push_block(&mut self, now: Instant, block: &[i16], out: &mut MediaOut) {
+        if self.tone.is_some() {
+            return;
+        }
         let clock = self.clock(now);
         let was_lasting = self.events_out.is_lasting();
         let interval = self.packet_samples();
@@ -523,13 +530,20 @@ impl Stream {
         write(out, self.config.id, remote, header, coded);
     }
 
-    /// Whether it wants [`Self::serve`] at every tick.
-    pub(super) fn is_paced(&self) -> bool {
-        self.config.service == Some(Service::Milliwatt)
+    /// The far end hears this tone from now on, or the peer again.
+    pub(super) fn play(&mut self, now: Instant, tone: Option<Tone>, out: &mut MediaOut) {
+        self.end_own(now, out);
+        self.service_at = None;
+        self.tone = tone.map(|tone| ToneGenerator::new(&tone));
     }
 
-    /// Sends what is due of the milliwatt, of which `period` is coded samples that repeat. Paced by
-    /// `now`, so it does not matter how exactly the ticks come.
+    /// Whether it wants [`Self::serve`] at every tick.
+    pub(super) fn is_paced(&self) -> bool {
+        self.config.service == Some(Service::Milliwatt) || self.tone.is_some()
+    }
+
+    /// Sends what is due of a tone, or of the milliwatt, of which `period` is coded samples that repeat.
+    /// Paced by `now`, so it does not matter how exactly the ticks come.
     pub(super) fn serve(&mut self, now: Instant, period: &[u8], out: &mut MediaOut) {
         let settings = self.config.settings;
         if settings.remote.is_none() || !settings.sends || period.is_empty() {
@@ -549,8 +563,14 @@ impl Stream {
             let clock = self.clock(now);
             let place = clock as usize;
             let mut coded = [0; PACKET_SAMPLES_MAX];
-            for (n, octet) in coded[..samples].iter_mut().enumerate() {
-                *octet = period[(place + n) % period.len()];
+            if let Some(tone) = &mut self.tone {
+                let mut linear = [0; PACKET_SAMPLES_MAX];
+                tone.fill(&mut linear[..samples]);
+                g711::encode(settings.law, &linear[..samples], &mut coded[..samples]);
+            } else {
+                for (n, octet) in coded[..samples].iter_mut().enumerate() {
+                    *octet = period[(place + n) % period.len()];
+                }
             }
             self.send_audio(now, clock, &coded[..samples], out);
             self.sender.clock = Some(clock.wrapping_add(samples as u32));

@@ -13,7 +13,7 @@ use super::jitter::JitterBuffer;
 use super::level::peak_0_dbm0;
 use super::stream::{Accepted, Kind};
 use super::tone::{DigitPlayer, Sine, ToneGenerator};
-use super::{End, JitterBounds, MediaCommand, MediaEvent, MediaOut, PacketBatch, PacketSlot, Service};
+use super::{End, JitterBounds, MediaCommand, MediaEvent, MediaOut, PacketBatch, PacketSlot, Service, Tone};
 use super::{Stream, StreamId};
 use crate::limits::STREAM_IDS;
 use crate::time::Instant;
@@ -74,13 +74,22 @@ impl Port {
 /// Streams by the index of their ids.
 #[derive(Debug)]
 struct Streams {
-    places: Box<[Option<Box<Stream>>]>,
+    /// Grows with the highest index; the room is set aside at the start.
+    places: Vec<Option<Box<Stream>>>,
     count: usize,
 }
 
 impl Streams {
     fn get(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.places.get_mut(id.index())?.as_deref_mut().filter(|stream| stream.id() == id)
+    }
+
+    /// The place of an index that has one.
+    fn place(&mut self, index: usize) -> Option<&mut Option<Box<Stream>>> {
+        if index >= self.places.len() && index < STREAM_IDS {
+            self.places.resize_with(index + 1, || None);
+        }
+        self.places.get_mut(index)
     }
 
     fn take(&mut self, id: StreamId) -> Option<Box<Stream>> {
@@ -119,12 +128,10 @@ impl Worker {
             jitter: JitterBuffer::new(JitterBounds::default()),
             epoch: None,
         };
-        let mut places = Vec::new();
-        places.resize_with(STREAM_IDS, || None);
         Worker {
             layout,
             ports: (0..layout.ports).map(|_| port()).collect(),
-            streams: Streams { places: places.into_boxed_slice(), count: 0 },
+            streams: Streams { places: Vec::with_capacity(STREAM_IDS), count: 0 },
             paced: Vec::with_capacity(layout.streams_max),
             ended: Vec::with_capacity(layout.streams_max),
             milliwatt: [Law::Mu, Law::A].map(|law| {
@@ -156,6 +163,7 @@ impl Worker {
                 self.port(index).map(|port| port.tone = Some(ToneGenerator::new(&tone))).is_some()
             }
             MediaCommand::StopTone(index) => self.port(index).map(|port| port.tone = None).is_some(),
+            MediaCommand::PlayToStream(id, tone) => self.play_to_stream(now, id, tone, out),
             MediaCommand::DetectDigits(index, reports) => {
                 self.port(index).map(|port| port.reports_digits = reports).is_some()
             }
@@ -177,7 +185,7 @@ impl Worker {
     fn start(&mut self, stream: Box<Stream>, out: &mut MediaOut) -> bool {
         let id = stream.id();
         let is_full = self.streams.count >= self.layout.streams_max;
-        match self.streams.places.get_mut(id.index()) {
+        match self.streams.place(id.index()) {
             Some(place) if place.is_none() && !is_full => {
                 if stream.is_paced() {
                     self.paced.push(id);
@@ -191,6 +199,17 @@ impl Worker {
                 false
             }
         }
+    }
+
+    fn play_to_stream(&mut self, now: Instant, id: StreamId, tone: Option<Tone>, out: &mut MediaOut) -> bool {
+        let Some(stream) = self.streams.get(id) else { return false };
+        stream.play(now, tone, out);
+        let is_paced = stream.is_paced();
+        self.paced.retain(|paced| *paced != id);
+        if is_paced {
+            self.paced.push(id);
+        }
+        true
     }
 
     fn stop(&mut self, now: Instant, id: StreamId, out: &mut MediaOut) -> bool {

@@ -74,12 +74,10 @@ impl RtpPorts {
         if epoll < 0 {
             return Err(io::Error::last_os_error());
         }
-        let mut ports = Vec::new();
-        ports.resize_with(streams, || None);
         Ok(RtpPorts {
             // SAFETY: `epoll` was just opened and nobody else owns it.
             epoll: unsafe { OwnedFd::from_raw_fd(epoll) },
-            ports,
+            ports: Vec::with_capacity(streams), // no place is touched before it is needed
             ready: vec![libc::epoll_event { events: 0, u64: 0 }; PACKETS_PER_BATCH],
             send_failures: 0,
         })
@@ -118,7 +116,7 @@ impl RtpPorts {
     /// found again in the next round, so a flood on one stream starves no other; asking each
     /// socket until it is empty would double the system calls, as one packet is the rule.
     pub(super) fn receive(&mut self, stamps: &Stamps, batch: &mut PacketBatch) -> usize {
-        let room = self.ready.len().min(batch.vacant().len());
+        let room = self.ready.len().min(PACKETS_PER_BATCH.saturating_sub(batch.len()));
         if room == 0 {
             return 0;
         }

@@ -8,6 +8,7 @@ pub mod checkers;
 pub mod links;
 pub mod network;
 mod noticed;
+pub mod papers;
 pub mod peers;
 pub mod phone_audio;
 pub mod player;

@@ -6,7 +6,8 @@
 //! addresses stay in order, unless the reordering fault holds one of them back.
 //!
 //! Packets of a TCP connection are never lost, doubled or reordered: a loss costs them the time of a
-//! repetition, and the connection as a whole may die, which both ends hear of.
+//! repetition, and the connection as a whole may die, which both ends hear of. TLS is the same with a
+//! handshake, which takes one more round trip and may fail; its cryptography is not simulated.
 
 use crate::rng::{Rng, Seed};
 use crate::time::{Duration, Instant};
@@ -50,6 +51,8 @@ pub struct Faults {
     pub reorder_by: Duration,
     /// Share of packets of a TCP connection at which the connection dies.
     pub dies: Millionths,
+    /// Share of TLS handshakes that fail.
+    pub handshake_fails: Millionths,
 }
 
 /// What a loss costs a packet of a TCP connection: the time until it is repeated.
@@ -65,6 +68,10 @@ pub enum Form {
     Open,
     /// Grants one.
     Accept,
+    /// Begins the handshake of TLS on one.
+    Hello,
+    /// Ends the handshake: what follows is said in secret.
+    Welcome,
     /// Bytes on a connection.
     Bytes,
     /// Ends a connection, or refuses one.
@@ -240,7 +247,8 @@ impl Network {
     fn send_stream(&mut self, now: Instant, packet: Packet) {
         let faults = self.signalling.faults;
         let cut = self.cuts.iter().any(|c| c.stops(now, &packet));
-        if packet.form != Form::Close && (cut || faults.dies.happens(&mut self.rng)) {
+        let fails = packet.form == Form::Hello && faults.handshake_fails.happens(&mut self.rng);
+        if packet.form != Form::Close && (cut || fails || faults.dies.happens(&mut self.rng)) {
             self.counters.died += 1;
             let end = |from, to| Packet { form: Form::Close, from, to, bytes: Vec::new(), ..packet.clone() };
             let (ours, theirs) = (end(packet.to, packet.from), end(packet.from, packet.to));

@@ -34,11 +34,11 @@ const ENDED_REMEMBERED: usize = 64;
 pub struct PhoneSettings {
     /// User name: the account, and the number it calls from.
     pub user: String,
-    /// Its address for SIP.
+    /// Its address for SIP by UDP and TCP; TLS has the port behind it.
     pub address: SocketAddr,
-    /// The gateway's.
+    /// The gateway's, for the transport of this phone.
     pub gateway: SocketAddr,
-    /// How it sends SIP; it takes both.
+    /// How it sends SIP; it takes all three.
     pub transport: Transport,
     /// The gateway's domain.
     pub domain: String,
@@ -52,6 +52,14 @@ pub struct PhoneSettings {
     pub keeps_all: bool,
     /// What happens without being told.
     pub habits: Habits,
+}
+
+impl PhoneSettings {
+    /// Where it listens for a transport.
+    pub fn address_for(&self, transport: Transport) -> SocketAddr {
+        let behind = u16::from(transport == Transport::Tls);
+        SocketAddr::new(self.address.ip(), self.address.port().saturating_add(behind))
+    }
 }
 
 /// What the person at the phone does by himself. The default does nothing.
@@ -137,7 +145,8 @@ impl SipPhone {
     /// A phone at rest.
     pub fn new(settings: PhoneSettings, seed: &Seed) -> Self {
         let seed = seed.fork(&format!("phone {}", settings.address));
-        let listeners = vec![(Transport::Udp, settings.address), (Transport::Tcp, settings.address)];
+        let by = [Transport::Udp, Transport::Tcp, Transport::Tls];
+        let listeners = by.into_iter().map(|by| (by, settings.address_for(by))).collect();
         let mut sip = Settings { listeners, ..Settings::default() };
         sip.allow.extend([Method::Notify, Method::Refer]);
         sip.supported.push("replaces".to_owned());
@@ -386,14 +395,14 @@ impl SipPhone {
         }
         self.note_last_word(now, &packet.bytes);
         let mut actions = Actions::default();
-        let flow = Flow { transport: Transport::Udp, remote: packet.from, ..self.flow() };
+        let flow = Flow { transport: Transport::Udp, local: packet.to, remote: packet.from, connection: None };
         self.endpoint.handle_datagram(now, flow, &packet.bytes, &mut actions);
         self.carry_out(now, actions, sent);
     }
 
     /// Takes a piece of a TCP connection, in portions as a socket would give it.
     fn handle_stream(&mut self, now: Instant, packet: &Packet, sent: &mut Vec<Packet>) {
-        let (happened, reply) = self.links.receive(packet, packet.to == self.settings.address);
+        let (happened, reply) = self.links.receive(packet, self.listens_for(packet.to));
         sent.extend(reply);
         let mut actions = Actions::default();
         match happened {
@@ -408,6 +417,10 @@ impl SipPhone {
             Happened::Closed(id) => self.endpoint.handle_stream_closed(now, id, &mut actions),
         }
         self.carry_out(now, actions, sent);
+    }
+
+    fn listens_for(&self, address: SocketAddr) -> Option<Transport> {
+        [Transport::Tcp, Transport::Tls].into_iter().find(|by| self.settings.address_for(*by) == address)
     }
 
     /// Does what is due.
@@ -455,7 +468,7 @@ impl SipPhone {
     fn flow(&self) -> Flow {
         Flow {
             transport: self.settings.transport,
-            local: self.settings.address,
+            local: self.settings.address_for(self.settings.transport),
             remote: self.settings.gateway,
             connection: None,
         }
@@ -573,8 +586,8 @@ impl SipPhone {
                         let (from, to) = (flow.local, flow.remote);
                         sent.push(Packet { traffic: Traffic::Signalling, form: Form::Datagram, from, to, bytes });
                     }
-                    crate::sip::Send::OpenStream { connection, remote, .. } => {
-                        sent.push(self.links.open(connection, remote));
+                    crate::sip::Send::OpenStream { connection, transport, remote, .. } => {
+                        sent.push(self.links.open(connection, transport, remote));
                     }
                     crate::sip::Send::Stream { connection, bytes } => sent.extend(self.links.write(connection, bytes)),
                     // A phone knows its gateway by address.

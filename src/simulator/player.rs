@@ -426,12 +426,26 @@ fn user(config: &Config, actor: &Actor, index: usize) -> Result<Option<PhoneSett
 /// # Panics
 /// When the configuration has no UDP listener.
 pub fn phone_settings(config: &Config, user: &str, address: SocketAddr, password: Option<String>) -> PhoneSettings {
-    let udp = config.sip.listen.iter().find(|listener| listener.transport == Transport::Udp);
+    phone_settings_by(Transport::Udp, config, user, address, password)
+}
+
+/// A phone that does so by a transport of its choice.
+///
+/// # Panics
+/// When the configuration has no listener for it.
+pub fn phone_settings_by(
+    transport: Transport,
+    config: &Config,
+    user: &str,
+    address: SocketAddr,
+    password: Option<String>,
+) -> PhoneSettings {
+    let listener = config.sip.listen.iter().find(|listener| listener.transport == transport);
     PhoneSettings {
         user: user.to_owned(),
         address,
-        gateway: udp.expect("a gateway to be simulated listens on UDP").address,
-        transport: Transport::Udp,
+        gateway: listener.expect("a gateway to be simulated listens for its phones").address,
+        transport,
         domain: config.sip.domain.clone(),
         password,
         laws: vec![Law::Mu, Law::A],

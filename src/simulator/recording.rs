@@ -42,8 +42,8 @@ impl Recording {
             Form::Bytes => {
                 self.capture.stream_bytes(&mut self.bytes, now, packet.from, packet.to, &packet.bytes, &comment);
             }
-            // The capture makes up neither the beginning nor the end of a connection.
-            Form::Open | Form::Accept | Form::Close => {}
+            // TLS stands there as one reads it with its keys. The capture makes up neither the beginning nor the end of a connection.
+            Form::Open | Form::Accept | Form::Hello | Form::Welcome | Form::Close => {}
         }
     }
 

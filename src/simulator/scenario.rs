@@ -16,6 +16,7 @@
 //! reorder = 2.0                # percent held back by `reorder-by`
 //! reorder-by = "20ms"
 //! dies = 0.1                   # percent of packets of TCP at which the connection dies
+//! handshake-fails = 0.1        # percent of TLS handshakes that end the connection
 //!
 //! [[cut]]                      # all packets lost; `who` and `traffic` may be left out
 //! who = "phone/203"
@@ -443,10 +444,11 @@ impl Reader<'_> {
         let duplicate = share("duplicate", base.duplicate);
         let reorder = share("reorder", base.reorder);
         let dies = share("dies", base.dies);
+        let handshake_fails = share("handshake-fails", base.handshake_fails);
         let length = self.note(table.optional("burst-length", integer::<u32>)).flatten();
         let burst_length = length.unwrap_or(base.burst_length.max(1));
         self.finish(table);
-        Faults { delay, jitter, loss, burst, burst_length, duplicate, reorder, reorder_by, dies }
+        Faults { delay, jitter, loss, burst, burst_length, duplicate, reorder, reorder_by, dies, handshake_fails }
     }
 
     fn cut(&mut self, entries: Spanned<Entries>) -> Option<ActorCut> {

@@ -422,8 +422,8 @@ impl World {
                     self.checkers.recorded(self.now, &record);
                     self.records.push(record);
                 }
-                Output::OpenStream { connection, remote, .. } => {
-                    let packet = self.links.open(connection, remote);
+                Output::OpenStream { connection, transport, remote, .. } => {
+                    let packet = self.links.open(connection, transport, remote);
                     self.send(packet);
                 }
                 Output::StreamBytes { connection, bytes } => match self.links.write(connection, bytes) {
@@ -613,9 +613,10 @@ impl World {
         }
     }
 
-    /// A piece of a TCP connection came to the gateway; it gets it in portions, as from a socket.
+    /// A piece of a connection came to the gateway; it gets it in portions, as from a socket.
     fn deliver_stream(&mut self, packet: &Packet) {
-        let listens = self.listeners.contains(&(Transport::Tcp, packet.to));
+        let streams = [Transport::Tcp, Transport::Tls];
+        let listens = streams.into_iter().find(|transport| self.listeners.contains(&(*transport, packet.to)));
         let (happened, reply) = self.links.receive(packet, listens);
         if let Some(reply) = reply {
             self.send(reply);

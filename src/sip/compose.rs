@@ -205,6 +205,9 @@ impl Endpoint {
         if action == ServerAction::Send {
             let response = complete(response, &server.request.headers, &server.local_tag, &self.settings);
             server.last = response.to_bytes();
+            if status >= 200 {
+                server.is_answered();
+            }
             self.send_again(now, id, out);
         }
         match next {
@@ -214,19 +217,6 @@ impl Endpoint {
                 self.prune();
             }
         }
-    }
-
-    /// Sends the last response of a server transaction (again).
-    pub(super) fn send_again(&mut self, now: Instant, id: ServerId, out: &mut Actions) {
-        let Some(server) = self.table.servers.get(id).filter(|s| !s.last.is_empty()) else { return };
-        let bytes = server.last.clone();
-        let mut flow = server.flow;
-        // 18.2.2: when the connection is gone, another one is opened to where Via says the sender listens.
-        if flow.connection.is_some_and(|id| !self.connections.is_known(id)) {
-            let Some(remote) = server.request.via().and_then(|via| via.listening_address()) else { return };
-            flow = Flow { connection: None, remote, ..flow };
-        }
-        self.connections.send(now, flow, None, bytes, out);
     }
 
     /// Credentials for a 401 or 407 to a request: the field that answers it.

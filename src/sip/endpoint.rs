@@ -150,8 +150,12 @@ impl Endpoint {
 
     /// A connection closed, or could not be opened.
     pub fn handle_stream_closed(&mut self, now: Instant, connection: ConnectionId, out: &mut Actions) {
+        let was_open = self.connections.is_open(connection);
         if self.connections.closed(connection) {
             self.lose_connection(now, connection, out);
+            if !was_open {
+                self.answer_elsewhere(now, connection, out);
+            }
         }
     }
 
@@ -519,6 +523,12 @@ impl Endpoint {
                 }
                 User::Spent | User::Ack(_) | User::AckRequest(_) => {}
             }
+        }
+        if status >= 200
+            && next.is_some()
+            && let Some(client) = self.table.clients.get_mut(id)
+        {
+            client.is_answered();
         }
         match next {
             Some(_) => self.schedule(Owner::Client(id)),

@@ -61,6 +61,17 @@ impl NameAddr {
         self.params.get("tag").filter(|tag| !tag.is_empty())
     }
 
+    /// The preference (`q`, RFC 3261 20.10) in thousandths; 1000 without one, and for one that cannot be read.
+    pub fn q_thousandths(&self) -> u16 {
+        let Some(text) = self.params.get("q").map(str::trim) else { return 1000 };
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = format!("{fraction:0<3}");
+        match (whole, digits.get(..3).and_then(|d| d.parse::<u16>().ok())) {
+            ("0" | "", Some(q)) => q,
+            _ => 1000,
+        }
+    }
+
     /// Reads one value.
     pub fn parse(value: &[u8]) -> Result<NameAddr, Malformed> {
         // "If the URI contains a comma, question mark or semicolon, the URI MUST be enclosed" (RFC 3261 20).

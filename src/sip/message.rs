@@ -4,7 +4,9 @@
 //! ends: a fold becomes one space, which RFC 3261 7.3.1 calls the same value. `Content-Length` is
 //! written by the printer alone.
 
+use super::carried::Carried;
 use super::headers::{CSeq, NameAddr, Reason, Via};
+use super::multipart::{Part, is_about_body};
 use super::uri::Uri;
 use std::borrow::Cow;
 use std::fmt;
@@ -262,6 +264,12 @@ impl Headers {
         self.0.insert(at.min(self.0.len()), header);
     }
 
+    /// Removes all but those with this name, and gives their memory back.
+    pub(super) fn keep(&mut self, name: &HeaderName) {
+        self.0.retain(|header| header.name == *name);
+        self.0.shrink_to_fit();
+    }
+
     /// Removes all fields of this name.
     pub fn remove(&mut self, name: &HeaderName) {
         self.0.retain(|h| !h.name.is(name));
@@ -295,6 +303,11 @@ impl Body {
     /// A body of `application/sdp`.
     pub fn sdp(bytes: impl Into<Vec<u8>>) -> Body {
         Body { content_type: "application/sdp".to_owned(), bytes: bytes.into() }
+    }
+
+    /// `type/subtype`, without parameters.
+    pub fn media_type(&self) -> &str {
+        media_type_of(&self.content_type)
     }
 
     /// Whether its type is this one (`type/subtype`, without parameters).
@@ -375,6 +388,41 @@ macro_rules! common {
                     content_type: content_type.map_or_else(String::new, Cow::into_owned),
                     bytes: self.body.clone(),
                 })
+            }
+
+            /// Adds what is carried on from another dialog, and a body of it and of a description.
+            #[must_use]
+            pub fn with_content(self, description: Option<Body>, carried: Carried) -> Self {
+                let (body, headers) = carried.content(description);
+                self.with_headers(headers).with_body(body)
+            }
+
+            /// What is in its body and no description.
+            pub(super) fn beside_description(&self) -> Vec<Part> {
+                let is_description = self.headers.get(&HeaderName::ContentType) == Some(b"application/sdp");
+                match is_description || self.body.is_empty() {
+                    true => Vec::new(),
+                    false => super::carried::beside_description(&self.headers, self.typed_body()),
+                }
+            }
+
+            /// With this description, and with these parts beside it, in the place of its body.
+            #[must_use]
+            pub(super) fn described_by(mut self, description: Option<Body>, beside: Vec<Part>) -> Self {
+                self.body.clear();
+                self.headers.0.retain(|header| !is_about_body(&header.name));
+                self.with_content(description, Carried { headers: Vec::new(), parts: beside })
+            }
+
+            /// Whether it brings a session description, alone or among other parts.
+            pub fn describes(&self) -> bool {
+                let Some(content_type) = self.headers.get(&HeaderName::ContentType) else { return false };
+                match media_type_of(&decode(content_type)) {
+                    _ if self.body.is_empty() => false,
+                    media_type if media_type.eq_ignore_ascii_case("application/sdp") => true,
+                    // Only here is it worth to look inside.
+                    _ => self.typed_body().is_some_and(|body| body.describes()),
+                }
             }
 
             /// Call-ID.

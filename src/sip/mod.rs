@@ -15,6 +15,7 @@
 //! peer does. Bodies are bytes here; what SDP means is known to the call layer alone.
 
 mod attempts;
+pub mod carried;
 mod compose;
 pub mod dialog;
 pub mod digest;
@@ -35,13 +36,16 @@ pub mod subscription;
 pub mod transaction;
 pub mod transport;
 pub mod uas;
+mod undelivered;
 pub mod uri;
 
+pub use carried::{Carried, Passing, PassingRules};
 pub use endpoint::Endpoint;
 pub use guard::{Guard, Prefix};
 pub use headers::{CSeq, Malformed, NameAddr, Reason, Via};
 pub use location::{NaptrRecord, NextHop, Question, Records, SrvRecord};
 pub use message::{Body, Header, HeaderName, Headers, Method, Request, Response, reason_phrase};
+pub use multipart::Part;
 pub use uri::{Host, Params, SipUri, Uri};
 
 use crate::ids::Id;

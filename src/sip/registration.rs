@@ -4,9 +4,12 @@
 //! out whole or not at all. Bindings keep the flow on which they came, so that a phone behind a NAT is
 //! reached where it can be reached, and one behind a connection by that connection alone; and the path
 //! of proxies that they came through (RFC 3327). When the connection is gone, or the process was started
-//! anew, those stay that can be reached by a new connection.
+//! anew, those stay that can be reached by a new connection. A phone without a NAT may name other addresses
+//! than its own.
 
-use super::{ConnectionId, Flow, Header, HeaderName, NameAddr, Request, Response, Transport, Uri};
+use super::headers::Via;
+use super::parser::split_list;
+use super::{ConnectionId, Flow, Header, HeaderName, Host, NameAddr, Request, Response, Transport, Uri};
 use crate::limits::{CONTACTS_PER_ACCOUNT, PATHS_PER_CONTACT};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -33,7 +36,7 @@ impl Default for Lifetimes {
 pub struct Binding {
     /// Where it wants its requests: the Request-URI.
     pub uri: Uri,
-    /// Where the REGISTER came from: where requests are sent, NAT or not.
+    /// Where requests are sent: the way the REGISTER came, or the address in the contact ([`way_to`]).
     pub flow: Flow,
     /// When it ends.
     pub expires: Instant,
@@ -264,8 +267,8 @@ impl Registrar {
             bindings.retain(|old| !wish.replaces(old));
             if !wish.expires.is_zero() {
                 bindings.push(Binding {
+                    flow: way_to(&wish.uri, request, flow),
                     uri: wish.uri,
-                    flow,
                     expires: now + wish.expires,
                     q: wish.q,
                     call_id: call_id.clone(),
@@ -295,7 +298,7 @@ impl Registrar {
             let min = self.lifetimes.min.as_secs();
             return Err(Response::new(423).with(HeaderName::MinExpires, min));
         }
-        let q = contact.params.get("q").map_or(1000, thousandths);
+        let q = contact.q_thousandths();
         let instance = contact.params.unquoted("+sip.instance");
         let flow_number = contact.params.get("reg-id").and_then(|text| text.parse().ok());
         Ok(Wish { uri: contact.uri, expires: asked.min(self.lifetimes.max), q, instance: instance.zip(flow_number) })
@@ -316,6 +319,22 @@ impl Registrar {
             let q = if binding.q == 1000 { String::new() } else { format!(";q=0.{:03}", binding.q) };
             response.with(HeaderName::Contact, format!("<{}>;expires={left}{q}", binding.uri))
         })
+    }
+}
+
+/// Where a contact is reached. By UDP without a NAT and without proxies on the way, that is where the contact says
+/// (RFC 3261 16.6 step 7), so that several of them are several; else the way the REGISTER came.
+fn way_to(contact: &Uri, request: &Request, flow: Flow) -> Flow {
+    let mut vias = request.headers.all(&HeaderName::Via).flat_map(split_list);
+    let (first, second) = (vias.next().and_then(|value| Via::parse(value).ok()), vias.next());
+    // Whoever sees its own address as we see it is behind no NAT.
+    let sees_itself = first.is_some_and(|via| {
+        via.host == Host::Ip(flow.remote.ip()) && via.port.unwrap_or(5060) == flow.remote.port() && second.is_none()
+    });
+    let is_plain = flow.transport == Transport::Udp && matches!(contact.transport(), None | Some(Transport::Udp));
+    match contact.address() {
+        Some(remote) if sees_itself && is_plain && remote.is_ipv4() == flow.remote.is_ipv4() => Flow { remote, ..flow },
+        _ => flow,
     }
 }
 
@@ -343,17 +362,6 @@ fn seconds(text: &str) -> u32 {
     }
 }
 
-/// A q value in thousandths; 1000 for one that cannot be read.
-fn thousandths(text: &str) -> u16 {
-    let text = text.trim();
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = format!("{fraction:0<3}");
-    match (whole, digits.get(..3).and_then(|d| d.parse::<u16>().ok())) {
-        ("0" | "", Some(q)) => q,
-        _ => 1000,
-    }
-}
-
 fn bad_request(why: &str) -> Response {
     Response::new(400).with_reason(why)
 }
@@ -364,7 +372,7 @@ fn out_of_order() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Method, Transport};
+    use super::super::Method;
     use super::*;
 
     fn flow() -> Flow {
@@ -563,12 +571,37 @@ mod tests {
     }
 
     #[test]
+    fn contacts_are_reached_where_they_say_unless_a_nat_stands_between() {
+        let check = |via: &str, contact: &str| {
+            let mut registrar = Registrar::default();
+            let request = request(1, &[contact], None).with(HeaderName::Via, via);
+            registrar.register(T0, "alice", &request, flow());
+            registrar.bindings(T0, "alice")[0].flow.remote.to_string()
+        };
+        let own = "SIP/2.0/UDP 127.0.0.1:6000;branch=z9hG4bK1";
+        assert_eq!(check(own, "<sip:a@127.0.0.3:7000>"), "127.0.0.3:7000");
+        assert_eq!(check(own, "<sip:a@127.0.0.3>"), "127.0.0.3:5060");
+        // A name, another transport and another family: the way it came.
+        for contact in ["<sip:a@h:7000>", "<sip:a@127.0.0.3:7000;transport=tcp>", "<sip:a@[::1]:7000>"] {
+            assert_eq!(check(own, contact), "127.0.0.1:6000", "{contact}");
+        }
+        // Behind a NAT, and through a proxy.
+        for via in ["SIP/2.0/UDP 10.0.0.1:6000;branch=z9hG4bK1", "SIP/2.0/UDP 127.0.0.1:6000, SIP/2.0/UDP 10.0.0.1"] {
+            assert_eq!(check(via, "<sip:a@127.0.0.3:7000>"), "127.0.0.1:6000", "{via}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_refused() {
         for contact in ["<mailto:a@h>", "<sip:a@h", "sip:"] {
             let mut registrar = Registrar::default();
             assert_eq!(registrar.register(T0, "alice", &request(1, &[contact], None), flow()).status, 400, "{contact}");
         }
         assert_eq!((seconds("x"), seconds("99999999999"), seconds(" 5 ")), (3600, u32::MAX, 5));
-        assert_eq!((thousandths("0.5"), thousandths("1.0"), thousandths("0"), thousandths("x")), (500, 1000, 0, 1000));
+        for (text, expected) in [("0.5", 500), ("1.0", 1000), ("0", 0), ("x", 1000), (" .25", 250)] {
+            let mut contact = NameAddr::new(Uri::parse(b"sip:a@h").expect("a URI"));
+            contact.params.set("q", Some(text.to_owned()));
+            assert_eq!(contact.q_thousandths(), expected, "{text}");
+        }
     }
 }

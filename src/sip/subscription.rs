@@ -76,8 +76,9 @@ impl Subscription {
     }
 }
 
-/// `Expires` of a SUBSCRIBE as a life, or the refusal of one that is too short (4.2.1.1).
-fn life_of(headers: &super::Headers) -> Result<Duration, Response> {
+/// How long a SUBSCRIBE or PUBLISH with these headers is to live: zero ends it. The error refuses it with 400
+/// or 423 (RFC 6665 4.2.1.1, RFC 3903 6).
+pub fn life_of(headers: &super::Headers) -> Result<Duration, Response> {
     let Some(text) = headers.text(&HeaderName::Expires) else { return Ok(LIFE_MAX) };
     let text = text.trim();
     // What does not fit 32 bits is as long as can be (RFC 3261 20.19).

@@ -213,6 +213,11 @@ impl Connections {
         self.by_id.contains_key(&id)
     }
 
+    /// Whether a connection is open: what is written to it does not wait.
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.by_id.get(&id).is_some_and(|connection| connection.flow.is_some())
+    }
+
     /// Sends bytes over a flow; for a stream over its connection, another one to the same peer, or a new
     /// one, whose certificate must be for `domain` (TLS). Returns the flow that was taken; `None` when
     /// there are too many connections.

@@ -4,6 +4,7 @@
 //! one machine. Names are those of Q.763/Q.764; causes are those of Q.850.
 
 pub mod interwork;
+pub mod tables;
 
 use std::fmt;
 

@@ -14,6 +14,7 @@ pub struct Baresip {
     child: Child,
     control: TcpStream,
     said: Arc<Mutex<String>>,
+    log: std::path::PathBuf,
 }
 
 impl Baresip {
@@ -24,7 +25,12 @@ impl Baresip {
 
     /// The same by `udp`, `tcp` or `tls`.
     pub fn start_by(gateway: &Gateway, account: &str, speech: &Path, transport: &str) -> Baresip {
-        let directory = gateway.directory.join("baresip");
+        Baresip::start_in("baresip", gateway, account, speech, transport)
+    }
+
+    /// The same in a directory of this name, so that there can be several.
+    pub fn start_in(name: &str, gateway: &Gateway, account: &str, speech: &Path, transport: &str) -> Baresip {
+        let directory = gateway.directory.join(name);
         std::fs::create_dir_all(&directory).expect("a directory");
         let control = free_port("127.0.0.1");
         let config = format!(
@@ -48,6 +54,9 @@ impl Baresip {
              module_tmp uuid.so\n\
              module_tmp account.so\n\
              module_app menu.so\n\
+             module_app contact.so\n\
+             module_app mwi.so\n\
+             module_app presence.so\n\
              module_app ctrl_tcp.so\n",
             // Left alone it signals the machine's outer address and sends from the loopback, as most
             // softphones do, and that must work; without such an address it would not start.
@@ -63,7 +72,9 @@ impl Baresip {
             gateway.address_for(transport)
         );
         std::fs::write(directory.join("accounts"), line).expect("written");
-        std::fs::write(directory.join("contacts"), "").expect("written");
+        // Whom `message` writes to, and whose presence is watched.
+        let friend = format!("\"Friend\" <sip:205@{}>;presence=p2p\n", gateway.address_for(transport));
+        std::fs::write(directory.join("contacts"), friend).expect("written");
 
         let log = std::fs::File::create(directory.join("baresip.log")).expect("a log file");
         let child = Command::new("baresip")
@@ -87,7 +98,34 @@ impl Baresip {
                 heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
             }
         });
-        Baresip { child, control, said }
+        Baresip { child, control, said, log: directory.join("baresip.log") }
+    }
+
+    /// Waits until its account is registered.
+    pub fn wait_until_registered(&self, gateway: &Gateway, account: &str) {
+        wait_for("baresip's registration", Duration::from_secs(20), || {
+            let phones = gateway.command(&["phones"]);
+            let row = phones.lines().find(|line| line.starts_with(&format!("phone/{account}"))).expect("it is listed");
+            (!row.contains("not registered")).then_some(())
+        });
+    }
+
+    /// Waits until it has printed this, or said it in an event.
+    pub fn wait_for_text(&self, text: &str) {
+        wait_for(&format!("baresip to say {text}"), Duration::from_secs(20), || {
+            let log = std::fs::read(&self.log).unwrap_or_default();
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            (said.contains(text) || String::from_utf8_lossy(&log).contains(text)).then_some(())
+        });
+    }
+
+    /// Waits until an event such as `CALL_ESTABLISHED` has come this often.
+    pub fn wait_for_times(&self, event: &str, times: usize) {
+        let kind = format!("\"type\":\"{event}\"");
+        wait_for(&format!("baresip's {event}, {times} times"), Duration::from_secs(20), || {
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            (said.matches(&kind).count() >= times).then_some(())
+        });
     }
 
     /// Waits for an event such as `CALL_INCOMING`.
@@ -115,6 +153,8 @@ impl Drop for Baresip {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
+            let log = std::fs::read(&self.log).unwrap_or_default();
+            eprintln!("-- printed by baresip\n{}", String::from_utf8_lossy(&log));
             eprintln!("-- events of baresip\n{}", self.said.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }

@@ -10,13 +10,17 @@ mod calls;
 mod capture;
 mod clients;
 mod differential;
+mod events;
 mod gateway;
 mod handset;
+mod isup;
 mod kamailio;
 mod load;
 mod noise;
+mod proxying;
 mod signal;
 mod sipp;
+mod transfer;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

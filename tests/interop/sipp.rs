@@ -28,6 +28,31 @@ pub struct Caller<'a> {
     media_port: u16,
     /// Where the calls go instead of to the gateway.
     through: Option<(&'a str, u16)>,
+    /// What `[NAME]` of the scenario stands for.
+    keys: Vec<(&'a str, String)>,
+}
+
+/// A caller that runs beside the test.
+pub struct Running {
+    child: Child,
+    what: String,
+    errors: PathBuf,
+}
+
+impl Running {
+    /// Waits for its end; a single failed call fails the test.
+    pub fn finish(mut self) {
+        let status = self.child.wait().expect("sipp ran");
+        let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
+        assert!(status.success(), "sipp {}: {status}\n{}", self.what, tail(&errors, 60));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // already ended after `finish`
+        let _ = self.child.wait();
+    }
 }
 
 impl<'a> Caller<'a> {
@@ -43,6 +68,7 @@ impl<'a> Caller<'a> {
             duration_ms: 500,
             media_port: 6_000,
             through: None,
+            keys: Vec::new(),
         }
     }
 
@@ -67,8 +93,36 @@ impl<'a> Caller<'a> {
         Caller { media_port, ..self }
     }
 
+    /// What `[name]` of the scenario stands for.
+    pub fn key(mut self, name: &'a str, value: impl Into<String>) -> Self {
+        self.keys.push((name, value.into()));
+        self
+    }
+
+    /// Begins, and runs beside the test.
+    pub fn start(self) -> Running {
+        let what = format!("{} to {}", self.scenario, self.number);
+        let errors = errors(self.gateway, self.scenario);
+        let child = self.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("sipp runs");
+        Running { child, what, errors }
+    }
+
     /// Runs to the end; a single failed call fails the test.
     pub fn run(self) {
+        let output = self.command().output().expect("sipp runs");
+        assert!(
+            output.status.success(),
+            "sipp {} to {} by {:?}: {}\n{}\n{}",
+            self.scenario,
+            self.number,
+            self.by,
+            output.status,
+            tail(&String::from_utf8_lossy(&output.stdout), 60),
+            tail(&std::fs::read_to_string(errors(self.gateway, self.scenario)).unwrap_or_default(), 60),
+        );
+    }
+
+    fn command(&self) -> Command {
         let mut command = sipp(self.gateway, self.scenario, CALLER, self.by);
         command
             .args([
@@ -86,17 +140,10 @@ impl<'a> Caller<'a> {
             .args(["-d", &self.duration_ms.to_string(), "-mp", &self.media_port.to_string()])
             .args(["-l", "1000", "-recv_timeout", "40000", "-timeout", "180s", "-timeout_error"])
             .arg(self.through.map_or(self.gateway.sip.to_string(), |(address, port)| format!("{address}:{port}")));
-        let output = command.output().expect("sipp runs");
-        assert!(
-            output.status.success(),
-            "sipp {} to {} by {:?}: {}\n{}\n{}",
-            self.scenario,
-            self.number,
-            self.by,
-            output.status,
-            tail(&String::from_utf8_lossy(&output.stdout), 60),
-            tail(&std::fs::read_to_string(errors(self.gateway, self.scenario)).unwrap_or_default(), 60),
-        );
+        for (name, value) in &self.keys {
+            command.args(["-key", name, value]);
+        }
+        command
     }
 }
 
@@ -133,13 +180,21 @@ pub fn third_party(gateway: &Gateway, a: &str, b: &str, calls: u32) {
 /// SIPp as the peer that 70XXXX and 71XXXX lead to. Ended when dropped.
 pub struct Callee {
     child: Child,
+    errors: PathBuf,
 }
 
 impl Callee {
     /// Waits for calls.
     pub fn start(gateway: &Gateway, scenario: &str, by: By) -> Callee {
+        Callee::start_at(gateway, scenario, by, gateway.callee_port)
+    }
+
+    /// Waits for calls at this port.
+    pub fn start_at(gateway: &Gateway, scenario: &str, by: By, port: u16) -> Callee {
+        // Each has media ports of its own.
+        let media_port = (7_000 + (port % 100) * 20).to_string();
         let child = sipp(gateway, scenario, CALLEE, by)
-            .args(["-p", &gateway.callee_port.to_string(), "-mp", "7000"])
+            .args(["-p", &port.to_string(), "-mp", &media_port])
             .arg(gateway.sip.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -147,14 +202,21 @@ impl Callee {
             .expect("sipp runs");
         // It has no sign of being ready; it is when its port is taken.
         super::wait_for("sipp to listen", std::time::Duration::from_secs(5), || {
-            let address = (CALLEE, gateway.callee_port);
             let taken = match by {
-                By::Udp => std::net::UdpSocket::bind(address).is_err(),
-                By::Tcp => std::net::TcpListener::bind(address).is_err(),
+                By::Udp => std::net::UdpSocket::bind((CALLEE, port)).is_err(),
+                By::Tcp => std::net::TcpListener::bind((CALLEE, port)).is_err(),
             };
             taken.then_some(())
         });
-        Callee { child }
+        Callee { child, errors: errors(gateway, scenario) }
+    }
+
+    /// Ends it, and fails when anything came that its scenario does not expect.
+    pub fn finish(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
+        assert!(!errors.contains("unexpected") && !errors.contains("Aborting"), "{}", tail(&errors, 60));
     }
 }
 

@@ -5,6 +5,7 @@ mod office;
 mod ringing;
 mod sending_on;
 mod transfer;
+mod ways_out;
 
 #[test]
 fn worked_example_ring_group_and_transfer() {

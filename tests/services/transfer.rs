@@ -87,6 +87,10 @@ fn whoever_transfers_may_hang_up_before_the_target_answers() {
     office.hang_up(clerk);
     office.run(1_000);
     assert_eq!(office.releases(caller).len(), 0);
+    // Nobody speaks to the caller any more but the gateway: ringback.
+    let heard = office.hears(caller);
+    office.run(2_000);
+    assert!((95..=105).contains(&(office.hears(caller) - heard)), "a packet every 20 ms");
     office.answer(colleague);
     office.run(2_000);
     let heard = office.hears(caller);
@@ -180,6 +184,29 @@ fn nobody_outside_can_transfer_and_nobody_can_name_the_dialog_of_another() {
     assert_eq!(office.releases(stranger).last().map(|(status, _)| *status), Some(Some(481)));
     assert_eq!(office.releases(caller).len(), 0);
     assert_eq!(office.close().len(), 1);
+}
+
+#[test]
+fn a_trunk_transfers_when_its_table_says_so_with_the_rights_of_its_calls() {
+    let mut office = Office::of(25, "[trunk.partner]\nfrom = [\"127.0.8.0/24\"]\ntransfer = true\n");
+    let (clerk, colleague) = (office.phone("201"), office.phone("203"));
+    let caller = office.add("98", 8);
+    office.call(caller, "201");
+    office.answer(clerk);
+    office.run(1_000);
+    // A number that calls of the trunk don't reach, then one that they do.
+    office.world.at_phone(caller, |phone, now, sent| phone.transfer(now, "9999", sent));
+    office.run(1_000);
+    assert_eq!(office.transfers(caller), [100, 404]);
+    office.world.at_phone(caller, |phone, now, sent| phone.transfer(now, "203", sent));
+    office.run(1_000);
+    office.answer(colleague);
+    office.run(1_000);
+    assert_eq!((office.releases(caller).len(), office.releases(clerk).len()), (1, 0));
+    office.hang_up(clerk);
+    office.run(1_000);
+    let records = office.close();
+    assert_eq!((records.len(), records[0].transferred_by.as_deref()), (1, Some("trunk/partner")));
 }
 
 #[test]

@@ -334,3 +334,20 @@ fn a_call_that_ends_while_a_refused_offer_waits_leaves_nothing() {
         }
     }
 }
+
+/// RFC 3261 18.2.2, RFC 3263 5: the connection of an INVITE died before its refusal, and the next ones do not open.
+#[test]
+fn a_refusal_whose_connection_died_goes_over_another_one_if_any_of_four_opens() {
+    for refused in 0..=4 {
+        let mut pair = Pair::new(Transport::Tcp);
+        let (_, callee) = pair.call(sdp("offer"));
+        pair.kill_connections();
+        pair.run_ms(1);
+        pair.refused_streams = refused;
+        pair.act(CALLEE, |e, now, out| e.reject(now, callee, 486, vec![], out));
+        pair.run_ms(50);
+        let arrived = usize::from(refused < 4);
+        assert_eq!(pair.count("1 SIP/2.0 486"), arrived, "{refused} refused: {:#?}", pair.log);
+        check_ended(&mut pair, "a refusal without connection");
+    }
+}

@@ -1,7 +1,7 @@
 //! Which code runs at which level. Levels that this kind of processor does not have are never in use.
 
 use super::{Level, Scalar};
-use crate::g711::Law;
+use crate::g711::{self, Law};
 use crate::g729::decoder::Decoder;
 use crate::g729::encoder::Encoder;
 use crate::g729::{FRAME, Frame, FrameInput};
@@ -115,32 +115,39 @@ fn each_by_itself<const N: usize>(
     }
 }
 
-/// Encodes with vectors; false when that was not done.
+/// Encodes. The function is small enough to become part of its caller, where the law is often known;
+/// what it calls takes the rest of the work, short slices too.
 #[inline]
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-pub fn g711_encode(law: Law, linear: &[i16], coded: &mut [u8]) -> bool {
+pub fn g711_encode(law: Law, linear: &[i16], coded: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
-    match Level::current() {
-        Level::Avx512Vbmi => super::x86_64::g711_512::encode(true, law, linear, coded),
-        Level::Avx512 => super::x86_64::g711_512::encode(false, law, linear, coded),
-        Level::Avx2 => return super::x86_64::g711::encode(law, linear, coded),
-        Level::Scalar => return false,
+    {
+        let level = Level::current();
+        if level == Level::Avx2 {
+            return super::x86_64::g711::encode(law, linear, coded);
+        }
+        if level >= Level::Avx512 {
+            let vbmi = level == Level::Avx512Vbmi;
+            return super::x86_64::g711_512::encode(vbmi, law, linear, coded);
+        }
     }
-    cfg!(target_arch = "x86_64")
+    g711::encode_plainly(law, linear, coded);
 }
 
-/// Decodes with vectors; false when that was not done.
+/// Decodes, in the same way.
 #[inline]
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-pub fn g711_decode(law: Law, coded: &[u8], linear: &mut [i16]) -> bool {
+pub fn g711_decode(law: Law, coded: &[u8], linear: &mut [i16]) {
     #[cfg(target_arch = "x86_64")]
-    match Level::current() {
-        Level::Avx512Vbmi => super::x86_64::g711_512::decode(true, law, coded, linear),
-        Level::Avx512 => super::x86_64::g711_512::decode(false, law, coded, linear),
-        Level::Avx2 => return super::x86_64::g711::decode(law, coded, linear),
-        Level::Scalar => return false,
+    {
+        let level = Level::current();
+        if level == Level::Avx2 {
+            return super::x86_64::g711::decode(law, coded, linear);
+        }
+        if level >= Level::Avx512 {
+            let vbmi = level == Level::Avx512Vbmi;
+            return super::x86_64::g711_512::decode(vbmi, law, coded, linear);
+        }
     }
-    cfg!(target_arch = "x86_64")
+    g711::decode_plainly(law, coded, linear);
 }
 
 /// Turns codes of `from` into those of the other law with vectors; false when that was not done.

@@ -1,5 +1,6 @@
 //! Stages of G.729 in lockstep, compiled for each kind of vector.
 
+pub use super::paired::PAIRS;
 use super::vector::{Mask, all_lanes};
 use crate::g729::lpc::{ORDER, Predictor};
 
@@ -33,21 +34,55 @@ macro_rules! with_stages {
             residual(a: &[Row<N>; ORDER + 1], x: &[Row<N>], y: &mut [Row<N>; SUBFRAME]) -> Mask;
             /// Synthesis of `x` into `y` after its first ten rows, the past.
             synthesise(a: &[Row<N>; ORDER + 1], x: &[Row<N>], y: &mut [Row<N>]) -> Mask;
-            /// Sums of squares, and of products with the neighbour; not doubled.
-            response_sums(h: &[Row<N>]) -> (Row<N>, Row<N>, Mask);
-            /// Takes `mu` times the sample before off each sample; `before` is the one before the
-            /// first.
-            tilt(mu: &Row<N>, before: &mut Row<N>, x: &mut [Row<N>; SUBFRAME]);
-            /// Sum of squares of quarters, as an unsigned word.
-            quarter_energy(x: &[Row<N>; SUBFRAME]) -> Row<N>;
-            /// Lets the gains approach their targets and applies them to 16-bit samples.
-            control_gain(target: &Row<N>, gain: &mut Row<N>, y: &mut [Row<N>; SUBFRAME]);
-            /// The high-pass filters: `x` with two past samples into rounded `y`, which are not
+            /// The 140 Hz high-pass: `x` with two past samples into rounded `y`, which are not
             /// limited to 16 bits yet; `past` are the last two outputs in full, newest first.
-            high_pass[const POST: bool](
+            high_pass(
                 x: &[Row<N>; 82],
                 past: &mut [Row<N>; 2],
                 y: &mut [Row<N>; 80]
+            ) -> Mask;
+            /// Brings samples into lanes by twos, the earlier one in the low half; each channel has
+            /// twice as many as `rows`, of which there are eight at least.
+            gather_pairs(channels: &[&[i16]; N], rows: &mut [Row<N>]);
+            /// Brings pairs back into channels.
+            scatter_pairs(rows: &[Row<N>], channels: [&mut [i16]; N]);
+            /// Residual of a subframe in pairs; `x` starts with five pairs of the past.
+            residual_pairs(
+                a: &[Row<N>; ORDER + 1],
+                x: &[Row<N>],
+                y: &mut [Row<N>; PAIRS]
+            ) -> Mask;
+            /// Synthesis of pairs `x` into `y` after its first five, the past.
+            synthesise_pairs(a: &[Row<N>; ORDER + 1], x: &[Row<N>], y: &mut [Row<N>]) -> Mask;
+            /// Of the response of two filters: sums of squares, and of products with the
+            /// neighbour; not doubled.
+            response_sums(
+                numerator: &[Row<N>; ORDER + 1],
+                denominator: &[Row<N>; ORDER + 1]
+            ) -> (Row<N>, Row<N>, Mask);
+            /// Pairs of now and then, each times its factor (Q15, 0 to 2^15), added; then `mu` (Q15, not
+            /// negative) times the sample before taken off each. `last` is the pair before the
+            /// first, and becomes the last.
+            strengthen(
+                now: &[Row<N>; PAIRS],
+                then: &[Row<N>; PAIRS],
+                factors: &[Row<N>; 2],
+                mu: &Row<N>,
+                last: &mut Row<N>,
+                x: &mut [Row<N>; PAIRS]
+            );
+            /// Sum of squares of quarters of pairs, as an unsigned word.
+            quarter_energy(x: &[Row<N>; PAIRS]) -> Row<N>;
+            /// Lets the gains approach the targets of two subframes, applies them to pairs, and filters
+            /// what comes of it by the 100 Hz high-pass. `past_input` is the last pair of its input,
+            /// `past` its last two sums before their shift, newest first.
+            level(
+                targets: &[Row<N>; 2],
+                gain: &mut Row<N>,
+                y: &[Row<N>; 2 * PAIRS],
+                past_input: &mut Row<N>,
+                past: &mut [Row<N>; 2],
+                output: &mut [Row<N>; 2 * PAIRS]
             ) -> Mask;
         }
     };
@@ -56,14 +91,14 @@ macro_rules! with_stages {
 macro_rules! declare {
     ($(
         $(#[$note:meta])*
-        $name:ident $([const $const:ident: bool])? ($($x:ident: $t:ty),*) $(-> $r:ty)?;
+        $name:ident ($($x:ident: $t:ty),*) $(-> $r:ty)?;
     )*) => {
         /// Stages for `N` channels, one in each lane. Where one returns a mask, it says in which lanes
         /// the result is exact; bits beyond the lanes mean nothing. An implementation for
         /// instructions that not every processor has is named only by functions compiled for them.
         pub trait Lockstep<const N: usize> {$(
             $(#[$note])*
-            fn $name $(<const $const: bool>)? ($($x: $t),*) $(-> $r)?;
+            fn $name($($x: $t),*) $(-> $r)?;
         )*}
     };
 }
@@ -75,20 +110,20 @@ macro_rules! compile {
         $type:ty, $n:literal, $vector:ty, $features:literal;
         $(
             $(#[$note:meta])*
-            $name:ident $([const $const:ident: bool])? ($($x:ident: $t:ty),*) $(-> $r:ty)?;
+            $name:ident ($($x:ident: $t:ty),*) $(-> $r:ty)?;
         )*
     ) => {
         const N: usize = $n;
         impl Lockstep<N> for $type {$(
             #[inline(always)]
-            fn $name $(<const $const: bool>)? ($($x: $t),*) $(-> $r)? {
+            fn $name($($x: $t),*) $(-> $r)? {
                 #[inline]
                 #[target_feature(enable = $features)]
-                fn compiled $(<const $const: bool>)? ($($x: $t),*) $(-> $r)? {
-                    stages::$name::<$vector, N $(, $const)?>($($x),*)
+                fn compiled($($x: $t),*) $(-> $r)? {
+                    stages::$name::<$vector, N>($($x),*)
                 }
                 // SAFETY: whoever names this type is compiled for these instructions.
-                unsafe { compiled$(::<$const>)?($($x),*) }
+                unsafe { compiled($($x),*) }
             }
         )*}
     };
@@ -98,12 +133,12 @@ macro_rules! compile {
 macro_rules! portable {
     ($(
         $(#[$note:meta])*
-        $name:ident $([const $const:ident: bool])? ($($x:ident: $t:ty),*) $(-> $r:ty)?;
+        $name:ident ($($x:ident: $t:ty),*) $(-> $r:ty)?;
     )*) => {
         impl<const N: usize> Lockstep<N> for super::Scalar {$(
             #[inline]
-            fn $name $(<const $const: bool>)? ($($x: $t),*) $(-> $r)? {
-                super::stages::$name::<super::vector::Portable<N>, N $(, $const)?>($($x),*)
+            fn $name($($x: $t),*) $(-> $r)? {
+                super::stages::$name::<super::vector::Portable<N>, N>($($x),*)
             }
         )*}
     };
@@ -139,6 +174,20 @@ pub fn put_column<const N: usize>(rows: &mut [Row<N>], lane: usize, values: &[i1
     }
 }
 
+/// One channel of some rows of pairs.
+#[inline(always)]
+pub fn column_of_pairs<const L: usize, const N: usize>(rows: &[Row<N>], lane: usize) -> [i16; L] {
+    core::array::from_fn(|n| (rows[n / 2][lane] >> (16 * (n % 2))) as i16)
+}
+
+/// Puts a channel into its lane, by twos.
+#[inline(always)]
+pub fn put_pairs<const N: usize>(rows: &mut [Row<N>], lane: usize, values: &[i16]) {
+    for (row, two) in rows.iter_mut().zip(values.as_chunks::<2>().0) {
+        row[lane] = i32::from(two[1]) << 16 | i32::from(two[0]) & 0xFFFF;
+    }
+}
+
 /// The predictor in a lane.
 #[inline(always)]
 pub fn predictor<const N: usize>(a: &[Row<N>; ORDER + 1], lane: usize) -> Predictor {
@@ -168,6 +217,56 @@ mod tests {
     fn wide<const L: usize, const N: usize>(noise: &mut Noise, shift: u32) -> [Row<N>; L] {
         rows::<L, N>(noise, shift)
             .map(|row| row.map(|x| (x << 16) | (noise.next() as i32 & 0xFFFE)))
+    }
+
+    /// Pairs of samples.
+    fn pairs<const L: usize, const N: usize>(noise: &mut Noise, shift: u32) -> [Row<N>; L] {
+        let (low, high) = (rows::<L, N>(noise, shift), rows::<L, N>(noise, shift));
+        core::array::from_fn(|n| core::array::from_fn(|k| high[n][k] << 16 | low[n][k] & 0xFFFF))
+    }
+
+    /// The stages over pairs.
+    fn run_pairs<L: Lockstep<N>, const N: usize>(
+        noise: &mut Noise,
+        shift: u32,
+        a: &[Row<N>; ORDER + 1],
+        see: &mut impl FnMut(&[Row<N>], Mask),
+    ) {
+        let x: [Row<N>; PAIRS + 5] = pairs(noise, shift);
+        let mut y = [[0; N]; PAIRS];
+        let exact = L::residual_pairs(a, &x, &mut y);
+        see(&y, exact);
+        let mut area: [Row<N>; PAIRS + 5] = pairs(noise, shift);
+        let exact = L::synthesise_pairs(a, &y, &mut area);
+        see(&area, exact);
+        let numerator = rows::<11, N>(noise, 3 + shift % 8);
+        let (squares, neighbours, exact) = L::response_sums(&numerator, a);
+        see(&[squares, neighbours], exact);
+        let then: [Row<N>; PAIRS] = pairs(noise, shift);
+        let [direct, back, mu] = rows::<3, N>(noise, 0)
+            .map(|row| row.map(|x| if x > 32700 { 1 << 15 } else { x.max(0) }));
+        let mut last = area[0];
+        let mut x = [[0; N]; PAIRS];
+        L::strengthen(&y, &then, &[direct, back], &mu, &mut last, &mut x);
+        see(&x, Mask::MAX);
+        see(&[last, L::quarter_energy(&x)], Mask::MAX);
+        let targets = rows::<2, N>(noise, 3).map(|row| row.map(|x| x.max(0) % 3277));
+        let [mut gain] = rows::<1, N>(noise, 0).map(|row| row.map(|x| x.max(0)));
+        let y: [Row<N>; 2 * PAIRS] = pairs(noise, shift);
+        let [mut past_input] = pairs::<1, N>(noise, shift);
+        let mut past = wide::<2, N>(noise, 3 + shift).map(|row| row.map(|x| x >> 3));
+        let mut output = [[0; N]; 2 * PAIRS];
+        let exact = L::level(
+            &targets,
+            &mut gain,
+            &y,
+            &mut past_input,
+            &mut past,
+            &mut output,
+        );
+        see(&output, exact);
+        see(&past, exact);
+        see(&[gain, past_input], Mask::MAX);
     }
 
     /// What the stages make of the same noise: everything where it is exact, and where that is.
@@ -208,29 +307,12 @@ mod tests {
         let mut area: [Row<N>; SUBFRAME + ORDER] = rows(&mut noise, shift);
         let exact = L::synthesise(&a, &y, &mut area);
         see(&area, exact);
-        let (squares, neighbours, exact) = L::response_sums(&rows::<22, N>(&mut noise, shift));
-        see(&[squares, neighbours], exact);
-        let ([mu], [mut before]) = (rows::<1, N>(&mut noise, 1), rows::<1, N>(&mut noise, shift));
-        let mut tilted: [Row<N>; SUBFRAME] = rows(&mut noise, shift);
-        L::tilt(&mu, &mut before, &mut tilted);
-        see(&tilted, Mask::MAX);
-        see(&[before, L::quarter_energy(&tilted)], Mask::MAX);
-        let ([target], [mut gain]) = (rows::<1, N>(&mut noise, 4), rows::<1, N>(&mut noise, 4));
-        L::control_gain(&target, &mut gain, &mut tilted);
-        see(&tilted, Mask::MAX);
-        see(&[gain], Mask::MAX);
         let x: [Row<N>; 82] = rows(&mut noise, shift);
-        for post in [false, true] {
-            let mut past: [Row<N>; 2] = wide(&mut noise, shift);
-            let mut y = [[0; N]; 80];
-            let exact = if post {
-                L::high_pass::<true>(&x, &mut past, &mut y)
-            } else {
-                L::high_pass::<false>(&x, &mut past, &mut y)
-            };
-            see(&y, exact);
-            see(&past, exact);
-        }
+        let mut past: [Row<N>; 2] = wide(&mut noise, shift);
+        let mut y = [[0; N]; 80];
+        let exact = L::high_pass(&x, &mut past, &mut y);
+        see(&y, exact);
+        see(&past, exact);
         let samples: [[i16; 48]; N] = core::array::from_fn(|_| noise.values(shift));
         let mut gathered = [[0; N]; 48];
         L::gather(&samples.each_ref().map(|x| &x[..]), &mut gathered);
@@ -238,6 +320,15 @@ mod tests {
         let mut back = [[0i16; 48]; N];
         L::scatter(&gathered, back.each_mut().map(|x| &mut x[..]));
         assert_eq!(back, samples);
+        let mut gathered = [[0; N]; PAIRS];
+        L::gather_pairs(&samples.each_ref().map(|x| &x[..40]), &mut gathered);
+        see(&gathered, Mask::MAX);
+        let mut back = [[0i16; 48]; N];
+        L::scatter_pairs(&gathered, back.each_mut().map(|x| &mut x[..]));
+        for (back, samples) in back.iter().zip(&samples) {
+            assert_eq!(back[..40], samples[..40]);
+        }
+        run_pairs::<L, N>(&mut noise, shift, &a, &mut see);
         seen
     }
 

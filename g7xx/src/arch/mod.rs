@@ -4,11 +4,14 @@
 //! on one machine. All `unsafe` of this crate lives below here.
 
 use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
+use crate::g729::pitch::EXCITATION;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 mod dispatch;
 #[cfg(any(test, target_arch = "x86_64"))]
 pub mod lanes;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod paired;
 mod scalar;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod stages;
@@ -71,11 +74,31 @@ pub trait Kernels {
     /// a multiple of eight.
     fn dots<const N: usize>(x: &[i16; 40], y: &[i16]) -> [i32; N];
 
-    /// Eight outputs of the interpolation filter, rounded.
-    fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8];
+    /// Forty outputs of the interpolation filter, rounded, into `x` from `start` on; the first of them
+    /// is made of twenty samples from `base` on, which is at most `start - 28`. Whether every sample
+    /// that was used is smaller than 8192, without which the outputs mean nothing.
+    fn interpolate(x: &mut [i16; EXCITATION], base: usize, start: usize, taps: &[i16; 20]) -> bool;
 
-    /// Sixteen of them.
-    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16];
+    /// Adaptive vector times a gain and code vector times another, neither negative, both Q14, in place
+    /// of the adaptive vector.
+    fn mix(excitation: &mut [i16; 40], code: &[i16; 40], gains: [i16; 2]);
+
+    /// Sum of squares of quarters, which fits an unsigned word.
+    fn energy_of_quarters(x: &[i16; 40]) -> u32;
+
+    /// Sums of products of the quarters of `x` with those of the eight windows of `y`; `None` where a
+    /// quarter is larger than 5180 and one of the sums might not fit when doubled.
+    fn quarter_dots(x: &[i16; 40], y: &[i16; 47]) -> Option<[i32; 8]>;
+
+    /// Sum of `x` and `y`, each times a factor in Q15 that is not negative.
+    fn blend(x: &[i16; 40], y: &[i16; 40], factors: [i16; 2]) -> [i16; 40];
+
+    /// Takes the sample before each times `mu` (Q15, not negative) off it, in place; `before` is the one
+    /// before the first.
+    fn take_tilt(x: &mut [i16; 40], before: i16, mu: i16);
+
+    /// Samples times gains in Q12 that are not negative.
+    fn levelled(x: &[i16; 80], gains: &[i16; 80]) -> [i16; 80];
 
     /// Autocorrelation of windowed speech. The window has no negative values.
     fn autocorrelate(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed;

@@ -5,6 +5,7 @@ use crate::g729::filter;
 use crate::g729::lpc::{self, Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use crate::g729::lsp;
 use crate::g729::ops;
+use crate::g729::pitch::EXCITATION;
 
 /// Kernels without anything of a processor.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +31,59 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
-    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
-        let mut y = [0; 16];
-        for (k, y) in y.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            *y = Self::interpolate(filter::window(x, 8 * k), taps);
+    fn mix(excitation: &mut [i16; 40], code: &[i16; 40], gains: [i16; 2]) {
+        let [pitch, code_gain] = gains.map(i32::from);
+        for (e, c) in excitation.iter_mut().zip(code) {
+            let sum = i32::from(*e) * pitch + i32::from(*c) * code_gain;
+            *e = ops::clamp_16((sum + 0x2000) >> 14);
+        }
+    }
+
+    #[inline(always)]
+    fn energy_of_quarters(x: &[i16; 40]) -> u32 {
+        x.iter().fold(0, |sum, x| {
+            let x = i32::from(*x >> 2);
+            sum + (x * x) as u32
+        })
+    }
+
+    #[inline(always)]
+    fn quarter_dots(x: &[i16; 40], y: &[i16; 47]) -> Option<[i32; 8]> {
+        let (mut now, mut past) = ([0; 40], [0; 47]);
+        let mut largest = 0;
+        for (to, x) in now.iter_mut().zip(x).chain(past.iter_mut().zip(y)) {
+            *to = *x >> 2;
+            largest = largest.max((*x >> 2).unsigned_abs());
+        }
+        (largest <= 5180).then(|| Self::dots(&now, &past))
+    }
+
+    #[inline(always)]
+    fn blend(x: &[i16; 40], y: &[i16; 40], factors: [i16; 2]) -> [i16; 40] {
+        let [first, second] = factors.map(i32::from);
+        let mut sum = [0; 40];
+        for n in 0..40 {
+            let (x, y) = (i32::from(x[n]), i32::from(y[n]));
+            sum[n] = ops::clamp_16(((first * x) >> 15) + ((second * y) >> 15));
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn take_tilt(x: &mut [i16; 40], before: i16, mu: i16) {
+        let mut last = i32::from(before);
+        for x in x {
+            let now = i32::from(*x);
+            *x = ops::clamp_16(now - ((i32::from(mu) * last) >> 15));
+            last = now;
+        }
+    }
+
+    #[inline(always)]
+    fn levelled(x: &[i16; 80], gains: &[i16; 80]) -> [i16; 80] {
+        let mut y = [0; 80];
+        for n in 0..80 {
+            y[n] = ops::clamp_16((i32::from(x[n]) * i32::from(gains[n])) >> 12);
         }
         y
     }
@@ -106,13 +156,19 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
-    fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8] {
-        let mut sums = [0x4000; 8];
-        for (k, tap) in taps.iter().enumerate() {
-            for (sum, x) in sums.iter_mut().zip(&x[k..k + 8]) {
-                *sum += i32::from(*tap) * i32::from(*x);
+    fn interpolate(x: &mut [i16; EXCITATION], base: usize, start: usize, taps: &[i16; 20]) -> bool {
+        for n in (0..40).step_by(8) {
+            let mut sums = [0x4000i32; 8];
+            for (k, tap) in taps.iter().enumerate() {
+                let x: &[i16; 8] = filter::window(&x[..], base + n + k);
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum = sum.wrapping_add(i32::from(*tap) * i32::from(*x));
+                }
+            }
+            for (x, sum) in x[start + n..][..8].iter_mut().zip(&sums) {
+                *x = ops::clamp_16(*sum >> 15);
             }
         }
-        sums.map(|sum| (sum >> 15).clamp(-32768, 32767) as i16)
+        ops::max_magnitude(filter::window::<59, _>(&x[..], base)) < 8192
     }
 }

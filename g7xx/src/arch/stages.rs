@@ -8,6 +8,7 @@
 //! [`Lockstep`](super::lanes::Lockstep). Closures would not be compiled for them, so there are none.
 
 use super::lanes::{Row, SUBFRAME};
+pub use super::paired::*;
 use super::vector::{Mask, Vector};
 use crate::g729::lpc::ORDER;
 use crate::g729::ops::div_s;
@@ -36,7 +37,7 @@ pub fn scatter<V: Vector<N>, const N: usize>(rows: &[Row<N>], mut channels: [&mu
 
 /// Where the sum of the magnitudes of `a`, times `magnitude`, stays below 2^30.
 #[inline(always)]
-fn bounded<V: Vector<N>, const N: usize>(a: &[Row<N>; ORDER + 1], magnitude: V) -> Mask {
+pub fn bounded<V: Vector<N>, const N: usize>(a: &[Row<N>; ORDER + 1], magnitude: V) -> Mask {
     let mut sum = V::splat(0);
     for a in a {
         sum = sum.plus(V::load(a).magnitude());
@@ -169,7 +170,7 @@ fn some<V: Vector<N>, const N: usize>(x: V) -> V {
 
 /// The value, or one's complement of a negative one.
 #[inline(always)]
-fn size<V: Vector<N>, const N: usize>(x: V) -> V {
+pub fn size<V: Vector<N>, const N: usize>(x: V) -> V {
     x.xor(x.down::<31>())
 }
 
@@ -367,86 +368,14 @@ pub fn synthesise<V: Vector<N>, const N: usize>(
     fits & bounded(a, magnitude.at_least(inputs))
 }
 
-/// Exact where 22 squares of the largest value stay below 2^30.
 #[inline(always)]
-pub fn response_sums<V: Vector<N>, const N: usize>(h: &[Row<N>]) -> (Row<N>, Row<N>, Mask) {
-    debug_assert!(h.len() <= 22);
-    let mut magnitude = V::splat(0);
-    let (mut squares, mut neighbours) = (V::splat(0), V::splat(0));
-    let mut before = V::splat(0);
-    for row in h {
-        let now = V::load(row).and(V::splat(0xFFFF));
-        magnitude = magnitude.at_least(V::load(row).magnitude());
-        squares = squares.plus(now.pairs(now));
-        neighbours = neighbours.plus(now.pairs(before));
-        before = now;
-    }
-    let (mut first, mut second) = ([0; N], [0; N]);
-    squares.store(&mut first);
-    neighbours.store(&mut second);
-    let exact = V::mask(V::splat(6986).above(magnitude));
-    (first, second, exact)
-}
-
-#[inline(always)]
-pub fn tilt<V: Vector<N>, const N: usize>(
-    mu: &Row<N>,
-    before: &mut Row<N>,
-    x: &mut [Row<N>; SUBFRAME],
-) {
-    let mu = V::load(mu);
-    let mut last = V::load(before);
-    for row in x {
-        let now = V::load(row);
-        let product = last.pairs(mu).down::<15>();
-        clamp_16(now.minus(product)).store(row);
-        last = now;
-    }
-    last.store(before);
-}
-
-#[inline(always)]
-pub fn quarter_energy<V: Vector<N>, const N: usize>(x: &[Row<N>; SUBFRAME]) -> Row<N> {
-    let mut sum = V::splat(0);
-    for row in x {
-        let quarter = V::load(row).down::<2>();
-        let quarter = quarter.and(V::splat(0xFFFF));
-        sum = sum.plus(quarter.pairs(quarter));
-    }
-    let mut sums = [0; N];
-    sum.store(&mut sums);
-    sums
-}
-
-#[inline(always)]
-pub fn control_gain<V: Vector<N>, const N: usize>(
-    target: &Row<N>,
-    gain: &mut Row<N>,
-    y: &mut [Row<N>; SUBFRAME],
-) {
-    let target = V::load(target);
-    let mut now = V::load(gain);
-    for row in y {
-        let kept = now.pairs(V::splat(29491));
-        now = kept.down::<15>().plus(target);
-        let product = V::load(row).pairs(now);
-        clamp_16(product.down::<12>()).store(row);
-    }
-    now.store(gain);
-}
-
-#[inline(always)]
-pub fn high_pass<V: Vector<N>, const N: usize, const POST: bool>(
+pub fn high_pass<V: Vector<N>, const N: usize>(
     x: &[Row<N>; 82],
     past: &mut [Row<N>; 2],
     y: &mut [Row<N>; 80],
 ) -> Mask {
-    let [a1, a2, b0, b1] = if POST {
-        [15836, -7667, 7699, -15398]
-    } else {
-        [7807, -3733, 1899, -3798]
-    }
-    .map(|c: i32| V::splat(c));
+    // 140 Hz and half the amplitude.
+    let [a1, a2, b0, b1] = [7807, -3733, 1899, -3798].map(|c: i32| V::splat(c));
     let b01 = under(b0, b1);
     let b2 = under(b0, V::splat(0));
     let [mut y1, mut y2] = [V::load(&past[0]), V::load(&past[1])];
@@ -461,33 +390,19 @@ pub fn high_pass<V: Vector<N>, const N: usize, const POST: bool>(
             .plus(V::load(&x[n]).pairs(b2));
         let older = forward.plus(half_product(y2, a2));
         let half = older.plus(half_product(y1, a1));
-        let (full, back) = if POST {
-            let full = half.up::<3>();
-            (full, full.down::<3>())
-        } else {
-            let full = half.up::<4>();
-            (full, full.down::<4>())
-        };
+        let full = half.up::<4>();
+        let back = full.down::<4>();
         lost = lost.or(half.xor(back));
         outputs = outputs.at_least(size(full));
         (y2, y1) = (y1, full);
-        let (rounded, carry) = if POST {
-            (full.down::<15>(), full.down_unsigned::<14>())
-        } else {
-            (full.down::<16>(), full.down_unsigned::<15>())
-        };
+        let (rounded, carry) = (full.down::<16>(), full.down_unsigned::<15>());
         let carry = carry.and(V::splat(1));
         rounded.plus(carry).store(&mut y[n]);
     }
     y1.store(&mut past[0]);
     y2.store(&mut past[1]);
     // The magnitudes of all terms of a sum; truncation and the rounding of floats take the rest.
-    let (of_outputs, of_inputs) = if POST {
-        (0.7174, 61592.0)
-    } else {
-        (0.3523, 15192.0)
-    };
     let inputs = inputs.plus(V::splat(1));
-    let below = outputs.scaled_sum_below(of_outputs, inputs, of_inputs, 2_147_000_000.0);
+    let below = outputs.scaled_sum_below(0.3523, inputs, 15192.0, 2_147_000_000.0);
     V::mask(lost.equal(V::splat(0))) & below
 }

@@ -66,6 +66,28 @@ pub trait Vector<const N: usize>: Copy {
     fn gather(channels: &[&[i16]; N], at: usize) -> [Self; 8];
     /// The way back, limited to 16 bits.
     fn scatter(values: [Self; 8], channels: &mut [&mut [i16]; N], at: usize);
+    /// Sixteen samples of each channel from `at` on, two in each lane.
+    fn gather_pairs(channels: &[&[i16]; N], at: usize) -> [Self; 8];
+    /// The way back.
+    fn scatter_pairs(values: [Self; 8], channels: &mut [&mut [i16]; N], at: usize);
+    /// The value and, above it, the other, each limited to 16 bits.
+    fn narrow(self, high: Self) -> Self;
+    /// Both halves shifted to the right, arithmetically.
+    fn halves_down<const BITS: u32>(self) -> Self;
+    /// Sums of the halves, each for itself; they wrap around.
+    fn halves_plus(self, other: Self) -> Self;
+    /// Sums of the halves, limited to 16 bits.
+    fn halves_plus_limited(self, other: Self) -> Self;
+    /// Differences of the halves, limited to 16 bits.
+    fn halves_minus_limited(self, other: Self) -> Self;
+    /// The upper sixteen bits of the products of the halves.
+    fn halves_high(self, other: Self) -> Self;
+    /// Magnitudes of the halves; that of -32768 is right as an unsigned word.
+    fn halves_magnitude(self) -> Self;
+    /// The larger halves, as unsigned words.
+    fn halves_at_least(self, other: Self) -> Self;
+    /// The lower 32 bits of the product in 64 bits after a shift to the right by 15.
+    fn times_15(self, other: Self) -> Self;
     /// How far each value can be shifted to the left without a change of sign; 0 for 0.
     fn room(self) -> Self;
 }
@@ -83,6 +105,13 @@ impl<const N: usize> Portable<N> {
     #[inline(always)]
     fn with(self, other: Self, f: impl Fn(i32, i32) -> i32) -> Self {
         Self(core::array::from_fn(|k| f(self.0[k], other.0[k])))
+    }
+
+    #[inline(always)]
+    fn halves(self, other: Self, f: impl Fn(i16, i16) -> i16) -> Self {
+        self.with(other, |a, b| {
+            two_halves(f(a as i16, b as i16), f((a >> 16) as i16, (b >> 16) as i16))
+        })
     }
 
     #[inline(always)]
@@ -257,9 +286,80 @@ impl<const N: usize> Vector<N> for Portable<N> {
     }
 
     #[inline(always)]
+    fn gather_pairs(channels: &[&[i16]; N], at: usize) -> [Self; 8] {
+        core::array::from_fn(|k| {
+            Self(core::array::from_fn(|lane| {
+                let two = &channels[lane][at + 2 * k..][..2];
+                two_halves(two[0], two[1])
+            }))
+        })
+    }
+
+    #[inline(always)]
+    fn scatter_pairs(values: [Self; 8], channels: &mut [&mut [i16]; N], at: usize) {
+        for (lane, channel) in channels.iter_mut().enumerate() {
+            let to = channel[at..at + 16].as_chunks_mut::<2>().0;
+            for (to, value) in to.iter_mut().zip(&values) {
+                *to = [value.0[lane] as i16, (value.0[lane] >> 16) as i16];
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn narrow(self, high: Self) -> Self {
+        self.with(high, |a, b| two_halves(clamp_16(a), clamp_16(b)))
+    }
+
+    #[inline(always)]
+    fn halves_down<const BITS: u32>(self) -> Self {
+        self.halves(self, |a, _| a >> BITS)
+    }
+
+    #[inline(always)]
+    fn halves_plus(self, other: Self) -> Self {
+        self.halves(other, i16::wrapping_add)
+    }
+
+    #[inline(always)]
+    fn halves_plus_limited(self, other: Self) -> Self {
+        self.halves(other, i16::saturating_add)
+    }
+
+    #[inline(always)]
+    fn halves_minus_limited(self, other: Self) -> Self {
+        self.halves(other, i16::saturating_sub)
+    }
+
+    #[inline(always)]
+    fn halves_high(self, other: Self) -> Self {
+        self.halves(other, |a, b| ((i32::from(a) * i32::from(b)) >> 16) as i16)
+    }
+
+    #[inline(always)]
+    fn halves_magnitude(self) -> Self {
+        self.halves(self, |a, _| a.unsigned_abs() as i16)
+    }
+
+    #[inline(always)]
+    fn halves_at_least(self, other: Self) -> Self {
+        self.halves(other, |a, b| (a as u16).max(b as u16) as i16)
+    }
+
+    #[inline(always)]
+    fn times_15(self, other: Self) -> Self {
+        self.with(other, |a, b| ((i64::from(a) * i64::from(b)) >> 15) as i32)
+    }
+
+    #[inline(always)]
     fn room(self) -> Self {
         self.each(norm_l)
     }
+}
+
+/// A lane of two halves.
+#[inline(always)]
+fn two_halves(low: i16, high: i16) -> i32 {
+    i32::from(high) << 16 | i32::from(low) & 0xFFFF
 }
 
 #[cfg(test)]
@@ -281,7 +381,7 @@ mod tests {
     /// What the operations give for some lanes.
     fn run<V: Vector<N>, const N: usize>(rows: &[[i32; N]; 3]) -> (Vec<[i32; N]>, Vec<Mask>) {
         let [a, b, c] = rows.each_ref().map(V::load);
-        let samples: Vec<[i16; 10]> = (0..N)
+        let samples: Vec<[i16; 18]> = (0..N)
             .map(|lane| core::array::from_fn(|k| (rows[k % 3][(lane + k) % N] >> (k % 16)) as i16))
             .collect();
         let channels: [&[i16]; N] = core::array::from_fn(|lane| &samples[lane][..]);
@@ -315,7 +415,18 @@ mod tests {
             a.negate_where(b.above(c)),
             a.room(),
             V::splat(0).room(),
+            a.narrow(b),
+            a.halves_down::<2>(),
+            a.halves_plus(b),
+            a.halves_plus_limited(b),
+            a.halves_minus_limited(b),
+            a.halves_high(b),
+            a.halves_magnitude(),
+            a.halves_at_least(b),
+            a.times_15(b),
         ];
+        values.extend(V::gather_pairs(&channels, 0));
+        values.extend(V::gather_pairs(&channels, 2));
         values.extend(V::gather(&channels, 0));
         values.extend(V::gather(&channels, 2));
         let mut written = vec![[0i16; 11]; N];
@@ -336,6 +447,12 @@ mod tests {
             &mut places,
             3,
         );
+        let mut pairs_written = vec![[0i16; 18]; N];
+        let mut columns = pairs_written.iter_mut();
+        let mut places: [&mut [i16]; N] =
+            core::array::from_fn(|_| &mut columns.next().expect("N of them")[..]);
+        let more = [a, b, c, few, other, a.plus(b), b.plus(c), a.minus(c)];
+        V::scatter_pairs(more, &mut places, 1);
         let mut results: Vec<[i32; N]> = values
             .into_iter()
             .map(|value| {
@@ -345,6 +462,8 @@ mod tests {
             })
             .collect();
         let times = (0..11).map(|k| core::array::from_fn(|lane| i32::from(written[lane][k])));
+        results.extend(times);
+        let times = (0..18).map(|k| core::array::from_fn(|lane| i32::from(pairs_written[lane][k])));
         results.extend(times);
         let masks = [
             V::mask(a.above(b)),

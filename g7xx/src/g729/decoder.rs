@@ -3,7 +3,7 @@
 use super::bits::{self, Parameters, SidParameters, Subframe};
 use super::cng::{self, Energy};
 use super::codebook;
-use super::encoder::{SHARPENING_MAX, SHARPENING_MIN, mix};
+use super::encoder::{SHARPENING_MAX, SHARPENING_MIN};
 use super::filter::{self, Memory, SUBFRAME, window};
 use super::gains::{self, Gains, Predictor as GainPredictor};
 use super::highpass::HighPass;
@@ -59,7 +59,9 @@ struct Noise {
     sid_gain: i16,
     gain: i16,
     lsp: Lsp,
-    energy: Energy,
+    /// Of the excitation of the last frame that was received; `None` while that is the newest one,
+    /// from which it can be found.
+    energy: Option<Energy>,
 }
 
 /// What is known of a frame before its subframes.
@@ -108,10 +110,10 @@ impl Decoder {
                 sid_gain: cng::gain_of(0),
                 gain: 0,
                 lsp: INIT_LSP_SID,
-                energy: Energy {
+                energy: Some(Energy {
                     value: 0,
                     exponent: 1,
-                },
+                }),
             },
         }
     }
@@ -147,6 +149,7 @@ impl Decoder {
                 self.decode_noise::<K>(None, &mut excitation)
             }
         };
+        self.receive::<K>(input != FrameInput::Erased);
         let mut samples = self.history();
         if let PostFilter::A(_) = self.post_filter {
             self.finish_a::<K>(&mut course, speech, &mut excitation, &mut samples, output);
@@ -158,7 +161,7 @@ impl Decoder {
             }
             self.finish_base::<K>(&course, speech, &samples, output);
         }
-        self.keep::<K>(input != FrameInput::Erased, speech, &excitation);
+        self.keep(speech, &excitation);
     }
 
     /// Excitation of a subframe; that of noise is there already.
@@ -176,7 +179,8 @@ impl Decoder {
             let code = self.innovation(received, course.lags[subframe]);
             let gains = self.decode_gains::<K>(received.map(|p| p.gains), &code);
             let start = EXCITATION_PAST + SUBFRAME * subframe;
-            mix(filter::window_mut(&mut excitation[..], start), &code, gains);
+            let adaptive = filter::window_mut(&mut excitation[..], start);
+            K::mix(adaptive, &code, gains.of_both());
         }
     }
 
@@ -232,7 +236,7 @@ impl Decoder {
         let y: &mut [i16; SUBFRAME] = filter::window_mut(output, SUBFRAME);
         *y = filter::synthesise_only::<K>(denominator, &x, post_filter.memory());
         let second = post_filter.finish::<K>(s, y);
-        post_filter.level([first, second], &mut self.post_process, output);
+        post_filter.level::<K>([first, second], &mut self.post_process, output);
         self.voicing = 0;
     }
 
@@ -261,20 +265,36 @@ impl Decoder {
         self.post_process.post_process(output);
     }
 
-    /// Remembers the excitation of a frame, and its energy if anything was received.
+    /// Energy of the newest frame of the excitation, unless it was not received and an older one counts.
     #[inline(always)]
-    fn keep<K: Kernels>(&mut self, received: bool, speech: bool, excitation: &[i16; EXCITATION]) {
-        if received {
-            let part = |at: usize| K::energy(window(excitation, EXCITATION_PAST + at));
-            let sum = clamp_32(2 * (part(0) + part(SUBFRAME)));
+    fn energy<K: Kernels>(&self) -> Energy {
+        self.noise.energy.unwrap_or_else(|| {
+            let part = |back: usize| K::energy(window(&self.excitation, EXCITATION_PAST - back));
+            let sum = clamp_32(2 * (part(FRAME) + part(SUBFRAME)));
             let norm = norm_l(sum);
-            self.noise.energy = Energy {
+            Energy {
                 value: round(l_shl(sum, norm)),
                 exponent: 16 - norm as i16,
-            };
-        }
+            }
+        })
+    }
+
+    /// Before a frame is decoded: what a lost one does not replace is found in time.
+    #[inline(always)]
+    fn receive<K: Kernels>(&mut self, received: bool) {
+        self.noise.energy = if received {
+            None
+        } else {
+            Some(self.energy::<K>())
+        };
+    }
+
+    /// Remembers the excitation of a frame.
+    #[inline(always)]
+    fn keep(&mut self, speech: bool, excitation: &[i16; EXCITATION]) {
         self.noise.after_speech = speech;
-        self.excitation.copy_from_slice(&excitation[FRAME..]);
+        let past: &[i16; EXCITATION_PAST] = window(excitation, FRAME);
+        self.excitation = *past;
     }
 
     /// LSP of a speech frame, received or not.
@@ -448,6 +468,7 @@ impl Decoder {
         sid: Option<&SidParameters>,
         excitation: &mut [i16; EXCITATION],
     ) -> Course {
+        let energy = self.energy::<K>();
         let noise = &mut self.noise;
         match sid {
             Some(sid) => {
@@ -455,9 +476,7 @@ impl Decoder {
                 noise.lsp = cng::decode_spectrum(sid, &mut self.lsf_memory);
             }
             // The first descriptor after speech was lost.
-            None if noise.after_speech => {
-                noise.sid_gain = cng::gain_of(cng::conceal_gain(noise.energy))
-            }
+            None if noise.after_speech => noise.sid_gain = cng::gain_of(cng::conceal_gain(energy)),
             None => {}
         }
         noise.gain = cng::smooth(noise.gain, noise.sid_gain, noise.after_speech);

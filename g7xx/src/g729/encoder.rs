@@ -5,7 +5,7 @@ use super::bits::{self, Parameters};
 use super::codebook::{self, Innovation};
 use super::dtx::Silence;
 use super::filter::{self, Memory, SUBFRAME, window};
-use super::gains::{self, Gains, PitchGain, Predictor as GainPredictor, Taming};
+use super::gains::{self, PitchGain, Predictor as GainPredictor, Taming};
 use super::highpass::HighPass;
 use super::lpc::{self, Autocorrelation, Lsp, ORDER, Predictor, RootSearch, Stable, WINDOW};
 use super::lsp;
@@ -448,7 +448,7 @@ impl Encoder {
         );
         self.sharpening = gains.pitch.clamp(SHARPENING_MIN, SHARPENING_MAX);
         let excitation = filter::window_mut(&mut work.excitation, start);
-        mix(excitation, &innovation.code, gains);
+        K::mix(excitation, &innovation.code, gains.of_both());
         self.taming.update(gains.pitch, lag.whole);
         self.target_memory = core::array::from_fn(|j| {
             let n = SUBFRAME - ORDER + j;
@@ -567,15 +567,4 @@ fn tilt(narrowed: &Predictor) -> Predictor {
 #[inline(always)]
 fn subtract(target: &[i16; SUBFRAME], filtered: &[i16; SUBFRAME], gain: i16) -> [i16; SUBFRAME] {
     core::array::from_fn(|n| sub(target[n], extract_h(l_double(l_mult(filtered[n], gain)))))
-}
-
-/// Total excitation from the adaptive vector (in place) and the code vector. Limits on the way only
-/// act on values that end at the same limit, and gains are not negative: one at the end is enough.
-#[inline(always)]
-pub fn mix(excitation: &mut [i16; SUBFRAME], code: &[i16; SUBFRAME], gains: Gains) {
-    let (pitch, code_gain) = (i32::from(gains.pitch), i32::from(gains.code));
-    for (e, c) in excitation.iter_mut().zip(code) {
-        let sum = i32::from(*e) * pitch + i32::from(*c) * code_gain;
-        *e = clamp_16((sum + 0x2000) >> 14);
-    }
 }

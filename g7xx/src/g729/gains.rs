@@ -200,6 +200,16 @@ pub struct Gains {
     pub code: i16,
 }
 
+impl Gains {
+    /// For the sum of adaptive and code vector, both Q14: pulses are in Q13 and their gain in Q1. Limits
+    /// on the way to that sum only act on values that end at the same limit, and gains are not
+    /// negative: one at the end is enough.
+    #[inline(always)]
+    pub fn of_both(self) -> [i16; 2] {
+        [self.pitch, self.code]
+    }
+}
+
 /// Gains of a received index, and the predictor moves on.
 #[inline(always)]
 pub fn decode<K: Kernels>(index: u16, code: &[i16; SUBFRAME], predictor: &mut Predictor) -> Gains {

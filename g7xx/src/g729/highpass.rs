@@ -2,7 +2,9 @@
 //! (G.729 3.1, 4.2.5).
 
 use super::FRAME;
+use super::filter::window_mut;
 use super::ops::*;
+use crate::arch::Kernels;
 
 /// Second-order high-pass in double precision.
 #[derive(Clone, Copy, Debug)]
@@ -35,53 +37,6 @@ const POST: Coefficients = Coefficients {
     harmless: 9800,
 };
 
-/// The recursive half of a filter without limits. Outputs are sums shifted up, so what counts of them
-/// is found in the sums: the truncated product of half an output (see `mpy_wide`) is that of a sum
-/// and a shifted factor. Only what a limit left behind has other bits.
-struct Recursion {
-    a: [i64; 2],
-    shift: i32,
-    last: i64,
-    /// What of the next sum does not wait for the last one.
-    ready: i64,
-    /// Bits of all sums beyond their sign.
-    spread: i64,
-    /// Whether the past can be taken for sums.
-    begun: bool,
-}
-
-impl Recursion {
-    #[inline(always)]
-    fn new(past: [i32; 2], forward: i32, c: &Coefficients) -> Self {
-        let [last, before] = past.map(|y| i64::from(y >> (c.shift + 1)));
-        let a = c.a.map(|a| i64::from(a) << c.shift);
-        Self {
-            a,
-            shift: c.shift,
-            last,
-            ready: i64::from(forward) + ((before * a[1]) >> 15),
-            spread: 0,
-            begun: past.iter().all(|y| y >> 1 & ((1 << c.shift) - 1) == 0),
-        }
-    }
-
-    /// The next output; `forward` is the sum over the inputs of the one after it.
-    #[inline(always)]
-    fn step(&mut self, forward: i32) -> i32 {
-        let sum = self.ready + ((self.last * self.a[0]) >> 15);
-        self.ready = i64::from(forward) + ((self.last * self.a[1]) >> 15);
-        self.spread |= sum ^ (sum >> 63);
-        self.last = sum;
-        (sum << (self.shift + 1)) as i32
-    }
-
-    /// Whether every output, twice a sum and shifted, fitted 32 bits.
-    #[inline(always)]
-    fn fits(&self) -> bool {
-        self.begun && self.spread >> (30 - self.shift) == 0
-    }
-}
-
 /// Gain of the decoder's level control (Q12) after one sample more; it stays between 0 and 32767: nine
 /// tenths of it and at most a tenth of the range.
 #[inline(always)]
@@ -104,38 +59,64 @@ impl HighPass {
         }
     }
 
-    /// Filters a frame, limit by limit where one could act.
+    /// Filters a frame, limit by limit where one could act, and finishes each output: shifts it up
+    /// by `further`, rounds and limits it.
     #[inline(always)]
-    fn run(&mut self, input: &[i16; FRAME], c: &Coefficients) -> [i32; FRAME] {
+    fn run(
+        &mut self,
+        input: &[i16; FRAME],
+        c: &Coefficients,
+        further: i32,
+        output: &mut [i16; FRAME],
+    ) {
         let mut x = [0; FRAME + 2];
         [x[1], x[0]] = self.x;
         x[2..].copy_from_slice(input);
-        let y = match Self::run_plain(&x, self.y, c) {
-            Some(y) => y,
-            None => Self::run_limited(&x, self.y, c),
-        };
         self.x = [input[FRAME - 1], input[FRAME - 2]];
+        if let Some(sums) = Self::run_plain(&x, self.y, c) {
+            let down = 15 - c.shift - further;
+            for (output, sum) in output.iter_mut().zip(&sums) {
+                *output = clamp_16((sum + (1 << (down - 1))) >> down);
+            }
+            self.y = [sums[FRAME - 1], sums[FRAME - 2]].map(|sum| sum << (c.shift + 1));
+            return;
+        }
+        let y = Self::run_limited(&x, self.y, c);
         self.y = [y[FRAME - 1], y[FRAME - 2]];
-        y
+        for (output, y) in output.iter_mut().zip(&y) {
+            *output = round(l_shl(*y, further));
+        }
     }
 
-    /// Without limits: `None` when one could have acted. Harmless inputs and sums that fit after
-    /// the shift are sure to stay inside.
+    /// Sums before their shift, without limits: `None` when one could have acted, or when only the last
+    /// of them show what the past was. Outputs are sums shifted up, so what counts of them is found in
+    /// the sums: the truncated product of half an output (see `mpy_wide`) is that of a sum and a
+    /// shifted factor. Only what a limit left behind has other bits.
+    ///
+    /// Inputs and sums that fit after the shift give no sum that leaves 32 bits, so the first that does
+    /// not fit is seen.
     #[inline(always)]
     fn run_plain(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> Option<[i32; FRAME]> {
-        let mut forward = [0i32; FRAME + 1];
+        let mut sums = [0i32; FRAME];
         for n in 0..FRAME {
-            let sum = i32::from(x[n + 2]) * i32::from(c.b[0])
+            sums[n] = i32::from(x[n + 2]) * i32::from(c.b[0])
                 + i32::from(x[n + 1]) * i32::from(c.b[1])
                 + i32::from(x[n]) * i32::from(c.b[2]);
-            forward[n] = sum;
         }
-        let mut recursion = Recursion::new(past, forward[0], c);
-        let mut y = [0; FRAME];
-        for n in 0..FRAME {
-            y[n] = recursion.step(forward[n + 1]);
+        let [mut last, before] = past.map(|y| i64::from(y >> (c.shift + 1)));
+        let a = c.a.map(|a| i64::from(a) << c.shift);
+        let mut ready = (before * a[1]) >> 15;
+        for sum in &mut sums {
+            let now = i64::from(*sum) + ready + ((last * a[0]) >> 15);
+            ready = (last * a[1]) >> 15;
+            last = now;
+            *sum = now as i32;
         }
-        (max_magnitude(x) <= c.harmless && recursion.fits()).then_some(y)
+        let spread = sums
+            .iter()
+            .fold(0, |spread, sum| spread | (sum ^ (sum >> 31)));
+        let begun = past.iter().all(|y| y >> 1 & ((1 << c.shift) - 1) == 0);
+        (begun && spread >> (30 - c.shift) == 0 && max_magnitude(x) <= c.harmless).then_some(sums)
     }
 
     /// With every limit, in order.
@@ -155,54 +136,40 @@ impl HighPass {
     /// Before the encoder.
     #[inline(always)]
     pub fn pre_process(&mut self, input: &[i16; FRAME], output: &mut [i16]) {
-        let y = self.run(input, &PRE);
-        for (output, y) in output.iter_mut().zip(&y) {
-            *output = round(*y);
-        }
+        self.run(input, &PRE, 0, window_mut(output, 0));
     }
 
-    /// The level control of both subframes with their targets, and [`HighPass::post_process`]: the two
-    /// recursions wait for themselves, not for each other.
+    /// The level control of both subframes with their targets, and [`HighPass::post_process`].
     #[inline(always)]
-    pub fn post_process_levelled(
+    pub fn post_process_levelled<K: Kernels>(
         &mut self,
         samples: &mut [i16; FRAME],
         gain: &mut i16,
         targets: [i16; 2],
     ) {
-        let mut x = [0; FRAME + 2];
-        [x[1], x[0]] = self.x;
+        let mut gains = [0; FRAME];
         let mut now = i32::from(*gain);
-        let mut level = |n: usize, x: &mut [i16; FRAME + 2]| {
-            now = approach(now, targets[usize::from(n >= FRAME / 2)]);
-            x[n + 2] = levelled(samples[n], now);
-            let ends = i32::from(x[n + 2]) + i32::from(x[n]);
-            ends * i32::from(POST.b[0]) + i32::from(x[n + 1]) * i32::from(POST.b[1])
-        };
-        let mut recursion = Recursion::new(self.y, level(0, &mut x), &POST);
-        let mut y = [0; FRAME];
-        for (n, y) in y[..FRAME - 1].iter_mut().enumerate() {
-            *y = recursion.step(level(n + 1, &mut x));
+        for (gains, target) in gains
+            .as_chunks_mut::<{ FRAME / 2 }>()
+            .0
+            .iter_mut()
+            .zip(targets)
+        {
+            for gain in gains {
+                now = approach(now, target);
+                *gain = now as i16;
+            }
         }
-        y[FRAME - 1] = recursion.step(0);
         *gain = now as i16;
-        if max_magnitude(&x) > POST.harmless || !recursion.fits() {
-            y = Self::run_limited(&x, self.y, &POST);
-        }
-        self.x = [x[FRAME + 1], x[FRAME]];
-        self.y = [y[FRAME - 1], y[FRAME - 2]];
-        for (sample, y) in samples.iter_mut().zip(&y) {
-            *sample = round(l_double(*y));
-        }
+        *samples = K::levelled(samples, &gains);
+        self.post_process(samples);
     }
 
     /// After the decoder; doubles the amplitude.
     #[inline(always)]
     pub fn post_process(&mut self, samples: &mut [i16; FRAME]) {
-        let y = self.run(samples, &POST);
-        for (sample, y) in samples.iter_mut().zip(&y) {
-            *sample = round(l_double(*y));
-        }
+        let input = *samples;
+        self.run(&input, &POST, 1, samples);
     }
 }
 
@@ -210,7 +177,7 @@ impl HighPass {
 #[cfg(any(test, target_arch = "x86_64"))]
 pub mod lockstep {
     use super::*;
-    use crate::arch::lanes::{Lockstep, Row, column, mend};
+    use crate::arch::lanes::{Lockstep, Row, column, column_of_pairs, mend, put_pairs};
     use crate::arch::vector::Mask;
 
     /// Puts the past inputs into the first two rows and returns the past outputs.
@@ -252,7 +219,7 @@ pub mod lockstep {
     ) {
         let mut y = [[0; N]; FRAME];
         let mut last = past(filters, x);
-        let exact = L::high_pass::<false>(x, &mut last, &mut y);
+        let exact = L::high_pass(x, &mut last, &mut y);
         L::scatter(&y, outputs.each_mut().map(|output| &mut **output));
         remember(filters, exact, x, &last);
         mend::<N>(exact, |lane| {
@@ -260,22 +227,37 @@ pub mod lockstep {
         });
     }
 
-    /// [`HighPass::post_process`] of a frame, which stands in `x` after room for two rows.
+    /// [`HighPass::post_process_levelled`] of a frame in pairs. The gains move on everywhere, the filters
+    /// where the result is exact.
     #[inline(always)]
     pub fn post_process<L: Lockstep<N>, const N: usize>(
         filters: &mut [&mut HighPass; N],
-        x: &mut [Row<N>; FRAME + 2],
-        mut outputs: [&mut [i16; FRAME]; N],
-    ) {
-        let mut y = [[0; N]; FRAME];
-        let mut last = past(filters, x);
-        let exact = L::high_pass::<true>(x, &mut last, &mut y);
-        L::scatter(&y, outputs.each_mut().map(|output| &mut output[..]));
-        remember(filters, exact, x, &last);
-        mend::<N>(exact, |lane| {
-            *outputs[lane] = column(&x[2..], lane);
-            filters[lane].post_process(outputs[lane]);
-        });
+        targets: &[Row<N>; 2],
+        gains: &mut Row<N>,
+        y: &[Row<N>; FRAME / 2],
+        output: &mut [Row<N>; FRAME / 2],
+    ) -> Mask {
+        let (mut sums, mut input) = ([[0; N]; 2], [[0; N]]);
+        let mut begun: Mask = 0;
+        for (lane, filter) in filters.iter().enumerate() {
+            let [newest, oldest] = filter.x;
+            put_pairs(&mut input, lane, &[oldest, newest]);
+            let shift = POST.shift;
+            for (sums, y) in sums.iter_mut().zip(filter.y) {
+                sums[lane] = y >> (shift + 1);
+            }
+            let shifted = filter.y.iter().all(|y| y >> 1 & ((1 << shift) - 1) == 0);
+            begun |= Mask::from(shifted) << lane;
+        }
+        let exact = begun & L::level(targets, gains, y, &mut input[0], &mut sums, output);
+        for (lane, filter) in filters.iter_mut().enumerate() {
+            if exact >> lane & 1 == 1 {
+                let [oldest, newest] = column_of_pairs(&input, lane);
+                filter.x = [newest, oldest];
+                filter.y = [sums[0][lane], sums[1][lane]].map(|sum| sum << (POST.shift + 1));
+            }
+        }
+        exact
     }
 }
 
@@ -283,6 +265,7 @@ pub mod lockstep {
 mod tests {
     use super::super::tests::Noise;
     use super::*;
+    use crate::arch::Scalar;
 
     #[test]
     fn level_control_inside_the_filter_is_the_one_before_it() {
@@ -297,7 +280,7 @@ mod tests {
                 gain_two = approach(i32::from(gain_two), targets[n / 40]) as i16;
                 *sample = levelled(*sample, i32::from(gain_two));
             }
-            one.post_process_levelled(&mut samples, &mut gain_one, targets);
+            one.post_process_levelled::<Scalar>(&mut samples, &mut gain_one, targets);
             two.post_process(&mut expected);
             assert_eq!((samples, gain_one), (expected, gain_two));
             assert_eq!((one.x, one.y), (two.x, two.y));
@@ -315,8 +298,9 @@ mod tests {
                 // Outputs are shifted up unless a limit acted.
                 let shift = if round_of % 5 == 0 { 0 } else { c.shift + 1 };
                 let past = past.map(|y| y >> shift << shift);
-                if let Some(y) = HighPass::run_plain(&x, past, c) {
+                if let Some(sums) = HighPass::run_plain(&x, past, c) {
                     plain += 1;
+                    let y = sums.map(|sum| sum << (c.shift + 1));
                     assert_eq!(y, HighPass::run_limited(&x, past, c));
                 }
             }

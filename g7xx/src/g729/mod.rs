@@ -20,7 +20,7 @@ pub(crate) mod lsp;
 #[allow(missing_docs)]
 pub(crate) mod ops;
 mod perceptual;
-mod pitch;
+pub(crate) mod pitch;
 mod postfilter;
 mod postfilter_a;
 mod tables;

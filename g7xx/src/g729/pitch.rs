@@ -319,25 +319,8 @@ pub fn predict<K: Kernels>(excitation: &mut [i16; EXCITATION], start: usize, lag
     let taps = &TAPS[phase as usize];
     let base = start - 9 - (lag.whole + back) as usize;
     // No tap set has magnitudes of more than 2^17 in sum: small samples cannot overflow.
-    // The whole past is looked at, as two blocks of one length: that takes no longer than the part
-    // that is used.
-    let whole: &[i16; EXCITATION_PAST] = window(&excitation[..], start - EXCITATION_PAST);
-    let block = |at: usize| -> &[i16; 80] { window(whole, at) };
-    let old = max_magnitude(block(0)).max(max_magnitude(block(EXCITATION_PAST - 80)));
-    if old < 8192 {
-        // Longer lags leave sixteen outputs that need none of themselves, the shortest nine.
-        let wide = if base + 35 <= start { 32 } else { 0 };
-        for n in (0..wide).step_by(16) {
-            let new = K::interpolate_16(window(&excitation[..], base + n), taps);
-            excitation[start + n..][..16].copy_from_slice(&new);
-        }
-        for n in (wide..SUBFRAME).step_by(8) {
-            let new = K::interpolate(window(&excitation[..], base + n), taps);
-            excitation[start + n..][..8].copy_from_slice(&new);
-        }
-        if max_magnitude(&excitation[start..start + SUBFRAME]) < 8192 {
-            return;
-        }
+    if K::interpolate(excitation, base, start, taps) {
+        return;
     }
     for n in 0..SUBFRAME {
         let mut sum = 0;

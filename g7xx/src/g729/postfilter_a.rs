@@ -67,14 +67,9 @@ impl PostFilterA {
             residual
         };
         self.residual.copy_from_slice(&run[SUBFRAME..]);
-        let mut before = [0; SUBFRAME + 1];
-        before[0] = self.tilt;
-        before[1..].copy_from_slice(&x);
-        self.tilt = before[SUBFRAME];
-        for (x, before) in x.iter_mut().zip(&before) {
-            // The factor is not negative, so the product has no limit.
-            *x = clamp_16(i32::from(*x) - ((i32::from(shape.mu) * i32::from(*before)) >> 15));
-        }
+        let last = x[SUBFRAME - 1];
+        K::take_tilt(&mut x, self.tilt, shape.mu);
+        self.tilt = last;
         x
     }
 
@@ -93,20 +88,27 @@ impl PostFilterA {
         y: &[i16; SUBFRAME],
     ) -> Option<i16> {
         self.memory.copy_from_slice(&y[SUBFRAME - ORDER..]);
-        let quarter = |x: &[i16; SUBFRAME]| clamp_32(2 * K::energy(&x.map(|x| x >> 2)));
+        let quarter = |x| clamp_32(2 * i64::from(K::energy_of_quarters(x)));
         level(quarter(y), quarter(window(s, ORDER)))
+    }
+
+    /// The gain of the level control after a frame.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    #[inline(always)]
+    pub fn set_gain(&mut self, gain: i32) {
+        self.gain = gain as i16;
     }
 
     /// Level control of a frame with the targets of [`PostFilterA::finish`], and the last high-pass.
     #[inline(always)]
-    pub fn level(
+    pub fn level<K: Kernels>(
         &mut self,
         targets: [Option<i16>; 2],
         high_pass: &mut HighPass,
         output: &mut [i16; FRAME],
     ) {
         if let [Some(first), Some(second)] = targets {
-            high_pass.post_process_levelled(output, &mut self.gain, [first, second]);
+            high_pass.post_process_levelled::<K>(output, &mut self.gain, [first, second]);
             return;
         }
         for (target, y) in targets
@@ -146,76 +148,119 @@ fn level(out: i32, input: i32) -> Option<i16> {
     Some(mult(round(l_shl(x, 9)), 3276))
 }
 
+/// Residual of a subframe after that of the past.
+type Run = [i16; PAST + SUBFRAME];
+
+/// How the pitch of a subframe is strengthened.
+struct Harmonic {
+    /// Where in the run the samples of one lag ago start.
+    at: usize,
+    /// Factors of the residual and of that of one lag ago.
+    factors: [i16; 2],
+}
+
 /// Strengthens the pitch: adds the residual one lag ago. `run` ends with the subframe.
 #[inline(always)]
-fn harmonic<K: Kernels>(run: &[i16; PAST + SUBFRAME], lag: i32) -> [i16; SUBFRAME] {
-    let (low, high) = if lag + 3 > 143 {
-        (137, 143)
-    } else {
-        (lag - 3, lag + 3)
-    };
+fn harmonic<K: Kernels>(run: &Run, lag: i32) -> [i16; SUBFRAME] {
+    let now = window(run, PAST);
+    match find_harmonic::<K>(run, lag) {
+        Some(harmonic) => K::blend(now, window(run, harmonic.at), harmonic.factors),
+        None => *now,
+    }
+}
+
+/// Correlation of the subframe with that of its best lag, the lag itself, and the energies of both.
+struct Match {
+    correlation: i32,
+    lag: i32,
+    past_energy: i32,
+    present_energy: i32,
+}
+
+/// The first of the largest correlations.
+#[inline(always)]
+fn first_largest(low: i32, high: i32, mut correlation: impl FnMut(i32) -> i32) -> (i32, i32) {
+    let mut best = (MIN_32, low);
+    for lag in low..=high {
+        let c = correlation(lag);
+        if c > best.0 {
+            best = (c, lag);
+        }
+    }
+    best
+}
+
+/// The best lag where sums of products of quarters might not fit: they do by Cauchy-Schwarz, or go
+/// limit by limit.
+#[inline(never)]
+fn match_limited(run: &Run, low: i32, high: i32) -> Match {
     let scaled = run.map(|r| r >> 2);
     let delayed = |lag: i32| -> &[i16; SUBFRAME] { window(&scaled, PAST - lag as usize) };
     let present: &[i16; SUBFRAME] = window(&scaled, PAST);
-    // Forty products of small samples fit; otherwise by Cauchy-Schwarz over the whole run.
-    let small = max_magnitude(&scaled) < 5180;
-    let plain = small || energy_wide(1, &scaled) <= i64::from(MAX_32);
-    let mut best = (MIN_32, low);
-    if plain {
-        // Behind the shortest lag there is one more, which nobody looks at.
-        let sums: [i32; 8] = K::dots(present, &scaled[PAST - high as usize..]);
-        for lag in low..=high {
-            let c = 2 * sums[(high - lag) as usize & 7];
-            if c > best.0 {
-                best = (c, lag);
-            }
-        }
+    let (correlation, lag) = if energy_wide(1, &scaled) <= i64::from(MAX_32) {
+        first_largest(low, high, |lag| 2 * dot(present, delayed(lag)))
     } else {
-        for lag in low..=high {
-            let c = mac_chain(present, delayed(lag));
-            if c > best.0 {
-                best = (c, lag);
-            }
-        }
-    }
-    let lag = best.1;
-    let correlation = best.0.max(0);
-    let energy_of = |x: &[i16; SUBFRAME]| {
-        if plain {
-            1 + 2 * K::dot(x, x)
-        } else {
-            energy(1, x)
-        }
+        first_largest(low, high, |lag| mac_chain(present, delayed(lag)))
     };
-    let past_energy = energy_of(delayed(lag));
-    let present_energy = energy_of(present);
-    let norm = norm_l(correlation.max(past_energy).max(present_energy));
-    let [c, n1, n0] = [correlation, past_energy, present_energy].map(|x| round(l_shl(x, norm)));
-    let now: [i16; SUBFRAME] = *window(run, PAST);
-    if l_sub(l_mult(c, c), l_mult(n1, n0) >> 1) < 0 {
-        return now;
+    Match {
+        correlation,
+        lag,
+        past_energy: energy(1, delayed(lag)),
+        present_energy: energy(1, present),
+    }
+}
+
+/// The best lag near to a lag.
+#[inline(always)]
+fn best_match<K: Kernels>(run: &Run, lag: i32) -> Match {
+    let high = (lag + 3).min(PAST as i32);
+    let low = high - 6;
+    let present = window(run, PAST);
+    // Behind the shortest lag there is one more, which nobody looks at.
+    let Some(sums) = K::quarter_dots(present, window(run, PAST - high as usize)) else {
+        return match_limited(run, low, high);
+    };
+    let (sum, lag) = first_largest(low, high, |lag| sums[(high - lag) as usize & 7]);
+    // Forty squares of no more than 5180 fit when doubled.
+    let energy = |x| 1 + 2 * K::energy_of_quarters(x) as i32;
+    Match {
+        correlation: 2 * sum,
+        lag,
+        past_energy: energy(window(run, PAST - lag as usize)),
+        present_energy: energy(present),
+    }
+}
+
+/// How the pitch is strengthened; `None` where the past is too different.
+#[inline(always)]
+fn find_harmonic<K: Kernels>(run: &Run, lag: i32) -> Option<Harmonic> {
+    let found = best_match::<K>(run, lag);
+    let correlation = found.correlation.max(0);
+    let largest = correlation.max(found.past_energy).max(found.present_energy);
+    // Nothing is negative, and the largest is at least one.
+    let norm = largest.leading_zeros() - 1;
+    let [c, n1, n0] =
+        [correlation, found.past_energy, found.present_energy].map(|x| i32::from(round(x << norm)));
+    // Products of numbers of fifteen bits.
+    if 2 * c * c < n1 * n0 {
+        return None;
     }
     let (direct, back) = if c > n1 {
         (21845, 10923)
     } else {
-        let c2 = mult(c, 16384) >> 1;
-        let sum = add(c2, n1 >> 1);
+        let c2 = (c >> 1) >> 1;
+        let sum = c2 + (n1 >> 1);
         if sum > 0 {
-            let back = div_s(c2, sum);
-            (sub(32767, back), back)
+            let back = div_s(c2 as i16, sum as i16);
+            (32767 - back, back)
         } else {
             (32767, 0)
         }
     };
-    // Neither factor is negative, so no product has a limit.
-    let then: &[i16; SUBFRAME] = window(run, PAST - lag as usize);
-    let (direct, back) = (i32::from(direct), i32::from(back));
-    let mut y = [0; SUBFRAME];
-    for n in 0..SUBFRAME {
-        let (now, then) = (i32::from(now[n]), i32::from(then[n]));
-        y[n] = clamp_16(((direct * now) >> 15) + ((back * then) >> 15));
-    }
-    y
+    Some(Harmonic {
+        at: PAST - found.lag as usize,
+        factors: [direct, back],
+    })
 }
 
 /// Filters of a subframe.

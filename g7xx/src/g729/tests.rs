@@ -253,6 +253,35 @@ fn prediction_without_limits_is_the_one_with_limits() {
     at_every_level!(prediction_equals_limits);
 }
 
+/// The kernels of the decoder; values are of any size, factors and gains are not negative.
+fn subframe_kernels_equal_scalar<K: Kernels>(noise: &mut Noise, round_of: u32) {
+    let x = noise.values::<SUBFRAME>(round_of % 12);
+    let y = noise.values::<47>(round_of / 12 % 12);
+    assert_eq!(K::energy_of_quarters(&x), Scalar::energy_of_quarters(&x));
+    assert_eq!(K::quarter_dots(&x, &y), Scalar::quarter_dots(&x, &y));
+    let factors = [0; 2].map(|_: i16| (noise.next() & 0x7FFF) as i16);
+    let other = *filter::window(&y, 7);
+    assert_eq!(
+        K::blend(&x, &other, factors),
+        Scalar::blend(&x, &other, factors)
+    );
+    let (mut tilted, mut expected) = (x, x);
+    K::take_tilt(&mut tilted, y[0], factors[0]);
+    Scalar::take_tilt(&mut expected, y[0], factors[0]);
+    assert_eq!(tilted, expected);
+    let (mut mixed, mut expected) = (x, x);
+    let code = other.map(|c| c >> 1);
+    K::mix(&mut mixed, &code, factors);
+    Scalar::mix(&mut expected, &code, factors);
+    assert_eq!(mixed, expected);
+    let samples = noise.values::<80>(round_of % 12);
+    let gains = noise.values::<80>(round_of / 12 % 12).map(|g| g & 0x7FFF);
+    assert_eq!(
+        K::levelled(&samples, &gains),
+        Scalar::levelled(&samples, &gains)
+    );
+}
+
 fn kernels_equal_scalar<K: Kernels>() {
     let mut noise = Noise::new();
     for round_of in 0..4000u32 {
@@ -272,11 +301,7 @@ fn kernels_equal_scalar<K: Kernels>() {
         let mut values = noise.values::<64>(round_of % 17 % 16);
         values[5] = 0;
         assert_eq!(K::sign_changes(&values), Scalar::sign_changes(&values));
-        let (x, taps) = (noise.values::<35>(3), noise.values::<20>(4));
-        assert_eq!(
-            K::interpolate_16(&x, &taps),
-            Scalar::interpolate_16(&x, &taps)
-        );
+        subframe_kernels_equal_scalar::<K>(&mut noise, round_of);
         let points = noise
             .values::<8>(round_of % 8)
             .map(|x| x.clamp(-32760, 32760));

@@ -2,13 +2,9 @@
 
 use super::documents::Package;
 use crate::limits;
+use crate::sip::subscription::{LIFE_MIN, life_of};
 use crate::sip::{Body, HeaderName, Request, Response};
-use crate::time::{Duration, Instant};
-
-/// Shorter publications are refused with 423.
-const LIFE_MIN: Duration = Duration::from_secs(60);
-/// Longer ones are cut, and the life of one that names none.
-const LIFE_MAX: Duration = Duration::from_secs(3600);
+use crate::time::Instant;
 
 #[derive(Debug)]
 struct Publication {
@@ -49,7 +45,7 @@ impl Publications {
             }
             None => None,
         };
-        let life = match life_of(request) {
+        let life = match life_of(&request.headers) {
             Ok(life) => life,
             Err(refusal) => return refusal,
         };
@@ -100,19 +96,6 @@ impl Publications {
         let over = self.all.iter().filter(|p| p.expires <= now).map(|p| p.entity.clone()).collect();
         self.all.retain(|publication| publication.expires > now);
         over
-    }
-}
-
-fn life_of(request: &Request) -> Result<Duration, Response> {
-    let Some(text) = request.headers.text(&HeaderName::Expires) else { return Ok(LIFE_MAX) };
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Response::new(400).with_reason("Expires cannot be read"));
-    }
-    let life = Duration::from_secs(u64::from(text.parse::<u32>().unwrap_or(u32::MAX)));
-    match life.is_zero() || life >= LIFE_MIN {
-        true => Ok(life.min(LIFE_MAX)),
-        false => Err(Response::new(423).with(HeaderName::MinExpires, LIFE_MIN.as_secs())),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The gateway between two user agents: offers passed on, reliable responses, identities, digits by
 //! INFO, trunks that do not answer, calls that nobody ends.
 
+mod carried;
+
 use super::*;
 use crate::media::End;
 use crate::sip::{
@@ -467,8 +469,8 @@ fn digits_heard_in_the_media_are_told_by_info_to_who_wants_them_so() {
 }
 
 #[test]
-fn rfc_6086_unknown_packages_and_bodies_are_refused_and_options_answered() {
-    let (mut it, [caller, _]) = Between::established("", "");
+fn rfc_6086_packages_and_bodies_that_may_not_pass_are_refused_and_options_answered() {
+    let (mut it, [caller, _]) = Between::established("", "pass-bodies = \"none\"");
     let package = vec![Header::new(HeaderName::InfoPackage, "g.3gpp.x")];
     info(&mut it, LEFT, caller, "application/x", "x", package);
     assert_eq!(status(&mut it, LEFT), 469);

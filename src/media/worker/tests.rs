@@ -301,6 +301,39 @@ fn the_echo_service_sends_every_packet_back_as_ours() {
 }
 
 #[test]
+fn a_tone_takes_the_place_of_the_peer_until_it_ends() {
+    let mut bench = Bench::new(0);
+    for n in [1, 2] {
+        bench.command(MediaCommand::Start(Box::new(Stream::new(config(n, Law::Mu, None)))));
+    }
+    bench.command(MediaCommand::Join(End::Stream(id(1)), End::Stream(id(2))));
+    let tone = crate::media::Tone {
+        hertz: [1000, 0, 0, 0],
+        level_centi_dbm0: -1000,
+        cadence_ms: [100, 100, 0, 0, 0, 0, 0, 0],
+    };
+    assert!(!bench.worker.needs_ticks());
+    bench.command(MediaCommand::PlayToStream(id(1), Some(tone)));
+    bench.command(MediaCommand::PlayToStream(id(1), Some(tone)));
+    assert!(bench.worker.needs_ticks());
+    (0..40).for_each(|_| bench.tick());
+    let sent = bench.sent_headers();
+    assert_eq!(sent.len(), 20, "400 ms, once, to one of them");
+    let loud = |payload: &Vec<u8>| {
+        let mut samples = [0; 160];
+        g711::decode(Law::Mu, payload, &mut samples);
+        level_dbm0(&samples) > -12.0
+    };
+    let heard: Vec<bool> = sent.iter().map(|(_, payload)| loud(payload)).collect();
+    let expected: Vec<bool> = (0..20).map(|n| n / 5 % 2 == 0).collect();
+    assert_eq!(heard, expected, "100 ms of sound, 100 ms of silence");
+    bench.command(MediaCommand::PlayToStream(id(1), None));
+    assert!(!bench.worker.needs_ticks());
+    (0..10).for_each(|_| bench.tick());
+    assert_eq!(bench.sent_headers().len(), 0);
+}
+
+#[test]
 fn the_milliwatt_is_1004_hz_at_0_dbm0_with_even_packets() {
     for law in [Law::Mu, Law::A] {
         let mut bench = Bench::new(0);

@@ -1,14 +1,15 @@
 //! We are called: 100, provisional responses, 2xx until ACK, CANCEL (RFC 3261 13.3, 9.2).
 
+use super::super::carried::{Carried, reads_parts};
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
 use super::super::message::{Header, HeaderName, Request, Response};
 use super::super::parser::Message;
 use super::super::transaction::{Resend, ServerId, Timers};
-use super::super::{Actions, Body, Ended, Event, Flow, Reason, Reliable, ServerTransactionId, SessionId, uas};
+use super::super::{Actions, Body, Ended, Event, Flow, Reliable, ServerTransactionId, SessionId, uas};
 use super::in_dialog::{Established, Offer};
 use super::reliable::Provisionals;
-use super::{Session, State};
+use super::{Parting, Session, State};
 use crate::time::{Duration, Instant};
 
 /// 17.2.1: "unless it knows that the TU will generate a response within 200 ms" a 100 is sent.
@@ -70,7 +71,7 @@ pub(in crate::sip) struct Answered {
     pub(super) dialog: Dialog,
     pub(super) unacknowledged: Unacknowledged,
     /// The application wants to end it: BYE as soon as the ACK is there.
-    pub(super) closing: Option<Option<Reason>>,
+    pub(super) closing: Option<Parting>,
 }
 
 impl Endpoint {
@@ -123,7 +124,7 @@ impl Endpoint {
         out.events.push(Event::Incoming { session: id, request, flow });
     }
 
-    /// Sends a provisional response (101 to 199) to an incoming INVITE.
+    /// Sends a provisional response (101 to 199) to an incoming INVITE; `body` is a description.
     pub fn progress(
         &mut self,
         now: Instant,
@@ -133,12 +134,26 @@ impl Endpoint {
         headers: Vec<Header>,
         out: &mut Actions,
     ) {
+        self.progress_with(now, session, status, body, headers.into(), out);
+    }
+
+    /// The same, with what the other leg of a call brings.
+    pub fn progress_with(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        status: u16,
+        body: Option<Body>,
+        carried: Carried,
+        out: &mut Actions,
+    ) {
         match self.take_state(session) {
             State::Ringing(mut ringing) if (101..=199).contains(&status) => {
                 if let Some(entry) = self.sessions.get_mut(session) {
                     entry.described = body.clone().or_else(|| entry.described.take());
                 }
-                self.send_provisional(now, &mut ringing, status, body, headers, out);
+                let carried = self.readable(ringing.server, carried);
+                self.send_provisional(now, &mut ringing, status, body, carried, out);
                 ringing.trying = None;
                 ringing.again = Some(now + PROVISIONAL_EVERY);
                 self.put_state(session, State::Ringing(ringing));
@@ -147,11 +162,30 @@ impl Endpoint {
         }
     }
 
+    /// What of this the sender of a request can read in the response.
+    fn readable(&self, server: ServerId, carried: Carried) -> Carried {
+        let reads = || self.table.servers.get(server).is_some_and(|server| reads_parts(&server.request));
+        if carried.parts.is_empty() || reads() { carried } else { carried.without_parts() }
+    }
+
     /// Answers an incoming INVITE with 200; `body` is the answer, or the offer if there was none.
     pub fn accept(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
+        self.accept_with(now, session, body, Carried::default(), out);
+    }
+
+    /// The same, with what the other leg of a call brings.
+    pub fn accept_with(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        body: Option<Body>,
+        carried: Carried,
+        out: &mut Actions,
+    ) {
         match self.take_state(session) {
             State::Ringing(mut ringing) => {
-                let Ok(body) = Self::may_accept(&mut ringing, body) else {
+                let carried = self.readable(ringing.server, carried);
+                let Ok((body, carried)) = Self::may_accept(&mut ringing, body, carried) else {
                     return self.put_state(session, State::Ringing(ringing));
                 };
                 let Ringing { server, number, dialog, .. } = *ringing;
@@ -164,7 +198,7 @@ impl Endpoint {
                     response = response.with_headers(entry.refreshed_by_peer(now, &request, &self.settings));
                     entry.described = body.clone().or_else(|| entry.described.take());
                 }
-                self.respond(now, server, response.with_body(body), out);
+                self.respond(now, server, response.with_content(body, carried), out);
                 let unacknowledged = Unacknowledged::new(now, server, number, &self.timers);
                 let answered = Answered { dialog, unacknowledged, closing: None };
                 self.put_state(session, State::Answered(Box::new(answered)));
@@ -175,10 +209,16 @@ impl Endpoint {
 
     /// Answers an incoming INVITE with 300 to 699. In any other state it is [`Endpoint::terminate`].
     pub fn reject(&mut self, now: Instant, session: SessionId, status: u16, headers: Vec<Header>, out: &mut Actions) {
+        self.reject_with(now, session, status, headers.into(), out);
+    }
+
+    /// The same, with what the other leg of a call brings.
+    pub fn reject_with(&mut self, now: Instant, session: SessionId, status: u16, carried: Carried, out: &mut Actions) {
         match self.take_state(session) {
             State::Ringing(ringing) => {
                 let status = if (300..=699).contains(&status) { status } else { 500 };
-                self.refuse(now, session, *ringing, Response::new(status).with_headers(headers), out);
+                let carried = self.readable(ringing.server, carried);
+                self.refuse(now, session, *ringing, Response::new(status).with_content(None, carried), out);
                 self.tell_end(session, Ended::Local, out);
                 self.sweep(session);
             }
@@ -226,8 +266,8 @@ impl Endpoint {
         if answered.unacknowledged.is_over(now) {
             // "If the server retransmits the 2xx response for 64*T1 seconds without receiving an ACK, the dialog is
             // confirmed, but the session SHOULD be terminated [...] with a BYE" (13.3.1.4).
-            let reason = answered.closing.take().flatten();
-            self.hang_up(now, id, &mut answered.dialog, reason.as_ref(), out);
+            let parting = answered.closing.take().unwrap_or_default();
+            self.hang_up(now, id, &mut answered.dialog, parting, out);
             return self.tell_end(id, Ended::AckMissing, out);
         }
         self.repeat_2xx(now, &mut answered.unacknowledged, out);
@@ -252,8 +292,8 @@ impl Endpoint {
             State::Answered(answered) if answered.unacknowledged.number == message.cseq.number => {
                 let Answered { mut dialog, closing, .. } = *answered;
                 match closing {
-                    Some(reason) => {
-                        self.hang_up(now, id, &mut dialog, reason.as_ref(), out);
+                    Some(parting) => {
+                        self.hang_up(now, id, &mut dialog, parting, out);
                         self.sweep(id);
                     }
                     None => {

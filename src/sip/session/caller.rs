@@ -1,6 +1,6 @@
 //! We call: INVITE, provisional responses, forks, CANCEL, ACK (RFC 3261 13.2, 9.1).
 
-use super::super::compose::{top_via, wants_another_nonce, with_credentials};
+use super::super::compose::{once_more, top_via, wants_another_nonce, with_credentials};
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
 use super::super::headers::NameAddr;
@@ -9,7 +9,7 @@ use super::super::parser::Message;
 use super::super::transaction::{ClientId, ClientMachine, User};
 use super::super::{Actions, Body, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
 use super::in_dialog::{Established, Offer, Owed};
-use super::{Ack, FORKS_MAX, Session, State, reason_header};
+use super::{Ack, FORKS_MAX, Parting, Session, State, reason_header};
 use crate::time::Instant;
 
 /// Our INVITE is under way.
@@ -28,6 +28,8 @@ pub(in crate::sip) struct Calling {
     tries: u8,
     /// How often a 422 asked for a longer session interval.
     intervals: u8,
+    /// The peer was sent the description alone, since it did not read what stood beside it.
+    plain: bool,
 }
 
 impl Session {
@@ -115,11 +117,12 @@ impl Endpoint {
             end: now + self.settings.ring_max,
             tries: 0,
             intervals: 0,
+            plain: false,
         };
         let mut session = Session::new(true, local_tag.clone(), call_id.clone(), self.settings.min_se);
         session.credentials = invite.credentials.clone();
         session.reliable = invite.reliable;
-        session.described = invite.body.clone();
+        session.described = invite.body.as_ref().and_then(Body::description);
         let extensions = session.extension_headers(&self.settings, true);
         let timer = session.timer_headers(&self.settings);
         let id = self.sessions.insert(session);
@@ -193,7 +196,7 @@ impl Endpoint {
         calling.provisional = true;
         let tag = answer.tag.as_deref();
         let client = self.table.clients.get(answer.client);
-        let offered = client.is_some_and(|client| !client.request.body.is_empty());
+        let offered = client.is_some_and(|client| client.request.describes());
         if tag.is_some()
             && calling.early_of(tag).is_none()
             && calling.early.len() < FORKS_MAX
@@ -240,14 +243,14 @@ impl Endpoint {
             if early.settled {
                 // RFC 6337 2.1: a description in the 2xx then means nothing.
                 has_offer = true;
-                answer.response.body.clear();
-                answer.response = answer.response.with_body(early.answer.take());
+                let beside = answer.response.beside_description();
+                answer.response = answer.response.described_by(early.answer.take(), beside);
             }
         }
         if calling.cancel != Cancel::No {
             // The 200 crossed our CANCEL: the dialog exists, so it is ended by BYE (9.1, 15).
             self.acknowledge_initial(now, id, &dialog, number, None, Some(answer.client), out);
-            self.hang_up(now, id, &mut dialog, None, out);
+            self.hang_up(now, id, &mut dialog, Parting::default(), out);
             return;
         }
         let mut owed = None;
@@ -290,48 +293,48 @@ impl Endpoint {
 
     fn rejected(&mut self, now: Instant, id: SessionId, mut calling: Box<Calling>, answer: Answer, out: &mut Actions) {
         let status = answer.response.status;
-        let credentials = self.sessions.get(id).and_then(|session| session.credentials.clone());
-        // Once, and once more when only the nonce was wrong.
-        let may_try = calling.tries == 0 || (calling.tries == 1 && wants_another_nonce(&answer.response));
-        if let Some(credentials) = credentials.filter(|_| may_try && calling.cancel == Cancel::No)
-            && let Some(client) = self.table.clients.get(answer.client)
+        if let Some(request) = self.another_try(id, &mut calling, &answer)
+            && let Some(flow) = self.table.clients.get(answer.client).and_then(|client| client.sent)
+            && let Some(client) = self.start_client(now, flow, request, User::Invite(id), out)
         {
-            let (request, sent) = (client.request.clone(), client.sent);
-            if let Some(flow) = sent
-                && let Some(field) = self.credentials_for(&answer.response, &credentials, &request)
-                && let Some(client) =
-                    self.start_client(now, flow, with_credentials(request, field), User::Invite(id), out)
-            {
-                *calling = Calling {
-                    client: Some(client),
-                    tries: calling.tries.saturating_add(1),
-                    provisional: false,
-                    ..*calling
-                };
-                calling.early.clear();
-                return self.put_state(id, State::Calling(calling));
-            }
-        }
-        // RFC 4028 7.3: with the interval that the 422 names.
-        if calling.intervals < INTERVALS_MAX
-            && calling.cancel == Cancel::No
-            && let Some(session) = self.sessions.get_mut(id)
-            && session.longer_interval(&answer.response)
-            && let Some(client) = self.table.clients.get(answer.client)
-        {
-            let (request, sent) = (super::super::compose::once_more(client.request.clone()), client.sent);
-            let request = with_timer(request, session.timer_headers(&self.settings));
-            if let Some(flow) = sent
-                && let Some(client) = self.start_client(now, flow, request, User::Invite(id), out)
-            {
-                let intervals = calling.intervals + 1;
-                *calling = Calling { client: Some(client), intervals, provisional: false, ..*calling };
-                calling.early.clear();
-                return self.put_state(id, State::Calling(calling));
-            }
+            *calling = Calling { client: Some(client), provisional: false, ..*calling };
+            calling.early.clear();
+            return self.put_state(id, State::Calling(calling));
         }
         self.answer_pending(now, id, out);
         self.tell_end(id, Ended::Rejected { status, response: answer.response }, out);
+    }
+
+    /// What is sent instead of an INVITE that was refused for a reason that we can help.
+    fn another_try(&mut self, id: SessionId, calling: &mut Calling, answer: &Answer) -> Option<Request> {
+        if calling.cancel != Cancel::No {
+            return None;
+        }
+        let request = self.table.clients.get(answer.client)?.request.clone();
+        let session = self.sessions.get_mut(id)?;
+        // Once, and once more when only the nonce was wrong.
+        let may_try = calling.tries == 0 || (calling.tries == 1 && wants_another_nonce(&answer.response));
+        if let Some(credentials) = session.credentials.clone().filter(|_| may_try)
+            && let Some(field) = self.credentials_for(&answer.response, &credentials, &request)
+        {
+            calling.tries = calling.tries.saturating_add(1);
+            return Some(with_credentials(request, field));
+        }
+        // RFC 4028 7.3: with the interval that the 422 names.
+        let session = self.sessions.get_mut(id)?;
+        if calling.intervals < INTERVALS_MAX && session.longer_interval(&answer.response) {
+            calling.intervals += 1;
+            return Some(with_timer(once_more(request), session.timer_headers(&self.settings)));
+        }
+        // "If a 415 (Unsupported Media Type) response is received [...] the UAC SHOULD retry sending the request,
+        // this time only using content with types listed in the Accept header field" (8.1.3.5).
+        let body = request.typed_body().filter(|body| !body.is("application/sdp"));
+        if answer.response.status == 415 && !calling.plain && body.is_some() {
+            calling.plain = true;
+            let description = body.and_then(|body| body.description());
+            return Some(once_more(request).described_by(description, Vec::new()));
+        }
+        None
     }
 
     fn dialog_of(&self, answer: &Answer, contact: NameAddr) -> Option<(Dialog, bool)> {
@@ -339,7 +342,7 @@ impl Endpoint {
         // The one that was sent: it names the address that the server was reached from.
         let contact = client.request.contact().unwrap_or(contact);
         let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.sent?)?;
-        Some((dialog, !client.request.body.is_empty()))
+        Some((dialog, client.request.describes()))
     }
 
     /// ACK to a 2xx to the INVITE that made the session, kept for when the 2xx comes again.

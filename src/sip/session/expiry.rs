@@ -177,7 +177,7 @@ impl Endpoint {
             if let State::Established(established) = self.take_state(id) {
                 // Q.850 102: recovery on timer expiry.
                 let reason = Reason::q850(102).with_text("session timer");
-                self.close(now, id, *established, Some(&reason), out);
+                self.close(now, id, *established, reason.into(), out);
             }
             return self.tell_end(id, Ended::Expired, out);
         }

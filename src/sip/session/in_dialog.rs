@@ -5,9 +5,9 @@ use super::super::endpoint::Endpoint;
 use super::super::message::{HeaderName, Method, Response};
 use super::super::parser::Message;
 use super::super::transaction::{ClientId, ServerId};
-use super::super::{Actions, Body, Ended, Event, Reason, RequestId, ServerTransactionId, SessionId, uas};
-use super::State;
+use super::super::{Actions, Body, Ended, Event, RequestId, ServerTransactionId, SessionId, uas};
 use super::callee::Unacknowledged;
+use super::{Parting, State};
 use crate::time::Instant;
 
 /// 2xx and ACK have been exchanged, or the ACK is the application's turn.
@@ -138,7 +138,7 @@ impl Endpoint {
         if let Err(refusal) = super::expiry::check_interval(message, &self.settings) {
             return self.respond(now, server, *refusal, out);
         }
-        let is_offer = *method == Method::Invite || !message.lines.body.is_empty();
+        let is_offer = *method == Method::Invite || request.describes();
         if is_offer && let Err(status) = self.check_glare(id, server, message.from.tag(), method) {
             let mut response = Response::new(status);
             if status == 500 {
@@ -164,7 +164,7 @@ impl Endpoint {
     ) -> Result<(), u16> {
         let Some(session) = self.sessions.get_mut(id) else { return Err(481) };
         let unanswered = session.early_offer.is_some_and(|earlier| self.table.servers.get(earlier).is_some());
-        let offers = |server: ServerId| self.table.servers.get(server).is_some_and(|s| !s.request.body.is_empty());
+        let offers = |server: ServerId| self.table.servers.get(server).is_some_and(|s| s.request.describes());
         let established = match &mut session.state {
             State::Established(established) => established,
             // "A UAS that receives a second INVITE before it sends the final response to a first INVITE
@@ -224,7 +224,8 @@ impl Endpoint {
             response = response.with(HeaderName::Allow, uas::allow(&self.settings));
             response = response.with_headers(session.extension_headers(&self.settings, false));
             response = response.with_headers(session.refreshed_by_peer(now, &request, &self.settings));
-            session.described = response.typed_body().or_else(|| session.described.take());
+            session.described =
+                response.typed_body().and_then(|body| body.description()).or_else(|| session.described.take());
         }
         if is_final
             && let State::Established(established) = &mut session.state
@@ -284,12 +285,12 @@ impl Endpoint {
         now: Instant,
         id: SessionId,
         mut established: Established,
-        reason: Option<&Reason>,
+        parting: Parting,
         out: &mut Actions,
     ) {
         // Without ACK the peer would repeat its 2xx and never regard the dialog as confirmed.
         self.acknowledge_owed(now, id, &established, None, out);
-        self.hang_up(now, id, &mut established.dialog, reason, out);
+        self.hang_up(now, id, &mut established.dialog, parting, out);
     }
 
     pub(super) fn time_established(
@@ -302,7 +303,7 @@ impl Endpoint {
         if let Offer::Unacknowledged(waiting) = &mut established.offer {
             if waiting.is_over(now) {
                 // 14.2 refers to 13.3.1.4: no ACK, so the session ends.
-                self.hang_up(now, id, &mut established.dialog, None, out);
+                self.hang_up(now, id, &mut established.dialog, Parting::default(), out);
                 return self.tell_end(id, Ended::AckMissing, out);
             }
             self.repeat_2xx(now, waiting, out);

@@ -27,6 +27,7 @@ pub mod outgoing;
 pub mod reliable;
 pub mod replaces;
 
+use super::carried::Carried;
 use super::compose::with_credentials;
 use super::dialog::Dialog;
 use super::endpoint::{Endpoint, Owner};
@@ -105,6 +106,19 @@ pub(super) enum State {
     Gone,
 }
 
+/// What is said with a BYE.
+#[derive(Debug, Default)]
+struct Parting {
+    reason: Option<Reason>,
+    carried: Carried,
+}
+
+impl From<Reason> for Parting {
+    fn from(reason: Reason) -> Parting {
+        Parting { reason: Some(reason), carried: Carried::default() }
+    }
+}
+
 /// An ACK to a 2xx of the peer with this tag.
 #[derive(Debug)]
 struct Ack {
@@ -180,6 +194,18 @@ impl Session {
 impl Endpoint {
     /// Ends a session: CANCEL, BYE or a rejection, by its state. Safe in every state and for stale ids.
     pub fn terminate(&mut self, now: Instant, session: SessionId, reason: Option<Reason>, out: &mut Actions) {
+        self.terminate_with(now, session, reason, Carried::default(), out);
+    }
+
+    /// The same; a BYE has with it what the other leg of a call brings.
+    pub fn terminate_with(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        reason: Option<Reason>,
+        carried: Carried,
+        out: &mut Actions,
+    ) {
         match self.take_state(session) {
             State::Calling(calling) => self.cancel(now, session, calling, reason, out),
             State::Ringing(ringing) => {
@@ -189,10 +215,12 @@ impl Endpoint {
             State::Answered(mut answered) => {
                 // "The callee's UA MUST NOT send a BYE on a confirmed dialog until it has received an ACK
                 // for its 2xx response or until the server transaction times out" (15).
-                answered.closing = Some(reason);
+                answered.closing = Some(Parting { reason, carried });
                 self.put_state(session, State::Answered(answered));
             }
-            State::Established(established) => self.close(now, session, *established, reason.as_ref(), out),
+            State::Established(established) => {
+                self.close(now, session, *established, Parting { reason, carried }, out);
+            }
             State::Gone => return,
         }
         self.tell_end(session, Ended::Local, out);
@@ -239,15 +267,10 @@ impl Endpoint {
     }
 
     /// Sends BYE; what comes back changes nothing.
-    fn hang_up(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        dialog: &mut Dialog,
-        reason: Option<&Reason>,
-        out: &mut Actions,
-    ) {
-        let bye = dialog.request(Method::Bye).with_headers(reason_header(reason));
+    fn hang_up(&mut self, now: Instant, id: SessionId, dialog: &mut Dialog, parting: Parting, out: &mut Actions) {
+        let Parting { reason, carried } = parting;
+        let bye = dialog.request(Method::Bye).with_headers(reason_header(reason.as_ref()));
+        let bye = bye.with_content(None, carried);
         self.start_client(now, dialog.next_hop(), bye, User::Nobody(id), out);
         self.answer_pending(now, id, out);
     }

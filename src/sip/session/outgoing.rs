@@ -9,9 +9,9 @@ use super::super::transaction::{ClientId, User};
 use super::super::{
     Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId, uas,
 };
-use super::State;
 use super::in_dialog::{Offer, Owed};
 use super::offers::Content;
+use super::{Parting, State};
 use crate::time::Instant;
 
 /// A request that waits for its response.
@@ -104,7 +104,8 @@ impl Endpoint {
         headers: Vec<Header>,
         out: &mut Actions,
     ) -> Option<RequestId> {
-        let is_offer = method == Method::Invite || (method == Method::Update && body.is_some());
+        let is_offer =
+            method == Method::Invite || (method == Method::Update && body.as_ref().is_some_and(Body::describes));
         let entry = self.sessions.get_mut(session)?;
         let credentials = entry.credentials.clone();
         let State::Established(established) = &mut entry.state else { return None };
@@ -128,7 +129,7 @@ impl Endpoint {
             request = request
                 .with_headers(entry.extension_headers(&self.settings, false))
                 .with_headers(entry.timer_headers(&self.settings));
-            entry.described = body.clone().or_else(|| entry.described.take());
+            entry.described = body.as_ref().and_then(Body::description).or_else(|| entry.described.take());
         }
         self.send_outgoing(now, id, flow, request.with_headers(headers).with_body(body), out);
         Some(id)
@@ -309,7 +310,7 @@ impl Endpoint {
         }
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         let dialog = established.dialog.clone();
-        let has_offer = self.table.clients.get(client).is_some_and(|c| !c.request.body.is_empty());
+        let has_offer = self.table.clients.get(client).is_some_and(|c| c.request.describes());
         if has_offer {
             self.acknowledge_request(now, id, &dialog, number, None, out);
         } else {
@@ -352,7 +353,7 @@ impl Endpoint {
     fn lose_dialog(&mut self, now: Instant, session: SessionId, how: Ended, out: &mut Actions) {
         match self.take_state(session) {
             State::Established(established) => {
-                self.close(now, session, *established, None, out);
+                self.close(now, session, *established, Parting::default(), out);
                 self.tell_end(session, how, out);
             }
             state => self.put_state(session, state),

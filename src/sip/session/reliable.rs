@@ -4,8 +4,9 @@
 //! response, which its 200 then does not repeat; an INVITE without offer may get one in a reliable
 //! response, which PRACK answers; and when that is done, PRACK and UPDATE may bring a new offer.
 
+use super::super::carried::Carried;
 use super::super::endpoint::Endpoint;
-use super::super::message::{Header, HeaderName, Headers, Method, Request, Response};
+use super::super::message::{HeaderName, Headers, Method, Request, Response};
 use super::super::transaction::{Resend, ServerId};
 use super::super::{Actions, Body, Ended, Event, Reliable, SessionId};
 use super::State;
@@ -32,7 +33,7 @@ pub(in crate::sip) struct Provisionals {
     /// What waits for that PRACK.
     queue: VecDeque<Provisional>,
     /// The 200 that waits for that PRACK.
-    answer: Option<Option<Body>>,
+    answer: Option<(Option<Body>, Carried)>,
     /// Offer and answer have been exchanged.
     pub(super) settled: bool,
 }
@@ -50,7 +51,7 @@ enum Use {
 struct Provisional {
     status: u16,
     body: Option<Body>,
-    headers: Vec<Header>,
+    carried: Carried,
 }
 
 /// A reliable provisional response whose PRACK has not come.
@@ -134,14 +135,14 @@ impl Endpoint {
         ringing: &mut Ringing,
         status: u16,
         body: Option<Body>,
-        headers: Vec<Header>,
+        carried: Carried,
         out: &mut Actions,
     ) {
         let provisionals = &mut ringing.provisionals;
         // "The UAS MUST NOT send a second reliable provisional response until the first is acknowledged" (3).
         if provisionals.unacknowledged.is_some() {
             if provisionals.queue.len() < QUEUE_MAX && provisionals.answer.is_none() {
-                provisionals.queue.push_back(Provisional { status, body, headers });
+                provisionals.queue.push_back(Provisional { status, body, carried });
             }
             return;
         }
@@ -149,8 +150,7 @@ impl Endpoint {
         let body = body.filter(|_| !provisionals.settled);
         let mut response = Response::new(status)
             .with(HeaderName::Contact, &ringing.dialog.contact)
-            .with_headers(headers)
-            .with_body(body.clone());
+            .with_content(body.clone(), carried);
         let reliable = match provisionals.use_ {
             Use::Always => true,
             Use::WithDescription => body.is_some(),
@@ -196,14 +196,18 @@ impl Endpoint {
     /// Whether a 200 has to wait: "If the final response is 2xx and any of the unacknowledged reliable
     /// provisional responses contained a session description, the final response MUST be delayed" (3).
     /// Otherwise the body that it has.
-    pub(super) fn may_accept(ringing: &mut Ringing, body: Option<Body>) -> Result<Option<Body>, ()> {
+    pub(super) fn may_accept(
+        ringing: &mut Ringing,
+        body: Option<Body>,
+        carried: Carried,
+    ) -> Result<(Option<Body>, Carried), ()> {
         let provisionals = &mut ringing.provisionals;
         if provisionals.unacknowledged.as_ref().is_some_and(|waiting| waiting.has_body) {
             provisionals.queue.clear();
-            provisionals.answer = Some(body);
+            provisionals.answer = Some((body, carried));
             return Err(());
         }
-        Ok(body.filter(|_| !provisionals.settled))
+        Ok((body.filter(|_| !provisionals.settled), carried))
     }
 
     /// PRACK came.
@@ -223,11 +227,11 @@ impl Endpoint {
         if expected.is_none() || expected != rack {
             return self.respond(now, server, Response::new(481), out);
         }
-        let invite_offers = self.table.servers.get(ringing.server).is_some_and(|s| !s.request.body.is_empty());
+        let invite_offers = self.table.servers.get(ringing.server).is_some_and(|s| s.request.describes());
         let had_body = ringing.provisionals.unacknowledged.take().is_some_and(|waiting| waiting.has_body);
         session.last_reliable = ringing.provisionals.last;
         ringing.provisionals.settled |= had_body;
-        match request.typed_body() {
+        match request.typed_body().and_then(|body| body.description()) {
             Some(body) if had_body && !invite_offers => {
                 self.respond(now, server, Response::new(200), out);
                 out.events.push(Event::EarlyAnswer { session: id, body });
@@ -245,14 +249,14 @@ impl Endpoint {
     /// What waited for a PRACK.
     fn go_on(&mut self, now: Instant, id: SessionId, out: &mut Actions) {
         let State::Ringing(mut ringing) = self.take_state(id) else { return };
-        if let Some(answer) = ringing.provisionals.answer.take() {
+        if let Some((body, carried)) = ringing.provisionals.answer.take() {
             self.put_state(id, State::Ringing(ringing));
-            return self.accept(now, id, answer, out);
+            return self.accept_with(now, id, body, carried, out);
         }
         while ringing.provisionals.unacknowledged.is_none()
-            && let Some(Provisional { status, body, headers }) = ringing.provisionals.queue.pop_front()
+            && let Some(Provisional { status, body, carried }) = ringing.provisionals.queue.pop_front()
         {
-            self.send_provisional(now, &mut ringing, status, body, headers, out);
+            self.send_provisional(now, &mut ringing, status, body, carried, out);
         }
         self.put_state(id, State::Ringing(ringing));
     }
@@ -279,9 +283,11 @@ impl Endpoint {
             return false;
         }
         early.last_reliable = Some(sequence);
-        let body = response.typed_body();
+        let body = response.typed_body().and_then(|body| body.description());
         if early.settled {
-            response.body.clear();
+            // What is said beside a description counts still.
+            let beside = response.beside_description();
+            *response = std::mem::replace(response, Response::new(100)).described_by(None, beside);
         } else if offered && body.is_some() {
             (early.settled, early.answer) = (true, body);
         } else if body.is_some() {

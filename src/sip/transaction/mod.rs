@@ -22,7 +22,7 @@ pub mod server_non_invite;
 use super::location::Search;
 use super::message::{HeaderName, Method, Request};
 use super::parser::Message;
-use super::{Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
+use super::{ConnectionId, Flow, ProxyId, RequestId, SessionId, Settings, SubscriptionId, Transport, Uri};
 use crate::ids::{Id, Index, Slab};
 use crate::time::{Duration, Instant};
 use client_invite::ClientInvite;
@@ -188,6 +188,15 @@ pub struct Client {
     pub(super) scheduled: Option<Instant>,
 }
 
+impl Client {
+    /// A final response came: nothing is sent again, and no other server is asked. The request itself is
+    /// still wanted, as each 2xx of a fork makes a dialog of it.
+    pub(super) fn is_answered(&mut self) {
+        self.bytes = Vec::new();
+        self.search = None;
+    }
+}
+
 /// The machine of a server transaction.
 #[derive(Clone, Copy, Debug)]
 pub enum ServerMachine {
@@ -210,6 +219,10 @@ pub struct Server {
     pub local_tag: String,
     /// The last response as it was sent; empty before the first.
     pub last: Vec<u8>,
+    /// The connection that the last response waits for to open.
+    pub(super) waits_for: Option<ConnectionId>,
+    /// Connections that did not open for a response.
+    pub(super) ways_failed: u8,
     /// The session that it belongs to.
     pub session: Option<SessionId>,
     /// The response context that passes it on.
@@ -217,6 +230,17 @@ pub struct Server {
     pub(super) key: String,
     pub(super) merge_key: Option<String>,
     pub(super) scheduled: Option<Instant>,
+}
+
+impl Server {
+    /// A final response was sent: it lives on for half a minute, and a busy gateway has thousands of these.
+    /// What it still needs is where the response goes, and whether an INVITE had an offer.
+    pub(super) fn is_answered(&mut self) {
+        self.request.headers.keep(&HeaderName::Via);
+        if self.request.method != Method::Invite {
+            self.request.body = Vec::new();
+        }
+    }
 }
 
 /// Names a client transaction.
@@ -370,6 +394,8 @@ impl Table {
             request,
             local_tag,
             last: Vec::new(),
+            waits_for: None,
+            ways_failed: 0,
             session: None,
             proxy: None,
             key: key.clone(),

@@ -2,7 +2,7 @@
 
 use super::v512::V512;
 use super::{Avx2, compile, stages, with_stages};
-use crate::arch::lanes::{Lockstep, Row, SUBFRAME};
+use crate::arch::lanes::{Lockstep, PAIRS, Row, SUBFRAME};
 use crate::arch::vector::Mask;
 use crate::g729::decoder::{self, Decoder};
 use crate::g729::encoder::{self, Encoder};

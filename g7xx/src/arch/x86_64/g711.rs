@@ -1,10 +1,10 @@
 //! G.711 with AVX2, 32 samples at a time.
 //!
 //! A companded code is a small floating-point number: segment is the exponent, step the mantissa. So
-//! coding is a conversion to `f32`, of which the upper bits are kept, and decoding a multiplication
-//! by a power of two.
+//! coding is a conversion to `f32`, of which the upper bits are kept, or a shift by what a table of 16
+//! says, and decoding a sum of products of what such tables give for both halves of a code.
 
-use crate::g711::Law;
+use crate::g711::{Law, decode_plainly, encode_plainly};
 use core::arch::x86_64::*;
 
 /// Samples of a step.
@@ -40,21 +40,15 @@ fn in_steps<A, B>(
 }
 
 /// Values of a lookup in both halves of a register.
-#[inline(always)]
-fn table(values: [i8; 16]) -> __m256i {
-    // SAFETY: any bits are a valid register; callers have AVX2.
-    unsafe { _mm256_broadcastsi128_si256(core::mem::transmute::<[i8; 16], __m128i>(values)) }
-}
-
-/// The first sixteen in the even octets, the others in the odd ones.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn weave(even: __m256i, odd: __m256i) -> __m256i {
-    _mm256_blendv_epi8(even, odd, _mm256_set1_epi16(0xFF00u16 as i16))
+fn table(values: &[u8; 16]) -> __m256i {
+    // SAFETY: sixteen octets are one half of a register; loads need no alignment.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(values.as_ptr().cast()) })
 }
 
-/// The same value, about which the compiler knows nothing: it would take the shift of a product for a
-/// multiplication of 32 bits, which costs three times as much.
+/// The same value, about which the compiler knows nothing. It would make dearer instructions of the
+/// blends and shuffles that put loaded values in order.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn opaque(mut x: __m256i) -> __m256i {
@@ -65,212 +59,256 @@ fn opaque(mut x: __m256i) -> __m256i {
     x
 }
 
-/// Codes of 32 magnitudes of 15 bits without their signs, woven. A code is the segment and, below it,
-/// the four bits after the leading one: the magnitude shifted right by four and a number of bits more
-/// that comes from its upper seven bits, by tables of their two halves.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn segments(magnitudes: [__m256i; 2], of_low: [i8; 16], of_high: [i8; 16]) -> __m256i {
-    let nibble = _mm256_set1_epi8(15);
-    let upper = weave(_mm256_srli_epi16::<8>(magnitudes[0]), magnitudes[1]);
-    let low = _mm256_shuffle_epi8(table(of_low), _mm256_and_si256(upper, nibble));
-    let high = _mm256_and_si256(_mm256_srli_epi16::<4>(upper), nibble);
-    let shift = _mm256_max_epu8(low, _mm256_shuffle_epi8(table(of_high), high));
-    // A shift down is half a product by a power of two, which shifts by one more.
-    let powers = table([-128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let factors = _mm256_shuffle_epi8(powers, shift);
-    let even = _mm256_mulhi_epu16(magnitudes[0], _mm256_slli_epi16::<8>(factors));
-    let mask = _mm256_set1_epi16(0xFF00u16 as i16);
-    let odd = opaque(_mm256_mulhi_epu16(
-        magnitudes[1],
-        _mm256_and_si256(factors, mask),
-    ));
-    let codes = weave(_mm256_srli_epi16::<3>(even), _mm256_slli_epi16::<5>(odd));
-    _mm256_add_epi8(codes, _mm256_slli_epi16::<4>(shift))
-}
-
+/// Samples 0 to 7 and 16 to 23, then 8 to 15 and 24 to 31, so that packing gives them in sequence.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_samples(from: &[i16; STEP]) -> [__m256i; 2] {
-    // SAFETY: 32 samples are two registers; loads need no alignment.
-    unsafe {
+    // SAFETY: sixteen samples from the first, the eighth and the sixteenth on are there; loads need no
+    // alignment.
+    let [first, middle, last] = unsafe {
         [
             _mm256_loadu_si256(from.as_ptr().cast()),
+            _mm256_loadu_si256(from[8..].as_ptr().cast()),
             _mm256_loadu_si256(from[16..].as_ptr().cast()),
         ]
-    }
+    };
+    let middle = opaque(middle);
+    [
+        _mm256_blend_epi32::<0xF0>(first, middle),
+        _mm256_blend_epi32::<0xF0>(middle, last),
+    ]
 }
 
-/// Puts signs and inversions into woven codes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_codes(codes: __m256i, samples: [__m256i; 2], inversion: i8, to: &mut [u8; STEP]) {
-    let signs = weave(_mm256_srli_epi16::<8>(samples[0]), samples[1]);
-    let signs = _mm256_and_si256(signs, _mm256_set1_epi8(-128));
-    let octets = _mm256_xor_si256(codes, _mm256_xor_si256(signs, _mm256_set1_epi8(inversion)));
-    let order = table([0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]);
-    let octets = _mm256_permute4x64_epi64::<0xD8>(_mm256_shuffle_epi8(octets, order));
+fn store_octets(octets: __m256i, to: &mut [u8; STEP]) {
     // SAFETY: 32 octets are one register; stores need no alignment.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), octets) }
 }
 
-/// One's complement of what is negative.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn magnitude(sample: __m256i) -> __m256i {
-    _mm256_max_epi16(sample, _mm256_xor_si256(sample, _mm256_set1_epi16(-1)))
-}
-
-/// Codes of 16 magnitudes as `f32` exponent and four bits of mantissa. For mu-law, whose segments are
-/// all of one kind, this takes less than tables.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn as_float(magnitude: __m256i) -> __m256i {
-    let zero = _mm256_setzero_si256();
-    let convert = |x| _mm256_srli_epi32::<19>(_mm256_castps_si256(_mm256_cvtepi32_ps(x)));
-    _mm256_packus_epi32(
-        convert(_mm256_unpacklo_epi16(magnitude, zero)),
-        convert(_mm256_unpackhi_epi16(magnitude, zero)),
-    )
-}
-
+/// Codes of mu-law: a biased magnitude as `f32`, of which three bits of the exponent and four of the
+/// mantissa are kept. All its segments are of one kind, so this takes less than tables.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn encode_mu(from: &[i16; STEP], to: &mut [u8; STEP]) {
     let samples = load_samples(from);
     let codes = samples.map(|s| {
-        let magnitude = _mm256_xor_si256(s, _mm256_srai_epi16::<15>(s));
+        let magnitude = _mm256_max_epi16(s, _mm256_xor_si256(s, _mm256_set1_epi16(-1)));
         let biased = _mm256_adds_epi16(magnitude, _mm256_set1_epi16(132));
-        _mm256_sub_epi16(as_float(biased), _mm256_set1_epi16((127 + 7) << 4))
+        // A pair as one integer is as good as its upper half times 2^16: rounding to 24 bits cannot
+        // reach that half, since the upper bit of the lower half is zero and stops it.
+        let convert = |x| _mm256_castps_si256(_mm256_cvtepi32_ps(x));
+        let odd = convert(biased);
+        let even = convert(_mm256_blend_epi16::<0xAA>(biased, _mm256_setzero_si256()));
+        let floats = _mm256_blend_epi16::<0xAA>(_mm256_srli_epi32::<16>(even), odd);
+        // The bias of the exponent goes, and so does the inversion of all bits: 255 less the code.
+        let inverted = |exponent: i32| 255 + ((127 + 7 + exponent) << 4);
+        let inverted = _mm256_set1_epi32(inverted(16) << 16 | inverted(0));
+        _mm256_sub_epi16(inverted, _mm256_srli_epi16::<3>(floats))
     });
     let octets = _mm256_packus_epi16(codes[0], codes[1]);
     let signs = _mm256_packs_epi16(samples[0], samples[1]);
     let signs = _mm256_and_si256(signs, _mm256_set1_epi8(-128));
-    let octets = _mm256_xor_si256(octets, _mm256_xor_si256(signs, _mm256_set1_epi8(-1)));
-    let octets = _mm256_permute4x64_epi64::<0xD8>(octets);
-    // SAFETY: 32 octets are one register; stores need no alignment.
-    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), octets) }
+    store_octets(_mm256_xor_si256(octets, signs), to);
 }
+
+/// What the encoder of A-law looks up by the upper octet of a magnitude, of which sixteen kinds are
+/// told apart: 0 to 7 as they are, 8 to 15, and 16 times 1 to 7.
+struct Segments {
+    /// Lower and upper octet of the factor whose product has the mantissa in its upper half.
+    factors: [[u8; 16]; 2],
+    /// What makes the code of a positive sample out of the mantissa, by exclusive or.
+    codes: [u8; 16],
+}
+
+static A_SEGMENTS: Segments = {
+    let mut segments = Segments {
+        factors: [[0; 16]; 2],
+        codes: [0; 16],
+    };
+    let mut kind = 0;
+    while kind < 16 {
+        let least: usize = if kind <= 8 { kind } else { (kind - 8) * 16 };
+        let segment = (usize::BITS - least.leading_zeros()) as u8;
+        // Segment 0 has the step of segment 1, and no leading one above its mantissa.
+        let (shift, leading) = if segment == 0 {
+            (1, 0)
+        } else {
+            (segment, 0x10)
+        };
+        let [low, high] = (1u16 << (13 - shift)).to_le_bytes();
+        segments.factors[0][kind] = low;
+        segments.factors[1][kind] = high;
+        segments.codes[kind] = (segment << 4 ^ leading) ^ 0xD5;
+        kind += 1;
+    }
+    segments
+};
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn encode_a(from: &[i16; STEP], to: &mut [u8; STEP]) {
     let samples = load_samples(from);
-    let magnitudes = samples.map(|s| magnitude(s));
-    // Segment 0 has the step of segment 1. In all others the leading one makes up for a shift that is
-    // one less than the segment.
-    let of_low = [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3];
-    let of_high = [0, 4, 5, 5, 6, 6, 6, 6, 0, 0, 0, 0, 0, 0, 0, 0];
-    let codes = segments(magnitudes, of_low, of_high);
-    store_codes(codes, samples, 0xD5u8 as i8, to);
+    let upper = samples.map(|s| _mm256_srai_epi16::<8>(s));
+    let upper = _mm256_packs_epi16(upper[0], upper[1]);
+    let negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), upper);
+    let upper = _mm256_xor_si256(upper, negative);
+    let kind = _mm256_add_epi8(
+        _mm256_min_epu8(upper, _mm256_set1_epi8(8)),
+        _mm256_and_si256(_mm256_srli_epi16::<4>(upper), _mm256_set1_epi8(7)),
+    );
+    let [low, high] = [0, 1].map(|k| _mm256_shuffle_epi8(table(&A_SEGMENTS.factors[k]), kind));
+    // A product with a power of two shifts; of a negative sample, whose magnitude is its one's complement,
+    // it gives the one's complement of the mantissa.
+    let mantissas = _mm256_packs_epi16(
+        _mm256_mulhi_epi16(samples[0], _mm256_unpacklo_epi8(low, high)),
+        _mm256_mulhi_epi16(samples[1], _mm256_unpackhi_epi8(low, high)),
+    );
+    // That has the sign in its upper bit already. All other bits of a negative one are turned back.
+    let codes = _mm256_shuffle_epi8(table(&A_SEGMENTS.codes), kind);
+    let codes = _mm256_xor_si256(codes, _mm256_and_si256(negative, _mm256_set1_epi8(0x7F)));
+    store_octets(_mm256_xor_si256(mantissas, codes), to);
 }
 
-/// Multiplies mantissas by powers of two, takes `bias` off and puts the signs in.
+/// Samples as sums of two products of octets, one factor of each by the step (the lower four bits of a
+/// code), the other, signed, by sign and segment (the upper four). No sum leaves 16 bits.
+pub(super) struct Products {
+    /// The first factor by step; the second is `more` more.
+    pub steps: [u8; 16],
+    /// What the second factor by step has more than the first, in 8 bits.
+    pub more: u8,
+    /// The factors by sign and segment.
+    pub segments: [[u8; 16]; 2],
+}
+
+/// A magnitude of mu-law is (132 + 8 step) (2^segment - 1) + 8 step.
+pub(super) static MU_PRODUCTS: Products = {
+    let mut products = Products {
+        steps: [0; 16],
+        more: 0u8.wrapping_sub(132),
+        segments: [[0; 16]; 2],
+    };
+    let mut k = 0;
+    while k < 16 {
+        let inverted = 15 - k;
+        let sign = if inverted & 8 == 0 { 1 } else { -1 };
+        products.steps[k] = 132 + 8 * inverted as u8;
+        products.segments[0][k] = (sign * ((1 << (inverted & 7)) - 1)) as u8;
+        products.segments[1][k] = sign as u8;
+        k += 1;
+    }
+    products
+};
+
+/// A magnitude of A-law is (130 + 8 step + 134 + 8 step) 2^(segment - 1), in segment 0
+/// 65 (130 + 8 step) - 63 (134 + 8 step).
+pub(super) static A_PRODUCTS: Products = {
+    let mut products = Products {
+        steps: [0; 16],
+        more: 4,
+        segments: [[0; 16]; 2],
+    };
+    let mut k = 0;
+    while k < 16 {
+        let inverted = k ^ 5;
+        let sign = if inverted & 8 == 0 { -1 } else { 1 };
+        let (first, second) = match inverted & 7 {
+            0 => (65, -63),
+            segment => (1 << (segment - 1), 1 << (segment - 1)),
+        };
+        products.steps[k] = 130 + 8 * inverted as u8;
+        products.segments[0][k] = (sign * first) as u8;
+        products.segments[1][k] = (sign * second) as u8;
+        k += 1;
+    }
+    products
+};
+
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_samples(
-    mantissas: [__m256i; 2],
-    powers: __m256i,
-    negative: __m256i,
-    bias: i16,
-    to: &mut [i16; STEP],
-) {
-    let zero = _mm256_setzero_si256();
-    let powers = [
-        _mm256_unpacklo_epi8(powers, zero),
-        _mm256_unpackhi_epi8(powers, zero),
+fn decode_step(products: &Products, from: &[u8; STEP], to: &mut [i16; STEP]) {
+    // Ordered so that unpacking gives the samples in sequence.
+    let [first, second] = [0, 16].map(|k| {
+        // SAFETY: sixteen octets are there; loads need no alignment.
+        let half = unsafe { _mm_loadu_si128(from[k..].as_ptr().cast()) };
+        _mm256_castsi256_pd(opaque(_mm256_broadcastsi128_si256(half)))
+    });
+    let codes = _mm256_castpd_si256(_mm256_shuffle_pd::<0b1100>(first, second));
+    let nibble = _mm256_set1_epi8(15);
+    let step = _mm256_and_si256(codes, nibble);
+    let segment = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
+    let step = _mm256_shuffle_epi8(table(&products.steps), step);
+    let steps = [
+        step,
+        _mm256_add_epi8(step, _mm256_set1_epi8(products.more as i8)),
     ];
-    let signs = [
-        _mm256_unpacklo_epi8(negative, negative),
-        _mm256_unpackhi_epi8(negative, negative),
+    let segments = [0, 1].map(|k| _mm256_shuffle_epi8(table(&products.segments[k]), segment));
+    let samples = [
+        _mm256_maddubs_epi16(
+            _mm256_unpacklo_epi8(steps[0], steps[1]),
+            _mm256_unpacklo_epi8(segments[0], segments[1]),
+        ),
+        _mm256_maddubs_epi16(
+            _mm256_unpackhi_epi8(steps[0], steps[1]),
+            _mm256_unpackhi_epi8(segments[0], segments[1]),
+        ),
     ];
-    for k in 0..2 {
-        let magnitude = _mm256_sub_epi16(
-            _mm256_mullo_epi16(mantissas[k], powers[k]),
-            _mm256_set1_epi16(bias),
-        );
-        let sample = _mm256_sub_epi16(_mm256_xor_si256(magnitude, signs[k]), signs[k]);
+    for (k, samples) in samples.into_iter().enumerate() {
         // SAFETY: 32 samples are two registers; stores need no alignment.
-        unsafe { _mm256_storeu_si256(to[16 * k..].as_mut_ptr().cast(), sample) }
-    }
-}
-
-/// Octets without their inversion, ordered so that unpacking gives them in sequence.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load_codes(from: &[u8; STEP], inversion: i8) -> __m256i {
-    // SAFETY: 32 octets are one register; loads need no alignment.
-    let octets = unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
-    _mm256_xor_si256(
-        _mm256_permute4x64_epi64::<0xD8>(octets),
-        _mm256_set1_epi8(inversion),
-    )
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn decode_mu(from: &[u8; STEP], to: &mut [i16; STEP]) {
-    let codes = load_codes(from, -1);
-    let powers = table([1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128]);
-    let segments = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), _mm256_set1_epi8(7));
-    let powers = _mm256_shuffle_epi8(powers, segments);
-    let steps = _mm256_slli_epi16::<3>(_mm256_and_si256(codes, _mm256_set1_epi8(15)));
-    let mantissas = _mm256_add_epi8(steps, _mm256_set1_epi8(132u8 as i8));
-    let zero = _mm256_setzero_si256();
-    let mantissas = [
-        _mm256_unpacklo_epi8(mantissas, zero),
-        _mm256_unpackhi_epi8(mantissas, zero),
-    ];
-    let negative = _mm256_cmpgt_epi8(zero, codes);
-    store_samples(mantissas, powers, negative, 132, to);
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn decode_a(from: &[u8; STEP], to: &mut [i16; STEP]) {
-    let codes = load_codes(from, 0x55);
-    let powers = table([1, 1, 2, 4, 8, 16, 32, 64, 1, 1, 2, 4, 8, 16, 32, 64]);
-    let leading = table([0, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1]);
-    let segments = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), _mm256_set1_epi8(7));
-    let powers = _mm256_shuffle_epi8(powers, segments);
-    // The upper octet of a mantissa is the leading one that all but segment 0 have.
-    let leading = _mm256_shuffle_epi8(leading, segments);
-    let steps = _mm256_slli_epi16::<4>(_mm256_and_si256(codes, _mm256_set1_epi8(15)));
-    let mantissas = _mm256_or_si256(steps, _mm256_set1_epi8(8));
-    let mantissas = [
-        _mm256_unpacklo_epi8(mantissas, leading),
-        _mm256_unpackhi_epi8(mantissas, leading),
-    ];
-    let negative = _mm256_cmpgt_epi8(codes, _mm256_set1_epi8(-1));
-    store_samples(mantissas, powers, negative, 0, to);
-}
-
-#[target_feature(enable = "avx2")]
-fn encode_avx2(law: Law, linear: &[i16], coded: &mut [u8]) -> bool {
-    match law {
-        Law::Mu => in_steps(linear, coded, |from, to| encode_mu(from, to)),
-        Law::A => in_steps(linear, coded, |from, to| encode_a(from, to)),
+        unsafe { _mm256_storeu_si256(to[16 * k..].as_mut_ptr().cast(), samples) }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn decode_avx2(law: Law, coded: &[u8], linear: &mut [i16]) -> bool {
-    match law {
-        Law::Mu => in_steps(coded, linear, |from, to| decode_mu(from, to)),
-        Law::A => in_steps(coded, linear, |from, to| decode_a(from, to)),
+fn encode_mu_law(linear: &[i16], coded: &mut [u8]) {
+    if !in_steps(linear, coded, |from, to| encode_mu(from, to)) {
+        encode_plainly(Law::Mu, linear, coded);
     }
 }
 
-/// Encodes with AVX2; false when there is too little to do.
+#[target_feature(enable = "avx2")]
+fn encode_a_law(linear: &[i16], coded: &mut [u8]) {
+    if !in_steps(linear, coded, |from, to| encode_a(from, to)) {
+        encode_plainly(Law::A, linear, coded);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn decode_mu_law(coded: &[u8], linear: &mut [i16]) {
+    if !in_steps(coded, linear, |from, to| {
+        decode_step(&MU_PRODUCTS, from, to)
+    }) {
+        decode_plainly(Law::Mu, coded, linear);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn decode_a_law(coded: &[u8], linear: &mut [i16]) {
+    if !in_steps(coded, linear, |from, to| decode_step(&A_PRODUCTS, from, to)) {
+        decode_plainly(Law::A, coded, linear);
+    }
+}
+
+/// Encodes with AVX2; what is shorter than a step without.
 #[inline]
-pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) -> bool {
+pub fn encode(law: Law, linear: &[i16], coded: &mut [u8]) {
     // SAFETY: the level says that the instructions are there.
-    unsafe { encode_avx2(law, linear, coded) }
+    unsafe {
+        match law {
+            Law::Mu => encode_mu_law(linear, coded),
+            Law::A => encode_a_law(linear, coded),
+        }
+    }
 }
 
-/// Decodes with AVX2; false when there is too little to do.
+/// Decodes with AVX2; what is shorter than a step without.
 #[inline]
-pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) -> bool {
+pub fn decode(law: Law, coded: &[u8], linear: &mut [i16]) {
     // SAFETY: the level says that the instructions are there.
-    unsafe { decode_avx2(law, coded, linear) }
+    unsafe {
+        match law {
+            Law::Mu => decode_mu_law(coded, linear),
+            Law::A => decode_a_law(coded, linear),
+        }
+    }
 }

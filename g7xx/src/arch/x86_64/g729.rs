@@ -2,8 +2,10 @@
 
 use crate::arch::{Kernels, Windowed};
 use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
+use crate::g729::pitch::EXCITATION;
 use core::arch::x86_64::*;
 
+mod excitation;
 mod filter;
 mod search;
 mod spectrum;
@@ -187,53 +189,6 @@ fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40] {
     unsafe { core::mem::transmute::<[__m256i; 5], [i32; 40]>(y) }
 }
 
-#[inline]
-#[target_feature(enable = "avx2")]
-fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8] {
-    let at = |k: usize| {
-        let from = &x[k..k + 8];
-        // SAFETY: eight values are there; loads need no alignment.
-        unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
-    };
-    // Pairs that start at even places make every second output, and so do the odd ones.
-    let mut even = _mm_set1_epi32(0x4000);
-    let mut odd = even;
-    macro_rules! taps {
-        ($($k:literal)*) => {$(
-            let two = _mm256_castsi256_si128(both(taps[$k], taps[$k + 1]));
-            even = _mm_add_epi32(even, _mm_madd_epi16(at($k), two));
-            odd = _mm_add_epi32(odd, _mm_madd_epi16(at($k + 1), two));
-        )*};
-    }
-    taps!(0 2 4 6 8 10 12 14 16 18);
-    let (even, odd) = (_mm_srai_epi32::<15>(even), _mm_srai_epi32::<15>(odd));
-    let packed = _mm_packs_epi32(_mm_unpacklo_epi32(even, odd), _mm_unpackhi_epi32(even, odd));
-    // SAFETY: a register is eight 16-bit values.
-    unsafe { core::mem::transmute::<__m128i, [i16; 8]>(packed) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
-    let mut even = _mm256_set1_epi32(0x4000);
-    let mut odd = even;
-    macro_rules! taps {
-        ($($k:literal)*) => {$(
-            let two = both(taps[$k], taps[$k + 1]);
-            even = _mm256_add_epi32(even, _mm256_madd_epi16(load_16(&x[$k..$k + 16]), two));
-            odd = _mm256_add_epi32(odd, _mm256_madd_epi16(load_16(&x[$k + 1..$k + 17]), two));
-        )*};
-    }
-    taps!(0 2 4 6 8 10 12 14 16 18);
-    let (even, odd) = (_mm256_srai_epi32::<15>(even), _mm256_srai_epi32::<15>(odd));
-    let packed = _mm256_packs_epi32(
-        _mm256_unpacklo_epi32(even, odd),
-        _mm256_unpackhi_epi32(even, odd),
-    );
-    // SAFETY: a register is sixteen 16-bit values.
-    unsafe { core::mem::transmute::<__m256i, [i16; 16]>(packed) }
-}
-
 /// Reads sixteen 16-bit values, wherever they start.
 #[inline(always)]
 fn load_16(from: &[i16]) -> __m256i {
@@ -312,12 +267,6 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn interpolate_16(x: &[i16; 35], taps: &[i16; 20]) -> [i16; 16] {
-        // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { interpolate_16(x, taps) }
-    }
-
-    #[inline(always)]
     fn sign_changes(values: &[i16; 64]) -> u64 {
         // SAFETY: whoever names this type is compiled for AVX2.
         unsafe { spectrum::sign_changes(values) }
@@ -336,8 +285,44 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn interpolate(x: &[i16; 27], taps: &[i16; 20]) -> [i16; 8] {
+    fn interpolate(x: &mut [i16; EXCITATION], base: usize, start: usize, taps: &[i16; 20]) -> bool {
         // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { interpolate(x, taps) }
+        unsafe { excitation::interpolate(x, base, start, taps) }
+    }
+
+    #[inline(always)]
+    fn mix(excitation: &mut [i16; 40], code: &[i16; 40], gains: [i16; 2]) {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { excitation::mix(excitation, code, gains) }
+    }
+
+    #[inline(always)]
+    fn energy_of_quarters(x: &[i16; 40]) -> u32 {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { excitation::energy_of_quarters(x) }
+    }
+
+    #[inline(always)]
+    fn quarter_dots(x: &[i16; 40], y: &[i16; 47]) -> Option<[i32; 8]> {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { excitation::quarter_dots(x, y) }
+    }
+
+    #[inline(always)]
+    fn blend(x: &[i16; 40], y: &[i16; 40], factors: [i16; 2]) -> [i16; 40] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { excitation::blend(x, y, factors) }
+    }
+
+    #[inline(always)]
+    fn take_tilt(x: &mut [i16; 40], before: i16, mu: i16) {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { excitation::take_tilt(x, before, mu) }
+    }
+
+    #[inline(always)]
+    fn levelled(x: &[i16; 80], gains: &[i16; 80]) -> [i16; 80] {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        unsafe { excitation::levelled(x, gains) }
     }
 }

@@ -12,7 +12,7 @@ pub mod v512;
 
 pub use self::g729::Avx2;
 use super::Level;
-use super::lanes::{Lockstep, Row, SUBFRAME, compile, with_stages};
+use super::lanes::{Lockstep, PAIRS, Row, SUBFRAME, compile, with_stages};
 use super::stages;
 use super::vector::Mask;
 use crate::g729::decoder::{self, Decoder};

@@ -205,6 +205,95 @@ impl Vector<8> for V256 {
     }
 
     #[inline(always)]
+    fn gather_pairs(channels: &[&[i16]; 8], at: usize) -> [Self; 8] {
+        let loaded = channels.map(|channel| &channel[at..at + 16]);
+        // SAFETY: whoever names this type is compiled for its instructions; sixteen values are
+        // there, and loads need no alignment.
+        unsafe {
+            let loaded = loaded.map(|from| _mm256_loadu_si256(from.as_ptr().cast()));
+            transpose_32(loaded).map(Self)
+        }
+    }
+
+    #[inline(always)]
+    fn scatter_pairs(values: [Self; 8], channels: &mut [&mut [i16]; 8], at: usize) {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        let columns = unsafe { transpose_32(values.map(|value| value.0)) };
+        for (channel, column) in channels.iter_mut().zip(columns) {
+            let to = &mut channel[at..at + 16];
+            // SAFETY: sixteen values are there; stores need no alignment.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), column) }
+        }
+    }
+
+    #[inline(always)]
+    fn narrow(self, high: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe {
+            let packed = _mm256_packs_epi32(self.0, high.0);
+            Self(_mm256_shuffle_epi8(packed, interleaving()))
+        }
+    }
+
+    #[inline(always)]
+    fn halves_down<const BITS: u32>(self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm256_sra_epi16(self.0, _mm_cvtsi32_si128(BITS as i32))) }
+    }
+
+    #[inline(always)]
+    fn halves_plus(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm256_add_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_plus_limited(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm256_adds_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_minus_limited(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm256_subs_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_high(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm256_mulhi_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_magnitude(self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm256_abs_epi16(self.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_at_least(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm256_max_epu16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn times_15(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe {
+            let even = _mm256_mul_epi32(self.0, other.0);
+            let odd = _mm256_mul_epi32(
+                _mm256_srli_epi64::<32>(self.0),
+                _mm256_srli_epi64::<32>(other.0),
+            );
+            Self(_mm256_blend_epi32::<0xAA>(
+                _mm256_srli_epi64::<15>(even),
+                _mm256_slli_epi64::<17>(odd),
+            ))
+        }
+    }
+
+    #[inline(always)]
     fn room(self) -> Self {
         // There is no instruction for it.
         let mut row = [0; 8];
@@ -241,4 +330,41 @@ fn transpose(r: [__m128i; 8]) -> [__m128i; 8] {
     let ([c0, c1], [c2, c3]) = (c(b0, b4), c(b1, b5));
     let ([c4, c5], [c6, c7]) = (c(b2, b6), c(b3, b7));
     [c0, c1, c2, c3, c4, c5, c6, c7]
+}
+
+/// Turns four low halves and four high halves of each half register into pairs.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleaving() -> __m256i {
+    _mm256_broadcastsi128_si256(_mm_setr_epi8(
+        0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
+    ))
+}
+
+/// Rows of eight 32-bit values become columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn transpose_32(r: [__m256i; 8]) -> [__m256i; 8] {
+    let a = |k: usize| {
+        (
+            _mm256_unpacklo_epi32(r[k], r[k + 1]),
+            _mm256_unpackhi_epi32(r[k], r[k + 1]),
+        )
+    };
+    let ((a0, a1), (a2, a3), (a4, a5), (a6, a7)) = (a(0), a(2), a(4), a(6));
+    let b = |x, y| (_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y));
+    let ((b0, b1), (b2, b3)) = (b(a0, a2), b(a1, a3));
+    let ((b4, b5), (b6, b7)) = (b(a4, a6), b(a5, a7));
+    let low = |x, y| _mm256_permute2x128_si256::<0x20>(x, y);
+    let high = |x, y| _mm256_permute2x128_si256::<0x31>(x, y);
+    [
+        low(b0, b4),
+        low(b1, b5),
+        low(b2, b6),
+        low(b3, b7),
+        high(b0, b4),
+        high(b1, b5),
+        high(b2, b6),
+        high(b3, b7),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Vectors of sixteen lanes with AVX-512.
 
+use super::v256::transpose_32;
 use crate::arch::vector::{Mask, Vector};
 use core::arch::x86_64::*;
 
@@ -222,6 +223,110 @@ impl Vector<16> for V512 {
                 let column = _mm256_extracti128_si256::<1>(column);
                 _mm_storeu_si128(high.as_mut_ptr().cast(), column);
             }
+        }
+    }
+
+    #[inline(always)]
+    fn gather_pairs(channels: &[&[i16]; 16], at: usize) -> [Self; 8] {
+        let mut rows = [[ZERO_256; 8]; 2];
+        for (k, channel) in channels.iter().enumerate() {
+            let from = &channel[at..at + 16];
+            // SAFETY: whoever names this type is compiled for its instructions; sixteen values are
+            // there, and loads need no alignment.
+            rows[k / 8][k % 8] = unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
+        }
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe {
+            let (low, high) = (transpose_32(rows[0]), transpose_32(rows[1]));
+            core::array::from_fn(|k| {
+                let low = _mm512_zextsi256_si512(low[k]);
+                Self(_mm512_inserti64x4::<1>(low, high[k]))
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn scatter_pairs(values: [Self; 8], channels: &mut [&mut [i16]; 16], at: usize) {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        let columns = unsafe {
+            [
+                transpose_32(values.map(|value| _mm512_castsi512_si256(value.0))),
+                transpose_32(values.map(|value| _mm512_extracti64x4_epi64::<1>(value.0))),
+            ]
+        };
+        for (channel, column) in channels.iter_mut().zip(columns.as_flattened()) {
+            let to = &mut channel[at..at + 16];
+            // SAFETY: as above; sixteen values are there, and stores need no alignment.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), *column) }
+        }
+    }
+
+    #[inline(always)]
+    fn narrow(self, high: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe {
+            let packed = _mm512_packs_epi32(self.0, high.0);
+            let order = _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+            Self(_mm512_shuffle_epi8(packed, _mm512_broadcast_i32x4(order)))
+        }
+    }
+
+    #[inline(always)]
+    fn halves_down<const BITS: u32>(self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm512_srai_epi16::<BITS>(self.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_plus(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm512_add_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_plus_limited(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm512_adds_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_minus_limited(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm512_subs_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_high(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm512_mulhi_epi16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_magnitude(self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm512_abs_epi16(self.0)) }
+    }
+
+    #[inline(always)]
+    fn halves_at_least(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(_mm512_max_epu16(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn times_15(self, other: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe {
+            let even = _mm512_mul_epi32(self.0, other.0);
+            let odd = _mm512_mul_epi32(
+                _mm512_srli_epi64::<32>(self.0),
+                _mm512_srli_epi64::<32>(other.0),
+            );
+            Self(_mm512_mask_blend_epi32(
+                0xAAAA,
+                _mm512_srli_epi64::<15>(even),
+                _mm512_slli_epi64::<17>(odd),
+            ))
         }
     }
 

@@ -2,7 +2,9 @@
 
 use super::super::highpass;
 use super::*;
-use crate::arch::lanes::{Lockstep, Row, column, mend, predictor, put_column};
+use crate::arch::lanes::{
+    Lockstep, PAIRS, Row, column_of_pairs, mend, predictor, put_column, put_pairs,
+};
 use crate::g729::filter::window_mut;
 use crate::g729::postfilter_a::lockstep as post_filter;
 
@@ -58,13 +60,14 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     lsp::spread_together(&mut vectors);
     let mut excitation = [[0; EXCITATION]; N];
     let (mut old, mut new) = ([[0; ORDER]; N], [[0; ORDER]; N]);
-    let mut s = [[0; N]; FRAME + ORDER];
+    let mut s = [[0; N]; (FRAME + ORDER) / 2];
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         excitation[lane][..EXCITATION_PAST].copy_from_slice(&decoder.excitation);
         decoder.noise.seed = cng::SEED;
+        decoder.receive::<K>(inputs[lane] != FrameInput::Erased);
         new[lane] = decoder.spectrum_of_vector(modes[lane], &vectors[lane]);
         old[lane] = core::mem::replace(&mut decoder.lsp_old, new[lane]);
-        put_column(&mut s, lane, &decoder.synthesis_memory);
+        put_pairs(&mut s, lane, &decoder.synthesis_memory);
     }
     let a = interpolate::<L, N>(&old, &new);
     let mut lags = [[0; 2]; N];
@@ -73,15 +76,44 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
         synthesise::<K, L, N>(decoders, a, &mut excitation, subframe, &mut s);
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
-        decoder.synthesis_memory = column(&s[FRAME..], lane);
-        decoder.keep::<K>(inputs[lane] != FrameInput::Erased, true, &excitation[lane]);
+        decoder.synthesis_memory = column_of_pairs(&s[FRAME / 2..], lane);
+        decoder.keep(true, &excitation[lane]);
         decoder.voicing = 0;
     }
-    let mut y = [[0; N]; FRAME + 2];
+    let mut y = [[0; N]; FRAME / 2];
     let mut filters = decoders.each_mut().map(|decoder| decoder.post_filter_a());
-    post_filter::filter::<K, L, N>(&mut filters, &s, &a, &lags, &mut y);
+    let levels = post_filter::filter::<K, L, N>(&mut filters, &s, &a, &lags, &mut y);
+    finish::<K, L, N>(decoders, levels, &y, outputs);
+}
+
+/// Level control and the last high-pass.
+#[inline(always)]
+fn finish<K: Kernels, L: Lockstep<N>, const N: usize>(
+    decoders: &mut [&mut Decoder; N],
+    levels: post_filter::Levels<N>,
+    y: &[Row<N>; FRAME / 2],
+    mut outputs: [&mut [i16; FRAME]; N],
+) {
+    let mut gains = levels.gains;
+    let mut z = [[0; N]; FRAME / 2];
+    let before = decoders.each_ref().map(|decoder| decoder.post_process);
     let mut high_passes = decoders.each_mut().map(|decoder| &mut decoder.post_process);
-    highpass::lockstep::post_process::<L, N>(&mut high_passes, &mut y, outputs);
+    let targets = &levels.targets;
+    let exact =
+        highpass::lockstep::post_process::<L, N>(&mut high_passes, targets, &mut gains, y, &mut z);
+    L::scatter_pairs(&z, outputs.each_mut().map(|output| &mut output[..]));
+    for (decoder, gain) in decoders.iter_mut().zip(gains) {
+        decoder.post_filter_a().set_gain(gain);
+    }
+    mend::<N>(exact & !(levels.silent[0] | levels.silent[1]), |lane| {
+        let decoder = &mut *decoders[lane];
+        let mut high_pass = before[lane];
+        *outputs[lane] = column_of_pairs(y, lane);
+        let post_filter = decoder.post_filter_a();
+        post_filter.set_gain(levels.gains[lane]);
+        post_filter.level::<K>(levels.targets_of(lane), &mut high_pass, outputs[lane]);
+        decoder.post_process = high_pass;
+    });
 }
 
 /// Excitation of a subframe, one step for all channels before the next: what a step of one channel
@@ -110,7 +142,11 @@ fn excite<K: Kernels, const N: usize>(
     }
     for (lane, excitation) in excitation.iter_mut().enumerate() {
         let start = EXCITATION_PAST + SUBFRAME * subframe;
-        mix(window_mut(excitation, start), &codes[lane], gains[lane]);
+        K::mix(
+            window_mut(excitation, start),
+            &codes[lane],
+            gains[lane].of_both(),
+        );
     }
 }
 
@@ -122,20 +158,24 @@ fn synthesise<K: Kernels, L: Lockstep<N>, const N: usize>(
     a: &[Row<N>; ORDER + 1],
     excitation: &mut [[i16; EXCITATION]; N],
     subframe: usize,
-    s: &mut [Row<N>; FRAME + ORDER],
+    s: &mut [Row<N>; (FRAME + ORDER) / 2],
 ) {
     let start = EXCITATION_PAST + SUBFRAME * subframe;
-    let at = SUBFRAME * subframe;
-    let mut x = [[0; N]; SUBFRAME];
-    L::gather(&excitation.each_ref().map(|e| &e[start..]), &mut x);
-    let area: &mut [Row<N>; SUBFRAME + ORDER] = window_mut(s, at);
-    let exact = L::synthesise(a, &x, area);
+    let at = PAIRS * subframe;
+    let mut x = [[0; N]; PAIRS];
+    L::gather_pairs(&excitation.each_ref().map(|e| &e[start..]), &mut x);
+    let area: &mut [Row<N>; PAIRS + ORDER / 2] = window_mut(s, at);
+    let exact = L::synthesise_pairs(a, &x, area);
     mend::<N>(exact, |lane| {
         let decoder = &mut decoders[lane];
-        decoder.synthesis_memory = column(area, lane);
+        decoder.synthesis_memory = column_of_pairs(area, lane);
         let mut samples = decoder.history();
         let excitation = &mut excitation[lane];
         decoder.synthesise::<K>(&predictor(a, lane), excitation, subframe, &mut samples);
-        put_column(&mut area[ORDER..], lane, &samples[ORDER + at..]);
+        put_pairs(
+            &mut area[ORDER / 2..],
+            lane,
+            &samples[ORDER + SUBFRAME * subframe..],
+        );
     });
 }

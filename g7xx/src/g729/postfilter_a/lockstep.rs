@@ -1,74 +1,111 @@
-//! The post-filter of several channels at once. What differs from channel to channel in its course,
-//! the search for the pitch, goes one by one.
+//! The post-filter of several channels at once, two samples in each lane. What differs from channel to
+//! channel in its course, the search for the pitch, goes one by one.
 
 use super::*;
-use crate::arch::lanes::{Lockstep, Row, column, mend, predictor, put_column};
+use crate::arch::lanes::{Lockstep, PAIRS, Row, column_of_pairs, mend, predictor, put_pairs};
 use crate::arch::vector::Mask;
 
 /// Predictors of some channels.
 type Predictors<const N: usize> = [Row<N>; ORDER + 1];
+/// Pairs of the past that a filter needs.
+const PAST_PAIRS: usize = ORDER / 2;
 
-/// Filters a frame of speech: `s` is the synthesis with ten samples before it; the
-/// first two rows of `output` are left alone.
+/// What the level control of a frame needs.
+pub struct Levels<const N: usize> {
+    /// What the gains go towards in each subframe.
+    pub targets: [Row<N>; 2],
+    /// The gains so far.
+    pub gains: Row<N>,
+    /// Lanes that are silent in each subframe, where nothing is aimed at: they go by themselves.
+    pub silent: [Mask; 2],
+}
+
+impl<const N: usize> Levels<N> {
+    /// The targets of a lane, as [`PostFilterA::level`] takes them.
+    pub fn targets_of(&self, lane: usize) -> [Option<i16>; 2] {
+        core::array::from_fn(|subframe| {
+            let heard = self.silent[subframe] >> lane & 1 == 0;
+            heard.then_some(self.targets[subframe][lane] as i16)
+        })
+    }
+}
+
+/// Filters a frame of speech up to the level control: `s` is the synthesis with five pairs before it.
 #[inline(always)]
 pub fn filter<K: Kernels, L: Lockstep<N>, const N: usize>(
     filters: &mut [&mut PostFilterA; N],
-    s: &[Row<N>; FRAME + ORDER],
+    s: &[Row<N>; FRAME / 2 + PAST_PAIRS],
     a: &[Predictors<N>; 2],
     lags: &[[i32; 2]; N],
-    output: &mut [Row<N>; FRAME + 2],
-) {
+    output: &mut [Row<N>; FRAME / 2],
+) -> Levels<N> {
     let mut runs = [[0; PAST + FRAME]; N];
-    let (mut tilt, mut gain) = ([0; N], [0; N]);
-    // The level control comes after the synthesis, whose memory knows nothing of it.
-    let mut memory = [[0; N]; ORDER];
+    let mut last = [0; N];
+    // The area of the synthesis starts with the memory.
+    let mut y = [[0; N]; PAIRS + PAST_PAIRS];
+    let mut levels = Levels {
+        targets: [[0; N]; 2],
+        gains: [0; N],
+        silent: [0; 2],
+    };
     for (lane, filter) in filters.iter().enumerate() {
-        put_column(&mut memory, lane, &filter.memory);
+        put_pairs(&mut y, lane, &filter.memory);
         runs[lane][..PAST].copy_from_slice(&filter.residual);
-        tilt[lane] = i32::from(filter.tilt);
-        gain[lane] = i32::from(filter.gain);
+        last[lane] = i32::from(filter.tilt) << 16;
+        levels.gains[lane] = i32::from(filter.gain);
     }
     for subframe in 0..2 {
-        let at = SUBFRAME * subframe;
+        let at = PAIRS * subframe;
         let a = &a[subframe];
-        let s: &[Row<N>; SUBFRAME + ORDER] = window(s, at);
+        let s: &[Row<N>; PAIRS + PAST_PAIRS] = window(s, at);
         let numerator = L::weight(a, &NUMERATOR);
         let denominator = L::weight(a, &DENOMINATOR);
-        let mut x = [[0; N]; SUBFRAME];
-        let exact = L::residual(&numerator, s, &mut x);
+        let mut now = [[0; N]; PAIRS];
+        let exact = L::residual_pairs(&numerator, s, &mut now);
         mend::<N>(exact, |lane| {
             let mut y = [0; SUBFRAME];
-            let s = column(s, lane);
+            let s = column_of_pairs(s, lane);
             filter::residual::<K>(&predictor(&numerator, lane), &s, &mut y);
-            put_column(&mut x, lane, &y);
+            put_pairs(&mut now, lane, &y);
         });
-        L::scatter(&x, runs.each_mut().map(|run| &mut run[PAST + at..]));
-        let mut stronger = [[0; SUBFRAME]; N];
-        for (lane, stronger) in stronger.iter_mut().enumerate() {
-            *stronger = harmonic::<K>(window(&runs[lane], at), lags[lane][subframe]);
-        }
-        L::gather(&stronger.each_ref().map(|x| &x[..]), &mut x);
+        let begin = SUBFRAME * subframe;
+        L::scatter_pairs(&now, runs.each_mut().map(|run| &mut run[PAST + begin..]));
         let mu = tilt_factors::<K, L, N>(&numerator, &denominator);
-        L::tilt(&mu, &mut tilt, &mut x);
-        let mut y = [[0; N]; SUBFRAME + ORDER];
-        y[..ORDER].copy_from_slice(&memory);
-        let exact = L::synthesise(&denominator, &x, &mut y);
+        let (mut begins, mut factors) = ([begin + PAST; N], [[1 << 15; N], [0; N]]);
+        for lane in 0..N {
+            let run = window(&runs[lane], begin);
+            if let Some(harmonic) = find_harmonic::<K>(run, lags[lane][subframe]) {
+                begins[lane] = begin + harmonic.at;
+                for (factors, factor) in factors.iter_mut().zip(harmonic.factors) {
+                    factors[lane] = i32::from(factor);
+                }
+            }
+        }
+        let mut then = [[0; N]; PAIRS];
+        let then_in: [&[i16]; N] = core::array::from_fn(|lane| &runs[lane][begins[lane]..]);
+        L::gather_pairs(&then_in, &mut then);
+        let mut x = [[0; N]; PAIRS];
+        L::strengthen(&now, &then, &factors, &mu, &mut last, &mut x);
+        let past: [Row<N>; PAST_PAIRS] = *window(&y, 0);
+        let exact = L::synthesise_pairs(&denominator, &x, &mut y);
         mend::<N>(exact, |lane| {
-            let (x, past) = (column(&x, lane), column(&memory, lane));
+            let (x, past) = (column_of_pairs(&x, lane), column_of_pairs(&past, lane));
             let fixed = filter::synthesise_only::<K>(&predictor(&denominator, lane), &x, &past);
-            put_column(&mut y[ORDER..], lane, &fixed);
+            put_pairs(&mut y[PAST_PAIRS..], lane, &fixed);
         });
-        memory = *window(&y, SUBFRAME);
-        let output: &mut [Row<N>; SUBFRAME] = filter::window_mut(&mut output[..], 2 + at);
-        *output = *window(&y, ORDER);
-        control_gain::<L, N>(window(s, ORDER), &mut gain, output);
+        let made: &[Row<N>; PAIRS] = window(&y, PAST_PAIRS);
+        aim::<L, N>(window(s, PAST_PAIRS), made, subframe, &mut levels);
+        let to: &mut [Row<N>; PAIRS] = filter::window_mut(&mut output[..], at);
+        *to = *made;
+        let memory: [Row<N>; PAST_PAIRS] = *window(&y, PAIRS);
+        y[..PAST_PAIRS].copy_from_slice(&memory);
     }
     for (lane, filter) in filters.iter_mut().enumerate() {
-        filter.memory = column(&memory, lane);
-        filter.residual.copy_from_slice(&runs[lane][FRAME..]);
-        filter.tilt = tilt[lane] as i16;
-        filter.gain = gain[lane] as i16;
+        filter.memory = column_of_pairs(&y, lane);
+        filter.residual = *window(&runs[lane], FRAME);
+        filter.tilt = (last[lane] >> 16) as i16;
     }
+    levels
 }
 
 /// Factors of the tilt filters.
@@ -77,48 +114,33 @@ fn tilt_factors<K: Kernels, L: Lockstep<N>, const N: usize>(
     numerator: &Predictors<N>,
     denominator: &Predictors<N>,
 ) -> Row<N> {
-    let mut x = [[0; N]; RESPONSE];
-    x[..ORDER + 1].copy_from_slice(numerator);
-    let mut h = [[0; N]; RESPONSE + ORDER];
-    let exact = L::synthesise(denominator, &x, &mut h);
-    let (squares, neighbours, small) = L::response_sums(&h[ORDER..]);
+    let (squares, neighbours, exact) = L::response_sums(numerator, denominator);
     let mut mu = [0; N];
     for k in 0..N {
         let factor = tilt_of((squares[k] >> 15) as i16, (neighbours[k] >> 15) as i16);
         mu[k] = i32::from(factor);
     }
-    mend::<N>(exact & small, |lane| {
+    mend::<N>(exact, |lane| {
         let factor = tilt_factor::<K>(&predictor(numerator, lane), &predictor(denominator, lane));
         mu[lane] = i32::from(factor);
     });
     mu
 }
 
-/// The level control of a subframe.
+/// What the gains of a subframe go towards, from its input and output.
 #[inline(always)]
-fn control_gain<L: Lockstep<N>, const N: usize>(
-    input: &[Row<N>; SUBFRAME],
-    gain: &mut Row<N>,
-    y: &mut [Row<N>; SUBFRAME],
+fn aim<L: Lockstep<N>, const N: usize>(
+    input: &[Row<N>; PAIRS],
+    y: &[Row<N>; PAIRS],
+    subframe: usize,
+    levels: &mut Levels<N>,
 ) {
     let (out, level_in) = (L::quarter_energy(y), L::quarter_energy(input));
     let double = |sum: i32| clamp_32(2 * i64::from(sum as u32));
-    let mut target = [0; N];
-    let mut silent: Mask = 0;
     for k in 0..N {
         match level(double(out[k]), double(level_in[k])) {
-            Some(level) => target[k] = i32::from(level),
-            None => silent |= 1 << k,
+            Some(level) => levels.targets[subframe][k] = i32::from(level),
+            None => levels.silent[subframe] |= 1 << k,
         }
-    }
-    let untouched = (silent != 0).then_some(*y);
-    L::control_gain(&target, gain, y);
-    // Where there is nothing to hear, samples stay and the gain starts from nothing.
-    if let Some(untouched) = untouched {
-        mend::<N>(!silent, |lane| {
-            gain[lane] = 0;
-            let lanes = y.iter_mut().zip(&untouched);
-            lanes.for_each(|(y, before)| y[lane] = before[lane]);
-        });
     }
 }

@@ -33,6 +33,8 @@ pub struct Pair {
     rng: Rng,
     wire: BTreeMap<(Instant, u64), (usize, Packet)>,
     sent: u64,
+    /// So many connections that are asked for are refused first.
+    pub refused_streams: u32,
     /// The connection at the other end.
     peers: BTreeMap<(usize, ConnectionId), ConnectionId>,
 }
@@ -66,6 +68,7 @@ impl Pair {
             rng: Seed::from_number(seed).fork("network").rng(),
             wire: BTreeMap::new(),
             sent: 0,
+            refused_streams: 0,
             peers: BTreeMap::new(),
         }
     }
@@ -105,6 +108,10 @@ impl Pair {
                 if let Some(peer) = self.peers.get(&(end, connection)).copied() {
                     self.put(Duration::from_millis(1), 1 - end, Packet::Stream(peer, bytes));
                 }
+            }
+            Send::OpenStream { connection, .. } if self.refused_streams > 0 => {
+                self.refused_streams -= 1;
+                self.put(Duration::from_millis(1), end, Packet::Closed(connection));
             }
             Send::OpenStream { connection, remote, .. } => {
                 let peer = ConnectionId((1 << 63) + self.sent);

@@ -14,7 +14,7 @@ fn load_four(from: &[i16]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_eight(from: &[i16]) -> __m128i {
+pub fn load_eight(from: &[i16]) -> __m128i {
     let from = &from[..8];
     // SAFETY: eight values are there; loads need no alignment.
     unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
