@@ -74,6 +74,8 @@ pub enum Input<'a> {
     StreamBytes { flow: Flow, bytes: &'a [u8] },
     /// A connection that we asked for is open.
     StreamOpened { connection: ConnectionId, flow: Flow },
+    /// The peer of a TLS connection that was accepted has shown a certificate that was verified, for these hosts.
+    StreamVerified { connection: ConnectionId, flow: Flow, identities: Vec<String> },
     /// A connection closed, or could not be opened.
     StreamClosed { connection: ConnectionId },
     /// A datagram could not be sent (ICMP, no route).
@@ -287,6 +289,9 @@ impl Gateway {
             Input::StreamOpened { connection, flow } => {
                 self.endpoint.handle_stream_opened(now, connection, flow, &mut step.sip);
             }
+            Input::StreamVerified { connection, flow, identities } => {
+                self.endpoint.handle_stream_verified(now, connection, flow, identities, &mut step.sip);
+            }
             Input::StreamClosed { connection } => {
                 self.access.handle_stream_closed(connection);
                 self.carriers.handle_stream_closed(now, connection);
@@ -444,6 +449,12 @@ impl Gateway {
         for id in up.iter().skip(CALLS_PER_STEP) {
             self.deadlines.schedule(step.now, Owner::Call(*id));
         }
+    }
+
+    /// Sessions and transactions at this moment: what memory grows with.
+    pub fn load(&self) -> usize {
+        let counts = self.endpoint.counts();
+        counts.sessions + counts.client_transactions + counts.server_transactions + counts.subscriptions
     }
 
     /// Whether new calls are refused for good.

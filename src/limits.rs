@@ -5,7 +5,7 @@ use crate::time::Duration;
 /// Calls at once.
 pub const CALLS_MAX: usize = 10_000;
 /// Streams of one media worker.
-pub const STREAMS_PER_WORKER: usize = 4_096;
+pub const STREAMS_PER_WORKER: usize = 8_192;
 /// Bytes of one RTP packet, header included: 60 ms of 16-bit samples at 16 kHz would not fit, G.711 does.
 pub const RTP_PACKET_BYTES: usize = 1_024;
 /// Bytes of one SIP message over UDP or TCP (RFC 3261 18.1.1: any datagram up to 65,535 must be read).
@@ -16,8 +16,8 @@ pub const SIP_HEADERS: usize = 256;
 pub const OUTPUTS_PER_INPUT: usize = 4_096;
 /// Commands waiting for one media worker.
 pub const MEDIA_COMMANDS: usize = 8_192;
-/// Events waiting from one media worker.
-pub const MEDIA_EVENTS: usize = 8_192;
+/// Events waiting from one media worker: the ends of all streams, and digits.
+pub const MEDIA_EVENTS: usize = 12_288;
 /// Samples of one RTP packet that we make, and of one slot of a jitter buffer: 60 ms at 8 kHz.
 pub const PACKET_SAMPLES_MAX: usize = 480;
 /// Packets that wait in one jitter buffer: 640 ms of the shortest ones.
@@ -45,6 +45,10 @@ pub const CONTACTS_PER_REDIRECT: usize = 8;
 pub const TRANSACTIONS_MAX: usize = 50_000;
 /// TCP and TLS connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Of these, those that one source may open: one IPv4 address, or one /64 of IPv6.
+pub const CONNECTIONS_PER_SOURCE: usize = 256;
+/// TLS handshakes that one source may begin in a second, and twice as many at once.
+pub const TLS_HANDSHAKES_PER_SECOND: u64 = 50;
 /// Answers of the resolver that are kept.
 pub const LOCATION_CACHE: usize = 1_024;
 /// Longest time that one of them is kept, whatever its time to live.
@@ -89,6 +93,8 @@ pub const LOGINS_MAX: usize = 1_024;
 pub const SOURCES_MAX: usize = 4_096;
 /// Path elements of one registered contact (RFC 3327).
 pub const PATHS_PER_CONTACT: usize = 8;
+/// Elements of the Service-Route of one registration of ours (RFC 3608).
+pub const SERVICE_ROUTES: usize = 8;
 /// Stations that one call remembers to have passed it on; what is older is forgotten.
 pub const DIVERSIONS_MAX: usize = 8;
 /// Header fields of one message that are carried to the other leg of its call.
@@ -124,5 +130,6 @@ const _: () =
     assert!(5 * LOCATION_TARGETS <= LOCATION_QUESTIONS_PER_SEARCH, "NAPTR, SRV, A, AAAA and source of every target");
 const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");
+const _: () = assert!(MEDIA_EVENTS > STREAMS_PER_WORKER, "digits find room beside the ends of all streams");
 const _: () = assert!(TEXTS_MAX * TEXT_BYTES <= 128 << 20, "waiting texts fit the memory of a small machine");
 const _: () = assert!(NONCE_COUNT_WINDOW <= u64::BITS, "the window of a nonce is one word");

@@ -310,6 +310,106 @@ fn who_tries_passwords_is_shut_out_and_named_for_fail2ban() {
     assert_eq!(log.matches(&line("banned")).count(), 1, "{log}");
 }
 
+/// The few elements that the expression of the documentation is made of.
+#[derive(Clone, Debug)]
+enum Element {
+    Start,
+    End,
+    Literal(char),
+    /// At least so many characters that fit.
+    Many(usize, fn(char) -> bool),
+    /// `<HOST>`
+    Host,
+    OneOf(Vec<String>),
+}
+
+fn elements(mut text: &str) -> Vec<Element> {
+    let known: [(&str, Element); 7] = [
+        ("<HOST>", Element::Host),
+        ("[^\"]*", Element::Many(0, |c| c != '"')),
+        ("\\d+", Element::Many(1, |c| c.is_ascii_digit())),
+        ("\\S+", Element::Many(1, |c| !c.is_whitespace())),
+        (".*", Element::Many(0, |_| true)),
+        ("^", Element::Start),
+        ("$", Element::End),
+    ];
+    let mut found = Vec::new();
+    while let Some(first) = text.chars().next() {
+        if let Some((written, element)) = known.iter().find(|(written, _)| text.starts_with(written)) {
+            found.push(element.clone());
+            text = &text[written.len()..];
+        } else if let Some((words, rest)) = text.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+            found.push(Element::OneOf(words.split('|').map(str::to_owned).collect()));
+            text = rest;
+        } else {
+            assert!(!"\\[]()+*?".contains(first), "the test does not know {text}");
+            found.push(Element::Literal(first));
+            text = &text[first.len_utf8()..];
+        }
+    }
+    found
+}
+
+/// The host, when the rest of a line matches.
+fn host_of(elements: &[Element], at_start: bool, line: &str, host: Option<&str>) -> Option<String> {
+    let Some((first, rest)) = elements.split_first() else { return host.map(str::to_owned) };
+    let many = |least: usize, fits: fn(char) -> bool, is_host: bool| {
+        let end = line.find(|c| !fits(c)).unwrap_or(line.len());
+        let ends = line.char_indices().map(|(at, _)| at).chain([line.len()]).filter(|at| *at >= least && *at <= end);
+        let ends: Vec<usize> = ends.collect();
+        ends.into_iter()
+            .rev()
+            .find_map(|at| host_of(rest, false, &line[at..], if is_host { Some(&line[..at]) } else { host }))
+    };
+    match first {
+        Element::Start => at_start.then(|| host_of(rest, true, line, host)).flatten(),
+        Element::End => line.is_empty().then(|| host_of(rest, false, line, host)).flatten(),
+        Element::Literal(c) => line.strip_prefix(*c).and_then(|line| host_of(rest, false, line, host)),
+        Element::Many(least, fits) => many(*least, *fits, false),
+        Element::Host => many(1, |c| c.is_ascii_hexdigit() || "[]:.".contains(c), true),
+        Element::OneOf(words) => words
+            .iter()
+            .find_map(|word| line.strip_prefix(word.as_str()).and_then(|line| host_of(rest, false, line, host))),
+    }
+}
+
+#[test]
+fn the_expression_for_fail2ban_finds_the_peer_in_what_is_logged_and_nobody_can_name_another() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a file");
+    let expression = readme.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("it is documented");
+    let expression = elements(expression);
+    // What fail2ban does: it looks for the expression anywhere in the line, without the time.
+    let found = |line: &str| (0..line.len()).find_map(|at| host_of(&expression, at == 0, line.get(at..)?, None));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let gateway = Running::start(directory.path(), PHONES);
+    let forged = "auth%20failed%20peer=192.0.2.66:5060%20transport=udp%20method=INVITE%20account=%22";
+    for user in ["201", forged] {
+        let mut telephone = Telephone::by_udp(&gateway, user);
+        telephone.send("REGISTER", "", "");
+        let challenge = telephone.receive();
+        let proof = proof(&challenge, if user == "201" { user } else { "x" }, "guess");
+        telephone.send("REGISTER", "", &proof);
+        assert!(telephone.receive().starts_with("SIP/2.0 401"));
+    }
+    let log = std::fs::read_to_string(directory.path().join("log")).expect("a log");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("auth failed")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for line in lines {
+        let (_, told) = line.split_once(' ').expect("a time in front");
+        assert_eq!(found(told).as_deref(), Some("127.0.0.1"), "{line}");
+    }
+    let told = |peer: &str, reason: &str| {
+        format!(
+            " WARN tipring: auth failed peer={peer} transport=tls method=INVITE account=\"a\\\" b\" reason={reason}"
+        )
+    };
+    assert_eq!(found(&told("[2001:db8::1]:5061", "banned")).as_deref(), Some("[2001:db8::1]"));
+    assert_eq!(found(&told("192.0.2.1:5060", "unknown-account")).as_deref(), Some("192.0.2.1"));
+    assert_eq!(found(&told("192.0.2.1:5060", "flood")), None, "whose address may be made up");
+    assert_eq!(found(&told("here", "banned")), None);
+}
+
 #[test]
 fn what_a_stranger_writes_cannot_forge_a_line_of_the_log() {
     let directory = tempfile::tempdir().expect("a directory");

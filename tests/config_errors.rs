@@ -413,7 +413,11 @@ fn accounts_and_who_is_let_in() {
     check(&format!("{phone}qop = \"auth-int\"\n"), &["4:7 C0022"]);
     check(&format!("{phone}qop = true\n"), &["4:7 C0004"]);
     check("sip.open = [\"OPTIONS\"]\n", &[]);
-    check("sip.open = [\"INVITE\"]\n", &["2:13 C0022"]);
+    check("sip.open = [\"INVITE\", \"MESSAGE\", \"SUBSCRIBE\"]\n", &[]);
+    check("sip.open = [\"OPTIONS\", \"REGISTER\", \"BREW\"]\n", &["2:24 C0022", "2:36 C0022"]);
+    let route = "[[route]]\nname = \"door\"\nmatch = \"600\"\nfrom = \"anybody\"\n";
+    check(&format!("{route}to = \"service/echo\"\n"), &[]);
+    check(&format!("{route}to = \"trunk/a\"\n[trunk.a]\nto = \"sip:192.0.2.1\"\n"), &["2:1 D0401"]);
     check("sip.open = \"options\"\n", &["2:12 C0022"]);
     check("[ban]\nfailures = 5\nwithin = \"1m\"\nlasts = \"1h\"\n", &[]);
     check("[ban]\nfailures = -1\nwithin = \"0s\"\nfor = \"1h\"\n", &["3:12 C0012", "4:10 C0014", "5:1 C0003"]);
@@ -439,6 +443,11 @@ fn calls_that_are_not_carried() {
     check(&format!("{domain}to = \"sip:192.0.2.9\"\ncalls = \"carry\"\n"), &["4:9 C0022"]);
     check(&format!("{domain}to = \"sip:192.0.2.9\"\n"), &["2:1 C0005"]);
     check(&format!("{domain}calls = \"proxy\"\n"), &["2:1 C0005"]);
+    check(&format!("{domain}to = \"sip:proxy.example\"\ncalls = \"redirect\"\n"), &[]);
+    check(&format!("{domain}to = \"sips:proxy.example\"\ncalls = \"proxy\"\n"), &["3:6 C0107"]);
+    check("sip.fail-over-after = \"2s\"\n", &[]);
+    check("sip.fail-over-after = \"100ms\"\n", &["2:23 C0014"]);
+    check("sip.fail-over-after = 5\n", &["2:23 C0004"]);
     check("[domain.\"a b\"]\nto = \"sip:192.0.2.9\"\ncalls = \"proxy\"\n", &["2:9 C0018"]);
 }
 
@@ -446,7 +455,7 @@ fn calls_that_are_not_carried() {
 fn trunks_that_are_logged_in_at() {
     let trunk = "[trunk.a]\nto = \"sip:192.0.2.1\"\n";
     let good = "register = true\nexpires = \"10m\"\nusername = \"u\"\npassword = \"p\"\nrealm = \"r\"\n\
-                domain = \"example.com\"\noutbound-proxy = \"sip:192.0.2.2;transport=tcp\"\n";
+                domain = \"example.com\"\noutbound-proxy = \"sip:192.0.2.2\"\n";
     check(&format!("{trunk}{good}"), &[]);
     check(&format!("{trunk}username = \"u\"\n"), &["4:12 C0005"]);
     check(&format!("{trunk}password = \"p\"\n"), &["4:12 C0005"]);
@@ -456,6 +465,8 @@ fn trunks_that_are_logged_in_at() {
     check(&format!("{trunk}register = true\nusername = \"u\"\npassword = \"p\"\nexpires = \"5s\"\n"), &["7:11 C0014"]);
     check("[trunk.a]\nfrom = \"192.0.2.1\"\nregister = true\nusername = \"u\"\npassword = \"p\"\n", &["4:12 C0005"]);
     check(&format!("{trunk}outbound-proxy = \"192.0.2.2\"\n"), &["4:18 C0011"]);
+    check(&format!("{trunk}outbound-proxy = \"sip:192.0.2.2;transport=tcp\"\n"), &["4:18 C0107"]);
+    check(&format!("{trunk}outbound-proxy = \"sips:proxy.example\"\n"), &["4:18 C0107"]);
     check(&format!("{trunk}domain = \"a b\"\n"), &["4:10 C0011"]);
 }
 

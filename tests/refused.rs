@@ -5,7 +5,7 @@ use std::cell::Cell;
 use tipring::config::{Config, NoReader};
 use tipring::gateway::{Gateway, Input, Outbox, Output};
 use tipring::rng::Seed;
-use tipring::sip::{Flow, Transport};
+use tipring::sip::{ConnectionId, Flow, Transport};
 use tipring::time::{Duration, Instant};
 
 /// Counts what the calling thread allocates and frees.
@@ -48,19 +48,29 @@ const CONFIG: &str = "sip.listen = [\"udp:127.0.0.1:5060\"]\nphone.201 = { passw
 
 /// One packet through the whole control core and back out, as the shell does it. Gives what was allocated
 /// and freed, and the answer's first bytes and length.
-fn cost(gateway: &mut Gateway, out: &mut Outbox, now: Instant, packet: &str) -> (u64, usize, bool) {
+fn cost(
+    gateway: &mut Gateway,
+    out: &mut Outbox,
+    now: Instant,
+    transport: Transport,
+    packet: &str,
+) -> (u64, usize, bool) {
     let address = |text: &str| text.parse().expect("an address");
     let flow = Flow {
-        transport: Transport::Udp,
+        transport,
         local: address("127.0.0.1:5060"),
         remote: address("192.0.2.7:5070"),
-        connection: None,
+        connection: (transport != Transport::Udp).then_some(ConnectionId(ConnectionId::ACCEPTED)),
     };
     let before = TOUCHED.with(Cell::get);
-    gateway.handle(now, Input::Datagram { flow, bytes: packet.as_bytes() }, out);
+    let input = match transport {
+        Transport::Udp => Input::Datagram { flow, bytes: packet.as_bytes() },
+        _ => Input::StreamBytes { flow, bytes: packet.as_bytes() },
+    };
+    gateway.handle(now, input, out);
     let (mut sent, mut length, mut challenged) = (None, 0, false);
     for output in out.drain() {
-        let Output::Datagram { bytes, .. } = output else { continue };
+        let (Output::Datagram { bytes, .. } | Output::StreamBytes { bytes, .. }) = output else { continue };
         assert!(sent.is_none(), "one packet for one packet");
         length = bytes.len();
         challenged = bytes.starts_with(b"SIP/2.0 401 ");
@@ -74,6 +84,12 @@ fn cost(gateway: &mut Gateway, out: &mut Outbox, now: Instant, packet: &str) -> 
 
 #[test]
 fn a_refused_packet_allocates_nothing_and_is_answered_with_at_most_twice_its_bytes() {
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        refused_over(transport);
+    }
+}
+
+fn refused_over(transport: Transport) {
     let config = Config::parse("test.toml", CONFIG, &NoReader).expect("a valid configuration");
     let mut gateway = Gateway::new(config, Seed::from_number(1), Instant::ZERO);
     let mut out = Outbox::default();
@@ -91,21 +107,22 @@ fn a_refused_packet_allocates_nothing_and_is_answered_with_at_most_twice_its_byt
                 );
                 now += Duration::from_millis(100);
                 // The first one makes room that is kept.
-                cost(&mut gateway, &mut out, now, &packet);
+                cost(&mut gateway, &mut out, now, transport, &packet);
                 for _ in 0..3 {
-                    let (touched, length, challenged) = cost(&mut gateway, &mut out, now, &packet);
+                    let (touched, length, challenged) = cost(&mut gateway, &mut out, now, transport, &packet);
                     assert!(challenged && length <= 2 * packet.len(), "{method} of {user}: {length} bytes");
-                    assert_eq!(touched, 0, "{method} of {user}");
+                    assert_eq!(touched, 0, "{method} of {user} over {transport:?}");
                 }
             }
         }
     }
     // Above the rate there is silence, which costs no more.
     let packet = "REGISTER sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bKf\r\n\
-                  From: <sip:201@127.0.0.1>;tag=1\r\nTo: <sip:201@127.0.0.1>\r\nCall-ID: f\r\nCSeq: 1 REGISTER\r\n\r\n";
+                  From: <sip:201@127.0.0.1>;tag=1\r\nTo: <sip:201@127.0.0.1>\r\nCall-ID: f\r\nCSeq: 1 REGISTER\r\n\
+                  Content-Length: 0\r\n\r\n";
     let mut silent = 0;
     for _ in 0..1_000 {
-        let (touched, length, _) = cost(&mut gateway, &mut out, now, packet);
+        let (touched, length, _) = cost(&mut gateway, &mut out, now, transport, packet);
         if length == 0 {
             silent += 1;
             // The first silence is told to the operator.
@@ -114,7 +131,44 @@ fn a_refused_packet_allocates_nothing_and_is_answered_with_at_most_twice_its_byt
     }
     assert!(silent >= 700, "{silent}");
     let counts = gateway.counts().sip;
-    assert_eq!((counts.server_transactions, counts.sessions, counts.deadlines), (0, 0, 0));
+    assert_eq!((counts.server_transactions, counts.sessions), (0, 0));
+    // A connection has the deadline of its own end.
+    assert_eq!(counts.deadlines, usize::from(transport != Transport::Udp));
+}
+
+/// A stranger may make up the tag of a dialog, and bytes that are no message: that is refused without state, too,
+/// and whatever comes back is at most twice as much.
+#[test]
+fn a_dialog_that_is_made_up_leaves_no_state_and_no_answer_is_more_than_twice_the_bytes() {
+    let config = Config::parse("test.toml", CONFIG, &NoReader).expect("a valid configuration");
+    let mut gateway = Gateway::new(config, Seed::from_number(1), Instant::ZERO);
+    let mut out = Outbox::default();
+    let mut now = Instant::ZERO;
+    let methods =
+        "INVITE ACK CANCEL BYE OPTIONS REGISTER PRACK SUBSCRIBE NOTIFY PUBLISH INFO REFER MESSAGE UPDATE BREW";
+    let mut answered = 0;
+    for method in methods.split(' ') {
+        for packet in [
+            format!(
+                "{method} sip:a SIP/2.0\r\nv:SIP/2.0/UDP a;branch=z9hG4bKa\r\nf:sip:a@b;tag=a\r\nt:sip:a@b;tag=a\r\n\
+                 i:{method}\r\nCSeq:1 {method}\r\n\r\n"
+            ),
+            format!("{method} sip:a SIP/9.0\r\nv:SIP/2.0/UDP a\r\nf:a:b\r\nt:a:b\r\ni:a\r\nCSeq:1 X\r\n\r\n"),
+            format!(
+                "{method} sip:a SIP/2.0\r\nv:SIP/2.0/UDP a\r\nf:a:b;tag=a\r\nt:a:b;tag=b\r\ni:a\r\nCSeq:1 X\r\n\r\n"
+            ),
+            format!("{method} x SIP/2.0\r\nv:SIP/2.0/UDP a\r\nf:a:b;tag=a\r\nt:a:b\r\ni:a\r\nCSeq:1 X\r\nl:9\r\n\r\n"),
+        ] {
+            now += Duration::from_millis(100);
+            let (_, length, _) = cost(&mut gateway, &mut out, now, Transport::Udp, &packet);
+            assert!(length <= 2 * packet.len(), "{length} bytes for {} of {packet}", packet.len());
+            answered += usize::from(length > 0);
+            let counts = gateway.counts().sip;
+            let state = (counts.server_transactions, counts.sessions, counts.subscriptions, counts.deadlines);
+            assert_eq!(state, (0, 0, 0, 0), "{packet}");
+        }
+    }
+    assert!(answered > 0, "some are told why");
 }
 
 /// Twice as many calls as are allowed: those that are allowed complete, and the rest gets 503 at once.

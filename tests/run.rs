@@ -64,6 +64,10 @@ fn the_start_up_text_fits_a_screen_and_names_what_matters() {
     let running = Running::start();
     let text = running.welcome.join("\n");
     assert!(running.welcome.len() < 24, "{} lines", running.welcome.len());
+    let port = |transport: &str| {
+        text.split(transport).nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next())
+    };
+    assert_eq!(port("udp:127.0.0.1:"), port("tcp:127.0.0.1:"), "a port of any number is the same for both");
     for part in ["udp:127.0.0.1:", "tcp:127.0.0.1:", "control.sock", "101", "tipring-demo", "handset station/105"] {
         assert!(text.contains(part), "{part} in\n{text}");
     }

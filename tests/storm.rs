@@ -8,6 +8,8 @@
 //! TIPRING_CALLS=10000 cargo test --release --test storm -- --nocapture
 //! ```
 //!
+//! 10,000 calls take 11 to 14 s a step beside other work on two cores, and 37 MiB.
+//!
 //! `TIPRING_RECORD=FILE` keeps the packets of the gateway as pcapng, for one step at a time.
 
 use std::collections::BTreeMap;

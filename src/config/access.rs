@@ -3,8 +3,8 @@
 use super::findings::Finding;
 use super::section::{Lowering, Section, Value};
 use super::tables::{choice, choices, optional_text};
-use super::values;
-use super::{Ban, DigestAlgorithm, Login, Password, Registrar};
+use super::{Ban, DigestAlgorithm, Listener, Login, Password, Registrar};
+use super::{tls, values};
 use crate::sip::{Method, Uri};
 use std::time::Duration;
 
@@ -83,8 +83,8 @@ pub(super) fn without_qop(section: &mut Section<'_>, lowering: &mut Lowering<'_>
 pub(super) fn open_methods(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Method>> {
     let Some(value) = section.get("open") else { return Some(Vec::new()) };
     let texts = lowering.texts(value)?;
-    // A call, a registration or a message of nobody has no place to be put.
-    let known = [("OPTIONS", Method::Options.as_str())];
+    // What else there is changes something that is an account's, or belongs to a dialog.
+    let known = ["OPTIONS", "INVITE", "MESSAGE", "SUBSCRIBE"].map(|name| (name, name));
     let names = choices(&texts, &known, "C0022", "method that may be open", lowering)?;
     Some(names.into_iter().map(Method::from_token).collect())
 }
@@ -98,7 +98,11 @@ pub(super) struct Carrier {
 }
 
 /// `register`, `expires`, `username`, `password`, `realm`, `domain`, `outbound-proxy` of `[trunk.NAME]`.
-pub(super) fn carrier(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -> Option<Carrier> {
+pub(super) fn carrier(
+    section: &mut Section<'_>,
+    listen: Option<&[Listener]>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Carrier> {
     let registers = section.get("register").map(|value| (value.place(), lowering.boolean(value)));
     let expires = section.get("expires").map(|value| {
         lowering.duration(value, Duration::from_secs(60)..=Duration::from_secs(86_400)).map(|d| (value.place(), d))
@@ -109,7 +113,7 @@ pub(super) fn carrier(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
     let domain = section.get("domain").map(|value| values::host(value, lowering));
     let outbound_proxy = section.get("outbound-proxy").map(|value| {
         let text = lowering.text(value)?;
-        values::sip_uri(&text, lowering)
+        tls::reachable(&text, listen, lowering)
     });
     let lacks = |key: &str, place: &super::Place, lowering: &mut Lowering<'_>, why: &str| {
         let message = format!("{} needs a key \"{key}\" {why}", section.title);

@@ -165,6 +165,8 @@ pub struct Sip {
     pub t2: Duration,
     /// See `t1`.
     pub t4: Duration,
+    /// `fail-over-after`: how long a silent server is waited for when there is another one.
+    pub fail_over_after: Duration,
     /// `open`: methods that are answered whoever asks.
     pub open: Vec<crate::sip::Method>,
     /// `session-expires`, `min-se`.
@@ -372,8 +374,8 @@ pub enum Carriage {
 pub struct Domain {
     /// NAME: the host of Request-URIs.
     pub name: String,
-    /// `to`: where its calls go.
-    pub to: (crate::sip::Transport, SocketAddr),
+    /// `to`: where its calls go, located by RFC 3263.
+    pub to: crate::sip::Uri,
     /// `calls`; never [`Carriage::Carry`].
     pub calls: Carriage,
 }

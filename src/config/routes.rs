@@ -5,7 +5,7 @@ use super::load::Tables;
 use super::section::{Lowering, Section, Text};
 use super::services;
 use super::tables::Extensions;
-use crate::dialplan::{Action, Callers, Flaw, Pattern, Plan, Refusal, RingStep, Rule, TargetKind, Template};
+use crate::dialplan::{ANYBODY, Action, Callers, Flaw, Pattern, Plan, Refusal, RingStep, Rule, TargetKind, Template};
 use std::collections::BTreeMap;
 
 /// What the gateway itself offers.
@@ -166,6 +166,7 @@ fn callers_of(texts: &[Text], known: &Known<'_>, lowering: &mut Lowering<'_>) ->
             "inside" => callers.push(Callers::Inside),
             "outside" => callers.push(Callers::Outside),
             "any" => callers.push(Callers::Any),
+            ANYBODY => callers.push(Callers::Named(ANYBODY.to_owned())),
             name => {
                 let split = name.split_once('/').and_then(|(kind, name)| Some((kind_of(kind)?, name)));
                 match split.filter(|(kind, _)| !matches!(kind, TargetKind::Service | TargetKind::Group)) {
@@ -174,7 +175,8 @@ fn callers_of(texts: &[Text], known: &Known<'_>, lowering: &mut Lowering<'_>) ->
                     None => {
                         let finding = Finding::error("D0105", &text.place, format!("\"{name}\" is no caller"));
                         let all = known.all();
-                        let words = ["inside", "outside", "any"].into_iter().chain(all.iter().map(String::as_str));
+                        let words =
+                            ["inside", "outside", "any", ANYBODY].into_iter().chain(all.iter().map(String::as_str));
                         let finding = finding.label("inside, outside, any, or a name like trunk/carrier");
                         lowering.push(finding.did_you_mean(name, words));
                     }

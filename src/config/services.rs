@@ -4,8 +4,8 @@ use super::findings::Finding;
 use super::load::Tables;
 use super::section::{Lowering, Section, Text};
 use super::tables::{Extensions, choice};
-use super::values;
-use super::{Carriage, Domain, Forward, Group, Hunt, Member, Redirects};
+use super::{Carriage, Domain, Forward, Group, Hunt, Listener, Member, Redirects};
+use super::{tls, values};
 use crate::dialplan::{Target, TargetKind};
 use crate::limits::GROUP_MEMBERS;
 use std::ops::RangeInclusive;
@@ -64,15 +64,22 @@ pub(super) fn carriage(section: &mut Section<'_>, lowering: &mut Lowering<'_>) -
 }
 
 /// `[domain."NAME"]`
-pub(super) fn domain(name: String, mut section: Section<'_>, lowering: &mut Lowering<'_>) -> Option<Domain> {
-    let to = section.require("to", lowering).and_then(|value| values::sip_address(value, lowering));
+pub(super) fn domain(
+    name: String,
+    mut section: Section<'_>,
+    listen: Option<&[Listener]>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Domain> {
+    let to = section.require("to", lowering).and_then(|value| {
+        let text = lowering.text(value)?;
+        tls::reachable(&text, listen, lowering)
+    });
     let calls = section.require("calls", lowering).and_then(|value| {
         let known = [("proxy", Carriage::Proxy), ("redirect", Carriage::Redirect)];
         lowering.text(value).and_then(|text| choice(&text, &known, "C0022", "way with calls", lowering))
     });
     section.finish(lowering);
-    let (transport, address) = to?;
-    Some(Domain { name, to: (transport, address), calls: calls? })
+    Some(Domain { name, to: to?, calls: calls? })
 }
 
 /// `[group.NAME]`

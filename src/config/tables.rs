@@ -53,7 +53,8 @@ fn without_plan(
     });
     let lines = each(all, "line", lowering, |name, section, l| line(name, section, &card_names, &mut ports, l));
     let isups = each(all, "isup", lowering, isup);
-    let domains = each(all, "domain", lowering, services::domain);
+    let domains =
+        each(all, "domain", lowering, |name, section, l| services::domain(name, section, listen.as_deref(), l));
     let groups = each(all, "group", lowering, |name, section, l| services::group(name, section, all, extensions, l));
     let control_socket = control(all.single("control"), lowering);
     let log = log(all.single("log"), lowering);
@@ -128,6 +129,11 @@ fn sip(
     let t1 = timer("t1", Duration::from_millis(500), lowering);
     let t2 = timer("t2", Duration::from_secs(4), lowering);
     let t4 = timer("t4", Duration::from_secs(5), lowering);
+    // RFC 3263 4.3; 64 T1, the longest wait of RFC 3261, is where it ends anyway.
+    let fail_over_after = match section.get("fail-over-after") {
+        Some(value) => lowering.duration(value, Duration::from_millis(500)..=Duration::from_secs(32)),
+        None => Some(Duration::from_secs(5)),
+    };
     let tls = tls::tls(&mut section, tls, listen.as_deref(), lowering);
     let open = access::open_methods(&mut section, lowering);
     let timers = session_timers(&mut section, lowering);
@@ -140,7 +146,8 @@ fn sip(
         Some(domain) => domain?,
         None => listen.first()?.address.ip().to_string(),
     };
-    Some((Sip { listen, domain, t1: t1?, t2: t2?, t4: t4?, open: open?, timers: timers?, passing }, tls))
+    let (t1, t2, t4, fail_over_after) = (t1?, t2?, t4?, fail_over_after?);
+    Some((Sip { listen, domain, t1, t2, t4, fail_over_after, open: open?, timers: timers?, passing }, tls))
 }
 
 fn listeners(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<Vec<Listener>> {
@@ -341,7 +348,7 @@ fn trunk(
         }
         None => Some(vec![Codec::Pcmu, Codec::Pcma]),
     };
-    let carrier = access::carrier(&mut section, lowering);
+    let carrier = access::carrier(&mut section, listen, lowering);
     let profile = profile(&mut section, lowering);
     let redirects = services::redirects(&mut section, lowering);
     let pass_headers = passing::headers(&mut section, lowering);

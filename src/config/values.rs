@@ -116,18 +116,6 @@ pub(super) fn sip_uri(text: &Text, lowering: &mut Lowering<'_>) -> Option<Uri> {
     Some(Uri::Sip(uri))
 }
 
-/// A SIP address whose host is given in numbers.
-pub(super) fn sip_address(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<(Transport, SocketAddr)> {
-    let text = lowering.text(value)?;
-    let uri = sip_uri(&text, lowering)?;
-    let Some(address) = uri.address() else {
-        let finding = Finding::error("C0011", &text.place, "a host name cannot stand here");
-        lowering.push(finding.help("write the address in numbers, like \"sip:192.0.2.1:5060\""));
-        return None;
-    };
-    Some((uri.transport().unwrap_or(Transport::Udp), address))
-}
-
 /// RFC 3261 25.1: labels of letters, digits and hyphens; the last one begins with a letter.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);

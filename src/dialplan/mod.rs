@@ -22,7 +22,7 @@ mod template;
 
 pub use failure::FailureName;
 pub use pattern::{Pattern, PatternError};
-pub use plan::{Action, Callers, Flaw, Plan, RingStep, Rule, is_inside};
+pub use plan::{ANYBODY, Action, Callers, Flaw, Plan, RingStep, Rule, is_inside};
 pub use target::{Chosen, Completeness, Considered, Decision, Refusal, Rung, Target, TargetKind, Verdict};
 pub use template::{Template, TemplateError};
 

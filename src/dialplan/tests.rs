@@ -92,6 +92,21 @@ fn fits_plain(pattern: &str, digits: &str) -> bool {
 }
 
 #[test]
+fn a_stranger_is_served_only_by_a_rule_that_names_him() {
+    for (callers, serves) in [
+        (Callers::Any, false),
+        (Callers::Outside, false),
+        (Callers::Inside, false),
+        (Callers::Named("trunk/a".to_owned()), false),
+        (Callers::Named(ANYBODY.to_owned()), true),
+    ] {
+        assert_eq!(callers.serves(ANYBODY, false), serves, "{callers:?}");
+        assert_eq!(callers.covers(&Callers::Named(ANYBODY.to_owned())), serves, "{callers:?}");
+    }
+    assert!(Callers::Named(ANYBODY.to_owned()).include_outside(), "such a call must not leave by accident");
+}
+
+#[test]
 fn the_narrower_rule_wins_wherever_it_stands() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let rules = [

@@ -8,6 +8,7 @@ use super::{Gateway, Step};
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::transfer::Replaces;
 use crate::config::{Config, DigitsBy, Profile};
+use crate::dialplan::ANYBODY;
 use crate::rng::Seed;
 use crate::sip::guard::{AuthFailure, BanRule, Guard, GuardAccount, GuardSettings, Identity};
 use crate::sip::registration::{Binding, Change, Lifetimes, Registrar};
@@ -45,6 +46,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         t1: config.sip.t1,
         t2: config.sip.t2,
         t4: config.sip.t4,
+        fail_over: config.sip.fail_over_after,
         listeners: config.sip.listen.iter().map(|l| (l.transport, l.address)).collect(),
         allow: vec![
             Method::Invite,
@@ -218,10 +220,11 @@ impl Gateway {
                 self.endpoint.reject(now, session, 401, headers, &mut step.sip);
                 return;
             }
-            // INVITE is never open; a call must come from somewhere.
+            // What such a caller says of himself is nobody's word: it is shown as little as he proves.
             Caller::Anybody => {
-                self.endpoint.reject(now, session, 403, Vec::new(), &mut step.sip);
-                return;
+                let presentation = presentation_of(request);
+                let claims = Claims { number: None, name: None, presentation, diversions: Vec::new() };
+                (ANYBODY.to_owned(), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
         };
         let table = self.table_of(&origin).cloned().unwrap_or_default();

@@ -5,6 +5,7 @@
 
 use super::{Gateway, Step};
 use crate::config::{Config, Trunk};
+use crate::limits;
 use crate::rng::{Secrets, Seed};
 use crate::sip::registering::{Attempt, News, Registering};
 use crate::sip::{
@@ -27,6 +28,8 @@ struct Carrier {
     trunk: usize,
     registering: Registering,
     contact_user: String,
+    /// What the registrar wants requests of ours to pass, first the nearest (RFC 3608).
+    service_route: Vec<Uri>,
     /// The connection that it reaches us by, and when it is kept alive next.
     connection: Option<(ConnectionId, Instant)>,
 }
@@ -54,7 +57,13 @@ impl Carriers {
                 let expires = settings.register?;
                 let first = now + Duration::from_millis(u64::from(secrets.next_u32()) % START_SPREAD_MS);
                 let registering = Registering::new(secrets.token::<24>(), expires, first);
-                Some(Carrier { trunk, registering, contact_user: secrets.token::<20>(), connection: None })
+                Some(Carrier {
+                    trunk,
+                    registering,
+                    contact_user: secrets.token::<20>(),
+                    service_route: Vec::new(),
+                    connection: None,
+                })
             })
             .collect();
         Carriers { list, asked: BTreeMap::new(), secrets }
@@ -112,18 +121,50 @@ pub(super) fn uri_at(trunk: &Trunk, user: Option<&str>) -> Option<Uri> {
     }
 }
 
-impl Gateway {
-    /// Where requests for a trunk go; `None` when it only sends calls.
-    pub(super) fn way_to(&self, trunk: &Trunk) -> Option<Way> {
-        let Some(mut uri) = trunk.outbound_proxy.clone() else {
-            let next_hop = NextHop::Uris(trunk.to.clone());
-            return (!trunk.to.is_empty()).then_some(Way { next_hop, route: Vec::new() });
-        };
+/// The way to a trunk by its outbound proxy, if it has one, and these routes.
+fn way_by(trunk: &Trunk, service_route: &[Uri]) -> Option<Way> {
+    let proxy = trunk.outbound_proxy.clone().map(|mut uri| {
         if let Uri::Sip(sip) = &mut uri {
             sip.params.set("lr", None);
         }
-        let route = vec![Header::new(HeaderName::Route, NameAddr::new(uri.clone()))];
-        Some(Way { next_hop: NextHop::Uris(vec![uri]), route })
+        uri
+    });
+    // A registrar may name the proxy that we came by; it is passed once.
+    let is_proxy = |uri: &Uri| {
+        let port = |uri: &Uri| uri.as_sip().and_then(|sip| sip.port);
+        proxy.as_ref().is_some_and(|proxy| proxy.host() == uri.host() && port(proxy) == port(uri))
+    };
+    let rest =
+        service_route.iter().enumerate().filter(|(at, uri)| *at > 0 || !is_proxy(uri)).map(|(_, uri)| uri.clone());
+    let routes: Vec<Uri> = proxy.clone().into_iter().chain(rest).collect();
+    let next_hop = match routes.first() {
+        Some(first) => vec![first.clone()],
+        None => trunk.to.clone(),
+    };
+    let route = routes.into_iter().map(|uri| Header::new(HeaderName::Route, NameAddr::new(uri))).collect();
+    (!next_hop.is_empty()).then_some(Way { next_hop: NextHop::Uris(next_hop), route })
+}
+
+/// RFC 3608: the proxies that a 2xx to REGISTER names, if all of them are loose routers, as they must be, and
+/// there are not too many; else none.
+fn service_route_of(response: &Response) -> Vec<Uri> {
+    let values = response.headers.all(&HeaderName::ServiceRoute).map(NameAddr::parse_list);
+    let routes: Vec<Uri> = values.flatten().flatten().map(|route| route.uri).collect();
+    let fits = |uri: &Uri| uri.as_sip().is_some() && uri.has_param("lr");
+    if routes.len() > limits::SERVICE_ROUTES || !routes.iter().all(fits) {
+        warn!("a registrar's Service-Route is too long or names strict routers; it is not taken");
+        return Vec::new();
+    }
+    routes
+}
+
+impl Gateway {
+    /// Where requests for a trunk go; `None` when it only sends calls. RFC 3608 6.1: the outbound proxy stands in
+    /// front of the service route that the registrar gave.
+    pub(super) fn way_to(&self, trunk: &Trunk) -> Option<Way> {
+        let of_trunk = |carrier: &&Carrier| self.config.trunks.get(carrier.trunk).is_some_and(|t| t.name == trunk.name);
+        let carrier = self.carriers.list.iter().find(of_trunk);
+        way_by(trunk, carrier.map_or(&[], |carrier| carrier.service_route.as_slice()))
     }
 
     /// Sends what is due.
@@ -158,7 +199,8 @@ impl Gateway {
         let Some(trunk) = self.config.trunks.get(carrier.trunk) else { return };
         let user = trunk.login.as_ref().map(|login| login.username.as_str());
         let addresses = uri_at(trunk, None).zip(uri_at(trunk, user));
-        let (Some((registrar, ours)), Some(way)) = (addresses, self.way_to(trunk)) else {
+        // RFC 3608 6.1: REGISTER itself does not take the service route.
+        let (Some((registrar, ours)), Some(way)) = (addresses, way_by(trunk, &[])) else {
             return self.register_answered(number, Err(Failure::Transport), None, step);
         };
         let request = OutgoingRequest {
@@ -172,7 +214,11 @@ impl Gateway {
             headers: way
                 .route
                 .into_iter()
-                .chain([Header::new(HeaderName::Expires, attempt.expires.as_secs())])
+                // RFC 3327 5.1: proxies on the way may write themselves into Path.
+                .chain([
+                    Header::new(HeaderName::Expires, attempt.expires.as_secs()),
+                    Header::new(HeaderName::Supported, "path"),
+                ])
                 .collect(),
             body: None,
             credentials: credentials(trunk),
@@ -204,6 +250,12 @@ impl Gateway {
         let spread = self.carriers.secrets.next_u64();
         let Some(carrier) = self.carriers.list.get_mut(number) else { return };
         let was_registered = carrier.registering.is_registered(step.now);
+        // RFC 3608 6.1: each 2xx replaces what the one before said.
+        if let Ok(response) = outcome
+            && (200..=299).contains(&response.status)
+        {
+            carrier.service_route = service_route_of(response);
+        }
         let news = carrier.registering.answered(step.now, outcome, &carrier.contact_user, spread);
         let (index, contact_user) = (carrier.trunk, carrier.contact_user.clone());
         let Some(trunk) = self.config.trunks.get(index) else { return };
@@ -228,6 +280,9 @@ impl Gateway {
             News::Longer => self.time_carriers(step),
             News::Left => {
                 info!(trunk = %trunk.name, "unregistered");
+                if let Some(carrier) = self.carriers.list.get_mut(number) {
+                    carrier.service_route.clear();
+                }
                 if let Some(guard) = self.endpoint.guard_mut() {
                     guard.distrust_contact(index);
                 }

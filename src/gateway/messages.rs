@@ -178,6 +178,13 @@ impl Gateway {
                 let name = sender.and_then(|phone| phone.caller_name.clone());
                 NameAddr::new(Uri::sip(number.as_deref(), domain.clone(), None)).with_display(name.as_deref())
             }
+            // Nobody has proved it: it is shown as it came, and never as one of ours.
+            Caller::Anybody => {
+                let from = request.from().ok_or_else(|| Response::new(400))?;
+                let is_ours = from.uri.host().is_none_or(|host| domain.equivalent(host));
+                let anonymous = Uri::sip(Some("anonymous"), Host::from_text("anonymous.invalid"), None);
+                NameAddr::new(if is_ours { anonymous } else { from.uri })
+            }
             _ => {
                 let from = request.from().ok_or_else(|| Response::new(400))?;
                 let user = from.uri.user();

@@ -2,15 +2,18 @@
 //!
 //! A telephone or a domain with `calls = "proxy"` or `"redirect"` is called this way when a SIP caller's
 //! INVITE leads to it and to nobody else; then we touch neither its media nor its dialog. Calls from
-//! lines, to groups and by way of forwarding are carried as ever.
+//! lines, to groups and by way of forwarding are carried as ever. To another domain every method is passed
+//! on: OPTIONS, MESSAGE, SUBSCRIBE with its NOTIFYs, and those that we don't know.
 
 use super::access::{Caller, number_of};
 use super::{Gateway, Step};
 use crate::call::fork::SipTarget;
 use crate::config::{Carriage, Config, Domain};
-use crate::dialplan::{TargetKind, Verdict};
+use crate::dialplan::{ANYBODY, TargetKind, Verdict};
 use crate::sip::proxy::ProxyTarget;
-use crate::sip::{Flow, Header, HeaderName, Host, NameAddr, Request, Response, ServerTransactionId, Uri};
+use crate::sip::{
+    Flow, Header, HeaderName, Host, Method, NameAddr, NextHop, Request, Response, ServerTransactionId, Uri,
+};
 use crate::trunk::{Cause, Release, interwork};
 use std::collections::BTreeSet;
 use tracing::info;
@@ -31,7 +34,7 @@ enum Way {
 }
 
 impl Gateway {
-    /// An INVITE for somebody whose calls we may not carry.
+    /// An INVITE for somebody whose calls we may not carry, or any request to another domain.
     pub(super) fn undecided(
         &mut self,
         server: ServerTransactionId,
@@ -42,7 +45,8 @@ impl Gateway {
         let origin = match self.identify(step.now, request, &flow) {
             Caller::Phone(index) => format!("phone/{}", self.config.phones[index].name),
             Caller::Trunk(index) => format!("trunk/{}", self.config.trunks[index].name),
-            // INVITE is never open; a call must come from somewhere.
+            Caller::Anybody if request.method == Method::Invite => ANYBODY.to_owned(),
+            // A method may be open to all for our own sake; that makes us nobody's relay.
             Caller::Anybody => return self.endpoint.reply(step.now, server, Response::new(403), &mut step.sip),
             Caller::Challenge(headers) => {
                 let response = Response::new(401).with_headers(headers);
@@ -54,7 +58,7 @@ impl Gateway {
             Way::Carry => self.endpoint.be_called(step.now, server, flow, &mut step.sip),
             Way::Proxy(targets) => {
                 let contacts: usize = targets.iter().map(Vec::len).sum();
-                info!(from = %origin, %to, contacts, "call passed on");
+                info!(from = %origin, %to, method = %request.method, contacts, "request passed on");
                 self.endpoint.proxy(step.now, server, flow, targets, &mut step.sip);
             }
             Way::Redirect(contacts) => {
@@ -70,7 +74,8 @@ impl Gateway {
     }
 
     fn way_of(&self, origin: &str, request: &Request, step: &Step<'_>) -> Way {
-        if let Some(host) = request.uri.host()
+        if origin != ANYBODY
+            && let Some(host) = request.uri.host()
             && let Some(domain) = self.config.domains.iter().find(|d| Host::from_text(&d.name).equivalent(host))
         {
             return self.way_of_domain(domain, &request.uri);
@@ -94,8 +99,8 @@ impl Gateway {
                 levels
                     .into_iter()
                     .map(|level| {
-                        let target = |t: SipTarget| Some(ProxyTarget { flow: t.next_hop.flow()?, uri: t.uri });
-                        level.into_iter().filter_map(target).collect()
+                        let target = |t: SipTarget| ProxyTarget { next_hop: t.next_hop, uri: t.uri };
+                        level.into_iter().map(target).collect()
                     })
                     .collect(),
             ),
@@ -115,19 +120,12 @@ impl Gateway {
 
     /// A call to another domain: its Request-URI stays what it is on the way there (16.5).
     fn way_of_domain(&self, domain: &Domain, uri: &Uri) -> Way {
-        let (transport, remote) = domain.to;
         if domain.calls == Carriage::Redirect {
-            let contact = Uri::at(uri.user().as_deref(), transport, remote);
+            let contact = uri.user().map_or_else(|| domain.to.clone(), |user| domain.to.with_user(&user));
             return Way::Redirect(vec![Header::new(HeaderName::Contact, NameAddr::new(contact))]);
         }
-        match self.listener(transport, remote) {
-            Ok(local) => {
-                let flow = Flow { transport, local, remote, connection: None };
-                Way::Proxy(vec![vec![ProxyTarget { uri: uri.clone(), flow }]])
-            }
-            // `check` says so as well; there is no listener of this kind.
-            Err(_) => Way::Refuse(Response::new(500)),
-        }
+        let next_hop = NextHop::Uris(vec![domain.to.clone()]);
+        Way::Proxy(vec![vec![ProxyTarget { uri: uri.clone(), next_hop }]])
     }
 }
 

@@ -6,10 +6,8 @@ use crate::call::CallId;
 use crate::call::fork::{Candidate, GoesOn, SipTarget, Step as ForkStep};
 use crate::config::Forward;
 use crate::dialplan::{Decision, Refusal, Rung, Target, TargetKind, Verdict, is_inside};
-use crate::sip::Transport;
 use crate::time::Instant;
 use crate::trunk::{Cause, Release};
-use std::net::SocketAddr;
 use tracing::info;
 
 impl Gateway {
@@ -138,23 +136,6 @@ impl Gateway {
             headers: way.route,
             credentials: super::carriers::credentials(trunk),
         })
-    }
-
-    /// Our address for talking to `remote`, for a request that is passed on and not located.
-    pub(super) fn listener(&self, transport: Transport, remote: SocketAddr) -> Result<SocketAddr, Release> {
-        self.config
-            .sip
-            .listen
-            .iter()
-            .find(|l| l.transport == transport && l.address.is_ipv4() == remote.is_ipv4())
-            .map(|l| match l.address.ip().is_unspecified() {
-                // Bound to all addresses: Via and Contact name the one that peers are told for RTP.
-                true if self.config.rtp.address.is_ipv4() == remote.is_ipv4() => {
-                    SocketAddr::new(self.config.rtp.address, l.address.port())
-                }
-                _ => l.address,
-            })
-            .ok_or(Release::here(Cause::OUT_OF_ORDER))
     }
 }
 

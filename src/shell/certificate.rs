@@ -45,6 +45,12 @@ impl Identities {
         identities
     }
 
+    /// The hosts that it is for, by which a connection may be found again (RFC 5923 8.2).
+    pub(super) fn hosts(self) -> Vec<String> {
+        let names = if self.uris.is_empty() { self.names } else { self.uris };
+        names.into_iter().chain(self.addresses.iter().map(IpAddr::to_string)).collect()
+    }
+
     /// RFC 5922 7.2: names are compared as a whole, without wildcards; DNS names count only when no SIP URI
     /// is there (7.1). An address is compared with the addresses.
     pub(super) fn match_domain(&self, domain: &str) -> bool {

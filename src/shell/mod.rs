@@ -27,6 +27,7 @@ use crate::gateway::Gateway;
 use crate::rng::Seed;
 use crate::sip::Transport;
 use crate::time::Instant;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ use tokio::sync::Notify;
 
 /// Threads for calls without a line: one keeps up with more calls than one control thread sets up.
 const SOFTWARE_WORKERS: usize = 1;
+/// Ports that are tried when any will do.
+const PORT_TRIES: usize = 32;
 /// How long the last bytes may take to leave on TCP connections.
 const FLUSH_TIME: Duration = Duration::from_millis(200);
 
@@ -134,13 +137,13 @@ pub fn run(options: RunOptions) -> Result<(), ShellError> {
 
 async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     let RunOptions { mut config, source, reload, sip, control } = options;
-    if let Some(address) = sip {
-        config.sip.listen = [Transport::Udp, Transport::Tcp].map(|transport| Listener { transport, address }).into();
-    }
     let clock = Clock::start();
     let seed = kernel_seed()?;
     let tls = tls::Tls::new(&config.tls).map_err(|error| ShellError::Tls(error.to_string()))?;
-    let (sockets, streams) = sip_sockets::SipSockets::open(&config.sip.listen, tls)?;
+    let (sockets, streams) = match sip {
+        Some(address) => open_both(address, tls)?,
+        None => sip_sockets::SipSockets::open(&config.sip.listen, tls)?,
+    };
     let (resolver, resolved) = dns::Resolver::new(&config.dns);
     config.sip.listen = sockets.listening().to_vec();
     let path = control_socket::path(control.as_deref(), config.control_socket.as_deref());
@@ -180,6 +183,28 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     control.close().await;
     drop(control_socket);
     Ok(())
+}
+
+/// `--sip`: UDP and TCP at the same address. Where the system is to choose the port, it chooses one for UDP, and
+/// another one when that is taken for TCP.
+fn open_both(
+    address: SocketAddr,
+    tls: tls::Tls,
+) -> Result<(sip_sockets::SipSockets, tokio::sync::mpsc::Receiver<sip_sockets::StreamEvent>), ShellError> {
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        let mut address = address;
+        if address.port() == 0 {
+            let chosen = std::net::UdpSocket::bind(address).and_then(|socket| socket.local_addr());
+            address = chosen.map_err(|source| ShellError::System { what: "a free port", source })?;
+        }
+        let both = [Transport::Udp, Transport::Tcp].map(|transport| Listener { transport, address });
+        tries -= 1;
+        match sip_sockets::SipSockets::open(&both, tls.clone()) {
+            Err(ShellError::Listen { source, .. }) if tries > 0 && source.kind() == ErrorKind::AddrInUse => {}
+            opened => return opened,
+        }
+    }
 }
 
 /// The file of `[store]`, relative to the configuration that names it, and what it kept. Without it the

@@ -5,10 +5,13 @@
 //! what its bounded queue holds. Framing is the core's business; here bytes are bytes.
 
 use super::ShellError;
+use super::certificate::Identities;
 use super::tls::{Tls, server_name};
 use crate::config::Listener;
 use crate::limits;
+use crate::sip::guard::Bucket;
 use crate::sip::{ConnectionId, Flow, Transport};
+use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -62,6 +65,8 @@ pub(super) enum StreamEvent {
     Accepted { transport: Transport, stream: TcpStream, local: SocketAddr, remote: SocketAddr },
     /// A connection that the core asked for is open.
     Opened { connection: ConnectionId, stream: Stream, local: SocketAddr, remote: SocketAddr },
+    /// A peer has shown a certificate that was verified.
+    Verified { connection: ConnectionId, identities: Vec<String> },
     /// Bytes came.
     Bytes { connection: ConnectionId, bytes: Vec<u8> },
     /// It could not be opened.
@@ -91,6 +96,8 @@ pub(super) struct SipSockets {
     towards: BTreeMap<IpAddr, IpAddr>,
     events: mpsc::Sender<StreamEvent>,
     listening: Vec<Listener>,
+    /// By source, see [`source_of`].
+    handshakes: BTreeMap<IpAddr, Bucket>,
     acceptors: Vec<JoinHandle<()>>,
     tls: Tls,
 }
@@ -113,6 +120,7 @@ impl SipSockets {
             towards: BTreeMap::new(),
             events,
             listening: Vec::new(),
+            handshakes: BTreeMap::new(),
             acceptors: Vec::new(),
             tls,
         };
@@ -248,13 +256,18 @@ impl SipSockets {
     /// Starts to read and write a connection that a peer opened; `None` when there are too many.
     pub(super) fn adopt(
         &mut self,
+        now: Instant,
         transport: Transport,
         stream: TcpStream,
         local: SocketAddr,
         remote: SocketAddr,
     ) -> Option<ConnectionId> {
-        if self.connections.len() + self.connecting >= limits::CONNECTIONS_MAX {
-            return None; // dropping the stream closes it
+        // Dropping the stream closes it.
+        if self.connections.len() + self.connecting >= limits::CONNECTIONS_MAX
+            || self.accepted_from(remote.ip()) >= limits::CONNECTIONS_PER_SOURCE
+            || (transport == Transport::Tls && !self.may_shake_hands(now, remote.ip()))
+        {
+            return None;
         }
         let connection = ConnectionId(self.next_accepted);
         self.next_accepted += 1;
@@ -266,6 +279,12 @@ impl SipSockets {
                 tokio::spawn(async move {
                     match tokio::time::timeout(FIRST_BYTES_TIMEOUT, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => {
+                            // Only a certificate that was verified gets as far as here.
+                            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                            let identities = shown.map(|shown| Identities::of(shown).hosts()).unwrap_or_default();
+                            if !identities.is_empty() {
+                                let _ = events.send(StreamEvent::Verified { connection, identities }).await;
+                            }
                             let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
                             serve(connection, stream, Some(FIRST_BYTES_TIMEOUT), outgoing, events).await;
                             return;
@@ -285,6 +304,23 @@ impl SipSockets {
         let flow = Flow { transport, local, remote, connection: Some(connection) };
         self.connections.insert(connection, Connection { flow, queue, task });
         Some(connection)
+    }
+
+    /// Connections that a source has opened.
+    fn accepted_from(&self, source: IpAddr) -> usize {
+        let source = source_of(source);
+        let same =
+            |(id, c): &(&ConnectionId, &Connection)| id.0 >= FIRST_ACCEPTED && source_of(c.flow.remote.ip()) == source;
+        self.connections.iter().filter(same).count()
+    }
+
+    /// Whether a source may begin TLS once more: each handshake costs us much more than it costs the peer.
+    fn may_shake_hands(&mut self, now: Instant, source: IpAddr) -> bool {
+        if self.handshakes.len() >= limits::SOURCES_MAX {
+            self.handshakes.clear(); // a flood from so many sources is none of one source
+        }
+        let bucket = self.handshakes.entry(source_of(source));
+        bucket.or_insert_with(|| Bucket::new(limits::TLS_HANDSHAKES_PER_SECOND)).take(now)
     }
 
     /// Starts to read and write a connection that the core asked for.
@@ -380,6 +416,14 @@ impl Drop for SipSockets {
     }
 }
 
+/// What counts as one source: an IPv4 address, or the /64 of an IPv6 one, the least that one host has.
+fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address => address,
+    }
+}
+
 /// What a read brought.
 pub(super) enum Received {
     /// So many bytes in the buffer.
@@ -414,7 +458,10 @@ async fn open(remote: SocketAddr, tls: Option<Tls>, domain: Option<String>) -> i
     let Some(tls) = tls else { return Ok((Stream::Tcp(stream), local)) };
     let domain = domain.unwrap_or_else(|| remote.ip().to_string());
     let name = server_name(&domain).ok_or(io::ErrorKind::InvalidInput)?;
-    let agreed = tokio::time::timeout(CONNECT_TIMEOUT, tls.connector.connect(name, stream)).await.map_err(late)??;
+    // Not on the control thread: calls need not wait until the authorities are read.
+    let connector = tokio::task::spawn_blocking(move || tls.connector()).await.map_err(io::Error::other)?;
+    let connecting = connector.map_err(io::Error::other)?.connect(name, stream);
+    let agreed = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
     Ok((Stream::Tls(Box::new(TlsStream::Client(agreed))), local))
 }
 
@@ -589,7 +636,7 @@ mod tests {
             while got.len() < 2 {
                 match inbox.recv().await.expect("an event") {
                     StreamEvent::Accepted { transport, stream, local, remote } => {
-                        let connection = sockets.adopt(transport, stream, local, remote).expect("room");
+                        let connection = sockets.adopt(Instant::ZERO, transport, stream, local, remote).expect("room");
                         assert!(connection.0 >= FIRST_ACCEPTED);
                         assert!(sockets.write(connection, b"from the accepted".to_vec()));
                         accepted = Some(connection);
@@ -625,7 +672,7 @@ mod tests {
             let Some(StreamEvent::Accepted { transport, stream, local, remote }) = inbox.recv().await else {
                 panic!("accepted")
             };
-            let connection = sockets.adopt(transport, stream, local, remote).expect("room");
+            let connection = sockets.adopt(Instant::ZERO, transport, stream, local, remote).expect("room");
             let mut written = 0;
             while sockets.write(connection, vec![0; 60_000]) {
                 written += 1;
@@ -634,6 +681,32 @@ mod tests {
             }
             assert!(sockets.flow(connection).is_none());
             drop(peer);
+        });
+    }
+
+    #[test]
+    fn one_source_has_a_share_of_the_connections_and_a_rate_of_handshakes() {
+        run(async {
+            let (mut sockets, mut inbox) =
+                SipSockets::open(&[listener(Transport::Tcp, "127.0.0.1:0")], no_tls()).expect("opened");
+            let address = sockets.listening()[0].address;
+            let mut peers = Vec::new();
+            for number in 0..=limits::CONNECTIONS_PER_SOURCE {
+                peers.push(TcpStream::connect(address).await.expect("connected"));
+                let Some(StreamEvent::Accepted { transport, stream, local, remote }) = inbox.recv().await else {
+                    panic!("accepted")
+                };
+                let taken = sockets.adopt(Instant::ZERO, transport, stream, local, remote).is_some();
+                assert_eq!(taken, number < limits::CONNECTIONS_PER_SOURCE, "{number}");
+            }
+            let source = |text: &str| text.parse().expect("an address");
+            let begun = |sockets: &mut SipSockets, from| {
+                (0..1_000).filter(|_| sockets.may_shake_hands(Instant::ZERO, from)).count() as u64
+            };
+            assert_eq!(begun(&mut sockets, source("192.0.2.1")), 2 * limits::TLS_HANDSHAKES_PER_SECOND);
+            assert_eq!(begun(&mut sockets, source("192.0.2.2")), 2 * limits::TLS_HANDSHAKES_PER_SECOND);
+            assert_eq!(begun(&mut sockets, source("2001:db8::1")), 2 * limits::TLS_HANDSHAKES_PER_SECOND);
+            assert_eq!(begun(&mut sockets, source("2001:db8::2")), 0, "one host has many such addresses");
         });
     }
 

@@ -29,9 +29,10 @@ pub struct Checkers {
     problem_count: u64,
 }
 
-/// An INVITE transaction: Call-ID, CSeq number, who asked whom. Without ports: a response may come over
-/// another connection than its request (RFC 3261 18.2.2).
-type InviteKey = (String, u32, IpAddr, IpAddr);
+/// An INVITE transaction: Call-ID, branch and CSeq number, who asked whom. Without ports: a response may come
+/// over another connection than its request (RFC 3261 18.2.2). With the branch: a request that is sent once more
+/// when its connection died is another transaction (RFC 3263 4.3), with an answer of its own.
+type InviteKey = (String, String, u32, IpAddr, IpAddr);
 
 #[derive(Debug)]
 struct Invite {
@@ -42,15 +43,17 @@ struct Invite {
 impl Checkers {
     /// A SIP message reached its receiver.
     pub fn delivered(&mut self, now: Instant, packet: &Packet) {
-        if let Some(Glimpse { kind: Kind::Request("INVITE"), call_id, sequence, .. }) = Glimpse::of(&packet.bytes) {
-            let key = (call_id.to_owned(), sequence, packet.from.ip(), packet.to.ip());
+        if let Some(Glimpse { kind: Kind::Request("INVITE"), call_id, branch, sequence, .. }) =
+            Glimpse::of(&packet.bytes)
+        {
+            let key = (call_id.to_owned(), branch.to_owned(), sequence, packet.from.ip(), packet.to.ip());
             self.invites.entry(key).or_insert(Invite { at: now, status: None });
         }
     }
 
     /// A SIP message was sent.
     pub fn sent(&mut self, now: Instant, packet: &Packet) {
-        let Some(Glimpse { kind: Kind::Response(status), call_id, sequence, method: "INVITE" }) =
+        let Some(Glimpse { kind: Kind::Response(status), call_id, branch, sequence, method: "INVITE" }) =
             Glimpse::of(&packet.bytes)
         else {
             return;
@@ -58,7 +61,7 @@ impl Checkers {
         if status < 200 {
             return;
         }
-        let key = (call_id.to_owned(), sequence, packet.to.ip(), packet.from.ip());
+        let key = (call_id.to_owned(), branch.to_owned(), sequence, packet.to.ip(), packet.from.ip());
         match self.invites.get_mut(&key) {
             None => self.problem(format!("{now}: {status} for an INVITE that nobody sent, Call-ID {call_id}")),
             Some(invite) => match invite.status.replace(status) {
@@ -125,7 +128,7 @@ impl Checkers {
         if beyond > 0 {
             problems.push(format!("and {beyond} more"));
         }
-        for ((call_id, sequence, ..), invite) in self.invites.iter().filter(|(_, i)| i.status.is_none()).take(5) {
+        for ((call_id, _, sequence, ..), invite) in self.invites.iter().filter(|(_, i)| i.status.is_none()).take(5) {
             problems.push(format!("{}: INVITE {sequence} without a final response, Call-ID {call_id}", invite.at));
         }
         // Calls are numbered from 1, and each has ended: the last number is the count of records.

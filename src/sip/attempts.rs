@@ -6,9 +6,9 @@
 use super::endpoint::{Endpoint, Owner};
 use super::headers::NameAddr;
 use super::location::{Attempt, Known, NextHop, Question, Reach, Records, Search, Step};
-use super::message::{Header, HeaderName, Request};
+use super::message::{Header, HeaderName, Method, Request};
 use super::transaction::{ClientId, ClientMachine, User};
-use super::{Actions, Failure, Flow, Transport};
+use super::{Actions, Failure, Flow, Transport, Uri};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub(super) enum Reason {
     Unavailable(Option<Duration>),
     /// No response at all.
     Timeout,
+    /// None for a while, and there are other servers.
+    Silence,
     /// The request could not be sent, or its connection died.
     Transport,
 }
@@ -58,6 +60,11 @@ impl Endpoint {
                 let id = self.table.add_client(until, request, user, Some(search));
                 (id, self.advance(now, id, None, out) != Progress::Exhausted)
             }
+            NextHop::Dialog { uri, flow } => {
+                let search = Box::new(Search::of_dialog(uri, flow));
+                let id = self.table.add_client(until, request, user, Some(search));
+                (id, self.advance(now, id, None, out) != Progress::Exhausted)
+            }
         };
         if !goes {
             self.table.remove_client(id);
@@ -87,15 +94,35 @@ impl Endpoint {
         Some(id)
     }
 
+    /// Sends an ACK to a 2xx where `uri` leads, and else by `flow`; no answer comes (RFC 3261 13.2.2.4, 17.1).
+    pub(super) fn start_ack(
+        &mut self,
+        now: Instant,
+        (uri, flow): (Uri, Flow),
+        ack: Request,
+        user: User,
+        out: &mut Actions,
+    ) {
+        let search = Box::new(Search::of_dialog(uri, flow));
+        let id = self.table.add_client(now + LOCATE_WITHIN, ack, user, Some(search));
+        self.count_client(user);
+        match self.advance(now, id, None, out) {
+            Progress::Waiting => self.schedule(Owner::Client(id)),
+            Progress::Sent | Progress::Exhausted => self.drop_client(id),
+        }
+    }
+
     fn count_client(&mut self, user: User) {
         let session = match user {
-            User::Invite(session) | User::Nobody(session) => Some(session),
+            User::Invite(session) | User::Nobody(session) | User::Ack(session) | User::Left { session, .. } => {
+                Some(session)
+            }
             User::Request(request) => self.outgoing.get(request).and_then(|o| o.session),
             User::Proxy(proxy) => {
                 self.hold_proxy(proxy);
                 None
             }
-            User::Notify(_) | User::Spent => None,
+            User::Notify(_) | User::Spent | User::AckRequest(_) => None,
         };
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
             session.clients += 1;
@@ -184,15 +211,53 @@ impl Endpoint {
             if let Some(search) = &mut client.search {
                 search.learn(question.clone(), records.clone());
             }
-            if self.advance(now, id, None, out) == Progress::Exhausted {
-                self.fail_client(now, id, Failure::Transport, out);
+            let is_ack = client.request.method == Method::Ack;
+            match self.advance(now, id, None, out) {
+                Progress::Exhausted => self.fail_client(now, id, Failure::Transport, out),
+                Progress::Sent if is_ack => self.drop_client(id),
+                Progress::Sent | Progress::Waiting => {}
             }
         }
     }
 
     /// Sends the request of a client transaction to a server, in a branch of its own.
     fn launch(&mut self, now: Instant, id: ClientId, attempt: Attempt, out: &mut Actions) -> bool {
-        let Some(client) = self.table.clients.get(id) else { return false };
+        let Some(mut request) = self.request_for(id, &attempt.flow) else { return false };
+        let mut bytes = request.to_bytes();
+        let mut attempt = attempt;
+        if bytes.len() > limits::SIP_DATAGRAM_BYTES
+            && let Some(larger) = self.enlarged(now, id, &attempt)
+            && let Some(anew) = self.request_for(id, &larger.flow)
+        {
+            (attempt, request) = (larger, anew);
+            bytes = request.to_bytes();
+        }
+        let Attempt { flow, domain } = attempt;
+        let Some(flow) = self.connections.send(now, flow, domain.as_deref(), bytes.clone(), out) else { return false };
+        self.schedule_connection(&flow);
+        if request.method == Method::Ack {
+            self.keep_ack(id, bytes, flow);
+            return true;
+        }
+        self.table.sent(now, &self.timers, id, flow, request, bytes);
+        if let Some(client) = self.table.clients.get_mut(id) {
+            // An INVITE inside a dialog, or of others, waits for as long as RFC 3261 has it: that it is made twice
+            // would be seen.
+            let may = client.request.method != Method::Invite || matches!(client.user, User::Invite(_));
+            let further = client.search.as_ref().is_some_and(|search| search.has_further());
+            client.gives_way = (may && further).then(|| now + self.settings.fail_over);
+        }
+        self.schedule(Owner::Client(id));
+        true
+    }
+
+    /// The request of a client transaction as it goes over this flow.
+    fn request_for(&mut self, id: ClientId, flow: &Flow) -> Option<Request> {
+        let client = self.table.clients.get(id)?;
+        if let (User::Proxy(proxy), true) = (client.user, client.search.is_some()) {
+            let uri = client.addressed.clone();
+            return self.proxy_copy(proxy, uri, flow);
+        }
         let (mut request, follows) = (client.request.clone(), client.follows);
         if client.sent.is_some() {
             take_off(&mut request);
@@ -201,25 +266,29 @@ impl Endpoint {
             // Always from the URI that it had at first, which the To of a trunk call bears, too.
             let original = client.search.as_ref().and_then(|search| search.readdress(&client.addressed));
             request.uri = original.unwrap_or_else(|| client.addressed.clone());
-            self.follow_contact(&mut request, &attempt.flow);
+            self.follow_contact(&mut request, flow);
         }
-        self.finish_request(&mut request, &attempt.flow);
-        let mut bytes = request.to_bytes();
-        let mut attempt = attempt;
-        if bytes.len() > limits::SIP_DATAGRAM_BYTES
-            && let Some(larger) = self.enlarged(now, id, &attempt)
-        {
-            attempt = larger;
-            take_off(&mut request);
-            self.finish_request(&mut request, &attempt.flow);
-            bytes = request.to_bytes();
+        self.finish_request(&mut request, flow);
+        Some(request)
+    }
+
+    /// An ACK has been sent: it is sent again when its 2xx comes again.
+    fn keep_ack(&mut self, id: ClientId, bytes: Vec<u8>, flow: Flow) {
+        let Some(client) = self.table.clients.get(id) else { return };
+        let tag = client.request.to().and_then(|to| to.tag().map(str::to_owned));
+        match client.user {
+            User::Ack(session) => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.keep_ack(tag, bytes, flow);
+                }
+            }
+            User::AckRequest(request) => {
+                if let Some(outgoing) = self.outgoing.get_mut(request) {
+                    outgoing.keep_ack(bytes, flow);
+                }
+            }
+            _ => {}
         }
-        let Attempt { flow, domain } = attempt;
-        let Some(flow) = self.connections.send(now, flow, domain.as_deref(), bytes.clone(), out) else { return false };
-        self.table.sent(now, &self.timers, id, flow, request, bytes);
-        self.schedule(Owner::Client(id));
-        self.schedule_connection(&flow);
-        true
     }
 
     /// RFC 3261 18.1.1: "If a request is within 200 bytes of the path MTU, or if it is larger than 1300 bytes
@@ -253,14 +322,17 @@ impl Endpoint {
             ClientMachine::NonInvite(machine) => !machine.is_proceeding(),
             ClientMachine::Locating(_) => return false,
         };
+        if let (Reason::Unavailable(_), Some(search)) = (why, client.search.as_mut()) {
+            search.was_answered();
+        }
         // "Failure also occurs if the transaction layer times out without ever having received any response,
         // provisional or final" (4.3).
-        if (why == Reason::Timeout && !silent) || !self.may_try_next(user) {
+        if (why == Reason::Timeout && !silent) || !self.may_try_next(id, user) {
             return false;
         }
         let avoid = match why {
             Reason::Unavailable(after) => after.unwrap_or(AVOID_FOR),
-            Reason::Timeout | Reason::Transport => AVOID_FOR,
+            Reason::Timeout | Reason::Silence | Reason::Transport => AVOID_FOR,
         };
         self.locator.failed(now, &flow, avoid);
         let goes = match fallback {
@@ -271,7 +343,7 @@ impl Endpoint {
             None => self.advance(now, id, Some(why), out) != Progress::Exhausted,
         };
         if goes {
-            self.starts_over(user);
+            self.starts_over(id, user);
         }
         goes
     }
@@ -281,11 +353,16 @@ impl Endpoint {
         let Some(why) = why else { return };
         // Over UDP its final response may come again, and is absorbed for a while (17.1.1.2, 17.1.2.2).
         let by_udp = self.table.clients.get(id).and_then(|c| c.sent).is_some_and(|f| f.transport == Transport::Udp);
-        if by_udp
-            && matches!(why, Reason::Unavailable(_))
-            && let Some(spent) = self.table.set_aside(id)
+        let aside = match (why, self.table.clients.get(id).map(|client| client.user)) {
+            (Reason::Silence, Some(User::Invite(session))) => Some(User::Left { session, cancelled: false }),
+            (Reason::Silence | Reason::Unavailable(_), _) if by_udp => Some(User::Spent),
+            _ => None,
+        };
+        if let Some(user) = aside
+            && let Some(left) = self.table.set_aside(id, user)
         {
-            self.schedule(Owner::Client(spent));
+            self.count_client(user);
+            self.schedule(Owner::Client(left));
         }
         if let Some(client) = self.table.clients.get_mut(id) {
             client.machine = ClientMachine::Locating(now + LOCATE_WITHIN);
@@ -294,20 +371,29 @@ impl Endpoint {
     }
 
     /// Whether the user of a request is glad of another attempt.
-    fn may_try_next(&self, user: User) -> bool {
+    fn may_try_next(&self, id: ClientId, user: User) -> bool {
         match user {
             User::Invite(session) => self.sessions.get(session).is_some_and(|session| session.may_try_next()),
             User::Request(request) => self.outgoing.get(request).is_some(),
-            User::Nobody(_) | User::Notify(_) | User::Proxy(_) => true,
-            User::Spent => false,
+            User::Proxy(proxy) => self.proxies.get(proxy).is_some_and(|proxy| proxy.may_try_next(id)),
+            User::Nobody(_) | User::Notify(_) | User::Ack(_) | User::AckRequest(_) => true,
+            User::Spent | User::Left { .. } => false,
         }
     }
 
-    fn starts_over(&mut self, user: User) {
-        if let User::Invite(session) = user
-            && let Some(session) = self.sessions.get_mut(session)
-        {
-            session.starts_over();
+    fn starts_over(&mut self, id: ClientId, user: User) {
+        match user {
+            User::Invite(session) => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.starts_over();
+                }
+            }
+            User::Proxy(proxy) => {
+                if let Some(proxy) = self.proxies.get_mut(proxy) {
+                    proxy.starts_over(id);
+                }
+            }
+            _ => {}
         }
     }
 }

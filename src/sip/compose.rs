@@ -6,7 +6,7 @@ use super::headers::{NameAddr, Via};
 use super::location::NextHop;
 use super::message::{Header, HeaderName, Headers, Method, Request, Response};
 use super::parser::{Lines, split_list};
-use super::transaction::{ServerAction, ServerId, ServerMachine};
+use super::transaction::{ServerAction, ServerId, ServerMachine, User};
 use super::uri::{Host, Params, Uri};
 use super::{Actions, Flow, Settings, Transport, transport, uas};
 use crate::time::Instant;
@@ -111,7 +111,7 @@ impl Endpoint {
     /// Some flow of ours, for a Contact that is written before it is known where the request goes.
     pub(super) fn flow_of(&self, next_hop: &NextHop) -> Flow {
         match next_hop {
-            NextHop::Flow(flow) => *flow,
+            NextHop::Flow(flow) | NextHop::Dialog { flow, .. } => *flow,
             NextHop::Uris(_) => {
                 let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
                 let (transport, local) = self.settings.listeners.first().copied().unwrap_or((Transport::Udp, nowhere));
@@ -159,18 +159,25 @@ impl Endpoint {
         }
     }
 
-    /// Sends an ACK to a 2xx; returns its bytes and flow, for when the 2xx comes again.
+    /// Sends an ACK to a 2xx; returns its bytes and flow, for when the 2xx comes again. No bytes: its way is being
+    /// located, and `user` has it when it is sent.
     pub(super) fn send_ack(
         &mut self,
         now: Instant,
-        flow: Flow,
+        next_hop: NextHop,
         mut ack: Request,
         invite: &Headers,
+        user: User,
         out: &mut Actions,
     ) -> (Vec<u8>, Flow) {
         // 13.2.2.4: "the ACK MUST contain the same credentials as the INVITE".
         let credentials = |h: &&Header| matches!(h.name, HeaderName::Authorization | HeaderName::ProxyAuthorization);
         ack = ack.with_headers(invite.iter().filter(credentials).cloned());
+        let flow = self.flow_of(&next_hop);
+        if let NextHop::Dialog { uri, flow } = next_hop {
+            self.start_ack(now, (uri, flow), ack, user, out);
+            return (Vec::new(), flow);
+        }
         self.finish_request(&mut ack, &flow);
         let bytes = ack.to_bytes();
         let flow = self.connections.send(now, flow, None, bytes.clone(), out).unwrap_or(flow);

@@ -7,7 +7,7 @@ use super::headers::{CSeq, NameAddr};
 use super::message::{Header, HeaderName, Method, Request, Response};
 use super::parser::split_list;
 use super::uri::{Host, Uri};
-use super::{Flow, Transport};
+use super::{Flow, NextHop, Transport};
 
 /// One side of a dialog.
 #[derive(Clone, Debug)]
@@ -54,7 +54,9 @@ impl Dialog {
         let via = request.via()?;
         // A request without Contact is from an RFC 2543 peer, which is then reached by its From.
         let remote_target = request.contact().map_or_else(|| from.uri.clone(), |contact| contact.uri);
-        let behind_nat = remote_target.host() == Some(&via.host) && via.host != Host::Ip(flow.remote.ip());
+        // A name may lead anywhere; who it is for is known only to the resolver.
+        let is_elsewhere = matches!(via.host, Host::Ip(ip) if ip != flow.remote.ip());
+        let behind_nat = remote_target.host() == Some(&via.host) && is_elsewhere;
         Some(Dialog {
             call_id: request.call_id()?.into_owned(),
             local: request.to()?.with_tag(local_tag),
@@ -156,13 +158,19 @@ impl Dialog {
             .with(HeaderName::MaxForwards, 70)
     }
 
-    /// 8.1.2: where a request of this dialog is sent: the first route, or the remote target. A name
-    /// would need a resolver, so what is no address goes where the dialog came from.
-    pub fn next_hop(&self) -> Flow {
+    /// 8.1.2: where a request of this dialog is sent: the first route, or the remote target, by RFC 3263. What is
+    /// neither address nor name goes where the dialog came from.
+    pub fn next_hop(&self) -> NextHop {
         let hop = self.route_set.first().map_or(&self.remote_target, |route| &route.uri);
-        let Some(remote) = hop.address().filter(|_| !self.behind_nat || !self.route_set.is_empty()) else {
-            return self.flow;
-        };
+        let is_reachable = !self.behind_nat || !self.route_set.is_empty();
+        match (hop.address(), hop.host()) {
+            (Some(remote), _) if is_reachable => NextHop::Flow(self.flow_to(hop, remote)),
+            (None, Some(Host::Name(_))) if is_reachable => NextHop::Dialog { uri: hop.clone(), flow: self.flow },
+            _ => NextHop::Flow(self.flow),
+        }
+    }
+
+    fn flow_to(&self, hop: &Uri, remote: std::net::SocketAddr) -> Flow {
         // Without a word on transport it stays what it was, as far as the peer is the same.
         let same_peer = remote.ip() == self.flow.remote.ip();
         let transport = hop.transport().unwrap_or(if same_peer { self.flow.transport } else { Transport::Udp });
@@ -208,7 +216,7 @@ mod tests {
             server_dialog("Contact: <sip:b@10.0.0.3:5070>\r\nRecord-Route: <sip:10.0.0.8;lr>, <sip:p2;lr>\r\n");
         let bye = dialog.request(Method::Bye);
         assert_eq!(lines(&bye), ["BYE sip:b@10.0.0.3:5070 SIP/2.0", "Route: <sip:10.0.0.8;lr>", "Route: <sip:p2;lr>"]);
-        assert_eq!(dialog.next_hop().remote.to_string(), "10.0.0.8:5060");
+        assert_eq!(dialog.next_hop().flow().unwrap().remote.to_string(), "10.0.0.8:5060");
         assert_eq!((bye.from().unwrap().tag().unwrap(), bye.to().unwrap().tag().unwrap()), ("ours", "1"));
         assert_eq!(bye.cseq().unwrap().number, 1);
         assert_eq!(dialog.request(Method::Info).cseq().unwrap().number, 2);
@@ -311,11 +319,22 @@ mod tests {
 
     #[test]
     fn requests_go_to_the_contact_unless_it_is_behind_a_nat() {
-        let hop = |headers: &str| server_dialog(headers).next_hop();
+        let hop = |headers: &str| server_dialog(headers).next_hop().flow().unwrap();
         assert_eq!(hop("Contact: <sip:b@10.0.0.2:5099>\r\n").remote.to_string(), "10.0.0.2:5099");
         assert_eq!(hop("Contact: <sip:b@10.0.0.7>\r\n").remote.to_string(), "10.0.0.7:5060");
-        assert_eq!(hop("Contact: <sip:b@name>\r\n").remote.to_string(), "10.0.0.2:5060", "no resolver");
         assert_eq!(hop("Contact: <sip:b@10.0.0.7;transport=tcp>\r\n").transport, Transport::Tcp);
-        assert_eq!(hop("").remote.to_string(), "10.0.0.2:5060", "RFC 2543 peers need no Contact");
+        let none = server_dialog("").next_hop();
+        assert!(matches!(none, NextHop::Dialog { ref uri, .. } if uri.to_string() == "sip:b@h"), "RFC 2543: From");
+    }
+
+    #[test]
+    fn a_name_is_left_to_the_resolver_with_the_way_of_the_dialog_behind_it() {
+        for (headers, name) in [
+            ("Contact: <sip:b@phone.example>\r\n", "sip:b@phone.example"),
+            ("Contact: <sip:b@10.0.0.7>\r\nRecord-Route: <sip:p.example;lr>\r\n", "sip:p.example;lr"),
+        ] {
+            let uri = name.parse().unwrap();
+            assert_eq!(server_dialog(headers).next_hop(), NextHop::Dialog { uri, flow: flow("10.0.0.2:5060") });
+        }
     }
 }

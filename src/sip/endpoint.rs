@@ -64,6 +64,8 @@ pub struct Endpoint {
     /// Subscriptions by our tag.
     pub(super) subscription_by_tag: Index<String, SubscriptionId>,
     pub(super) connections: Connections,
+    /// Kept for its room: a message that was cut out of a stream.
+    framed: Vec<u8>,
     pub(super) locator: Locator,
     /// Decides between servers of the same rank; nothing secret depends on it.
     pub(super) rng: Rng,
@@ -96,6 +98,7 @@ impl Endpoint {
             subscriptions: Slab::default(),
             subscription_by_tag,
             connections: Connections::new(seed.fork("keep-alive").rng()),
+            framed: Vec::new(),
             locator: Locator::default(),
             rng: seed.fork("location").rng(),
             deadlines: Deadlines::default(),
@@ -114,19 +117,34 @@ impl Endpoint {
     pub fn handle_stream_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8], out: &mut Actions) {
         let Some(id) = flow.connection else { return };
         self.connections.received(now, id, flow, bytes, out);
-        while let Some(message) = self.connections.next_message(now, id, out) {
+        let mut message = std::mem::take(&mut self.framed);
+        while self.connections.take_message(now, id, &mut message, out) {
             self.handle_message(now, flow, &message, out);
             if Connections::is_broken(&message) {
                 self.connections.close(id, out);
                 self.lose_connection(now, id, out);
             }
         }
+        self.framed = message;
         self.schedule(Owner::Connection(id));
     }
 
     /// A connection is open, accepted or asked for; `flow` has its addresses.
     pub fn handle_stream_opened(&mut self, now: Instant, connection: ConnectionId, flow: Flow, out: &mut Actions) {
         self.connections.opened(now, connection, flow, out);
+        self.schedule(Owner::Connection(connection));
+    }
+
+    /// The peer of a TLS connection that was accepted has proved by its certificate to be these hosts.
+    pub fn handle_stream_verified(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        flow: Flow,
+        identities: Vec<String>,
+        out: &mut Actions,
+    ) {
+        self.connections.verified(now, connection, flow, identities, out);
         self.schedule(Owner::Connection(connection));
     }
 
@@ -138,6 +156,8 @@ impl Endpoint {
             if !was_open {
                 self.answer_elsewhere(now, connection, out);
             }
+            // Its deadline may be an hour away.
+            self.prune();
         }
     }
 
@@ -221,11 +241,16 @@ impl Endpoint {
 
     fn deadline_of(&self, owner: Owner) -> Option<Instant> {
         match owner {
-            Owner::Client(id) => match &self.table.clients.get(id)?.machine {
-                ClientMachine::Locating(until) => Some(*until),
-                ClientMachine::Invite(machine) => machine.deadline(),
-                ClientMachine::NonInvite(machine) => Some(machine.deadline()),
-            },
+            Owner::Client(id) => {
+                let client = self.table.clients.get(id)?;
+                let own = match &client.machine {
+                    ClientMachine::Locating(until) => Some(*until),
+                    ClientMachine::Invite(machine) => machine.deadline(),
+                    ClientMachine::NonInvite(machine) => Some(machine.deadline()),
+                };
+                let gives_way = client.gives_way.filter(|_| client.machine.is_silent());
+                [own, gives_way].into_iter().flatten().min()
+            }
             Owner::Server(id) => match &self.table.servers.get(id)?.machine {
                 ServerMachine::Invite(machine) => machine.deadline(),
                 ServerMachine::NonInvite(machine) => Some(machine.deadline()),
@@ -305,6 +330,12 @@ impl Endpoint {
         }
     }
 
+    /// Bytes of an answer over UDP that fit a request: whoever did not ask must not get much more than was sent
+    /// in its name. A stream has shown that its peer is where it says.
+    fn room_for_answer(flow: &Flow, lines: &super::parser::Lines<'_>) -> usize {
+        if flow.transport == Transport::Udp { lines.length.saturating_mul(2) } else { usize::MAX }
+    }
+
     /// 8.2.7: an answer without transaction; its tag is the same each time.
     fn answer_statelessly(
         &mut self,
@@ -317,8 +348,17 @@ impl Endpoint {
         use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
         let call_id = lines.get(&HeaderName::CallId);
         let tag = BuildHasherDefault::<DefaultHasher>::default().hash_one((self.stateless_key, call_id));
-        let (bytes, flow) = super::compose::stateless(lines, response, flow, tag, &self.settings);
-        self.connections.send(now, flow, None, bytes, out);
+        let room = Self::room_for_answer(&flow, lines);
+        let status = response.status;
+        let (mut bytes, mut to) = super::compose::stateless(lines, response, flow, tag, &self.settings);
+        if bytes.len() > room {
+            // What is said besides the status is left out.
+            let bare = Settings { server: String::new(), ..Settings::default() };
+            (bytes, to) = super::compose::stateless(lines, Response::new(status), flow, tag, &bare);
+        }
+        if bytes.len() <= room {
+            self.connections.send(now, to, None, bytes, out);
+        }
     }
 
     fn handle_request(&mut self, now: Instant, flow: Flow, message: &Message<'_>, method: &Method, out: &mut Actions) {
@@ -370,8 +410,7 @@ impl Endpoint {
         if is_proxied {
             return self.proxy_in_dialog(now, server, flow, out);
         }
-        if *method == Method::Invite
-            && message.to.tag().is_none()
+        if message.to.tag().is_none()
             && let Some(request) = self.table.servers.get(server).map(|s| &s.request).filter(|r| self.asks_first(r))
         {
             let request = request.clone();
@@ -480,7 +519,10 @@ impl Endpoint {
                 User::Notify(subscription) => self.notified(now, subscription, id, &response, out),
                 User::Proxy(proxy) => self.proxy_answered(now, proxy, id, response, out),
                 User::Nobody(session) => self.parting_answered(now, session, id, &response, out),
-                User::Spent => {}
+                User::Left { session, cancelled } => {
+                    self.left_answered(now, session, id, cancelled, message, response, out);
+                }
+                User::Spent | User::Ack(_) | User::AckRequest(_) => {}
             }
         }
         if status >= 200
@@ -496,6 +538,11 @@ impl Endpoint {
     }
 
     fn time_client(&mut self, now: Instant, id: ClientId, out: &mut Actions) {
+        let Some(client) = self.table.clients.get_mut(id) else { return };
+        let gives_way = client.machine.is_silent() && client.gives_way.take_if(|at| *at <= now).is_some();
+        if gives_way && self.try_next(now, id, Reason::Silence, out) {
+            return;
+        }
         let Some(client) = self.table.clients.get_mut(id) else { return };
         let (next, action) = match client.machine {
             ClientMachine::Locating(until) if until <= now => {
@@ -562,7 +609,7 @@ impl Endpoint {
             User::Request(request) => self.request_failed(now, request, failure, out),
             User::Notify(subscription) => self.notify_failed(subscription, failure, out),
             User::Proxy(proxy) => self.proxy_failed(now, proxy, id, failure, out),
-            User::Nobody(_) | User::Spent => {}
+            User::Nobody(_) | User::Spent | User::Left { .. } | User::Ack(_) | User::AckRequest(_) => {}
         }
         self.drop_client(id);
     }
@@ -571,9 +618,11 @@ impl Endpoint {
     pub(super) fn drop_client(&mut self, id: ClientId) {
         let Some(client) = self.table.remove_client(id) else { return };
         let session = match client.user {
-            User::Invite(session) | User::Nobody(session) => Some(session),
+            User::Invite(session) | User::Nobody(session) | User::Ack(session) | User::Left { session, .. } => {
+                Some(session)
+            }
             User::Request(request) => self.release_request(request, id),
-            User::Notify(_) | User::Spent => None,
+            User::Notify(_) | User::Spent | User::AckRequest(_) => None,
             User::Proxy(proxy) => {
                 self.release_proxy(proxy);
                 None

@@ -306,11 +306,16 @@ impl Guard {
             return Screened::Pass;
         };
         let needs = need(method, has_tag(to));
-        if needs != Need::Identity || self.open.iter().any(|open| open.as_str().as_bytes() == method) {
+        if needs != Need::Identity {
             return Screened::Pass;
         }
         let name = user_of(from);
         let account = name.as_ref().and_then(|name| self.by_name.get(name.as_str())).copied();
+        if self.open.iter().any(|open| open.as_str().as_bytes() == method)
+            && self.is_anybodys(method, account.is_some(), lines.get(&HeaderName::Authorization).is_some())
+        {
+            return Screened::Pass;
+        }
         let peer = flow.remote.ip();
         if account.is_none() && (self.peer_at(peer).is_some() || self.contact_of(uri, peer).is_some()) {
             return Screened::Pass;
@@ -381,6 +386,13 @@ impl Guard {
         usize::try_from(number % count).ok()
     }
 
+    /// Whether a request of an open method is anybody's: one that comes in the name of an account, or with
+    /// credentials, is that account's or nobody's, so that a name means the same everywhere. OPTIONS tells and
+    /// changes nothing, and is answered whoever is named.
+    fn is_anybodys(&self, method: &[u8], names_account: bool, has_credentials: bool) -> bool {
+        !has_credentials && (!names_account || method == Method::Options.as_str().as_bytes())
+    }
+
     fn peer_at(&self, address: IpAddr) -> Option<usize> {
         self.peers.iter().find(|(prefix, _)| prefix.contains(address)).map(|(_, peer)| *peer)
     }
@@ -416,7 +428,10 @@ impl Guard {
                 return Identity::Peer(found);
             }
         }
-        if self.open.contains(&request.method) {
+        let has_credentials = request.headers.has(&HeaderName::Authorization);
+        if self.open.contains(&request.method)
+            && self.is_anybodys(request.method.as_str().as_bytes(), index.is_some(), has_credentials)
+        {
             return Identity::Anybody;
         }
         let asked = (now, self.mark_of(request));

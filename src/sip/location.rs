@@ -26,6 +26,13 @@ pub enum NextHop {
     Flow(Flow),
     /// To where these URIs lead, tried in order (RFC 3263).
     Uris(Vec<Uri>),
+    /// Inside a dialog: to where this URI leads, and else by the way that the dialog came (RFC 3261 8.1.2).
+    Dialog {
+        /// The first route or the remote target.
+        uri: Uri,
+        /// The way of the dialog.
+        flow: Flow,
+    },
 }
 
 impl NextHop {
@@ -33,14 +40,14 @@ impl NextHop {
     pub fn flow(&self) -> Option<Flow> {
         match self {
             NextHop::Flow(flow) => Some(*flow),
-            NextHop::Uris(_) => None,
+            NextHop::Uris(_) | NextHop::Dialog { .. } => None,
         }
     }
 
     /// Whether the peer has IPv4 or IPv6; `None` when only the resolver knows.
     pub fn is_ipv4(&self) -> Option<bool> {
         match self {
-            NextHop::Flow(flow) => Some(flow.remote.is_ipv4()),
+            NextHop::Flow(flow) | NextHop::Dialog { flow, .. } => Some(flow.remote.is_ipv4()),
             NextHop::Uris(uris) => uris.first()?.address().map(|address| address.is_ipv4()),
         }
     }
@@ -219,6 +226,10 @@ pub struct Search {
     fallback: Option<Attempt>,
     /// TCP has been tried for its size.
     enlarged: bool,
+    /// The way of the dialog that the request belongs to.
+    dialog: Option<Flow>,
+    /// The same while it has not been tried.
+    last_resort: Option<Flow>,
 }
 
 impl Search {
@@ -233,7 +244,30 @@ impl Search {
             answers: BTreeMap::new(),
             fallback: None,
             enlarged: false,
+            dialog: None,
+            last_resort: None,
         }
+    }
+
+    /// For a request inside a dialog: it goes to where `uri` leads, there first to the peer that the dialog is
+    /// with, and when nobody else takes it the way that the dialog came.
+    pub fn of_dialog(uri: Uri, flow: Flow) -> Search {
+        Search { dialog: Some(flow), last_resort: Some(flow), ..Search::new(vec![uri]) }
+    }
+
+    /// Whether the request belongs to a dialog, whose Contact stays what it is.
+    pub fn is_of_dialog(&self) -> bool {
+        self.dialog.is_some()
+    }
+
+    /// Whether there may be another server behind the one at hand.
+    pub fn has_further(&self) -> bool {
+        !self.targets.is_empty() || !self.uris.is_empty() || self.last_resort.is_some()
+    }
+
+    /// A server of the peer has answered: the way of the dialog is no better than that one.
+    pub fn was_answered(&mut self) {
+        self.last_resort = None;
     }
 
     /// Tells an answer.
@@ -278,10 +312,12 @@ impl Search {
                     Ok(attempt) => {
                         self.targets.pop_front();
                         self.enlarged = false;
-                        match attempt {
-                            Some(attempt) => return Step::Try(attempt),
-                            None => continue,
-                        }
+                        let Some(attempt) = attempt else { continue };
+                        let is_same = |flow: &mut Flow| {
+                            flow.transport == attempt.flow.transport && flow.remote == attempt.flow.remote
+                        };
+                        self.last_resort.take_if(is_same);
+                        return Step::Try(attempt);
                     }
                     Err(question) => return Step::Ask(vec![question]),
                 }
@@ -293,13 +329,18 @@ impl Search {
                         self.current = Some(uri.clone());
                         (self.begin(uri), Vec::new())
                     }
-                    None => return Step::Exhausted,
+                    None => {
+                        self.enlarged = false;
+                        let last = self.last_resort.take();
+                        return last.map_or(Step::Exhausted, |flow| Step::Try(Attempt { flow, domain: None }));
+                    }
                 },
                 Stage::Naptr(uri) => self.choose_services(uri, reach),
                 Stage::Srv { uri, names, fallback } => self.choose_hosts(uri, names, fallback, rng),
                 Stage::Hosts { domain, services } => {
                     let (stage, missing) = self.choose_addresses(domain, services, reach);
                     if missing.is_empty() {
+                        self.put_dialog_first();
                         shared.put_failed_last(now, &mut self.targets);
                     }
                     (stage, missing)
@@ -315,6 +356,12 @@ impl Search {
     /// Our side of a target; `Ok(None)` when it cannot be reached at all.
     fn attempt(&self, target: &Target, reach: Reach<'_>) -> Result<Option<Attempt>, Question> {
         let remote = target.address;
+        if let Some(flow) = self.dialog.filter(|flow| is_peer(flow, target)) {
+            // Its connection while it lasts, and a new one to where it listens when it does not.
+            let connection = flow.connection.filter(|_| flow.transport.is_stream());
+            let flow = Flow { remote, connection, ..flow };
+            return Ok(Some(Attempt { flow, domain: target.domain.clone() }));
+        }
         let local = match reach.local(target.transport, remote.ip()) {
             None => return Ok(None),
             Some(Local::Known(local)) => local,
@@ -327,6 +374,15 @@ impl Search {
         };
         let flow = Flow { transport: target.transport, local, remote, connection: None };
         Ok(Some(Attempt { flow, domain: target.domain.clone() }))
+    }
+
+    /// A domain may have several servers: the state of a dialog is at the one that it was made with.
+    fn put_dialog_first(&mut self) {
+        let Some(flow) = self.dialog else { return };
+        let (peer, others): (VecDeque<Target>, VecDeque<Target>) =
+            self.targets.drain(..).partition(|target| is_peer(&flow, target));
+        self.targets.extend(peer);
+        self.targets.extend(others);
     }
 
     /// 4.1: what the URI itself says on transport and port.
@@ -345,7 +401,8 @@ impl Search {
                 Stage::Idle
             }
             (Host::Name(name), Some(port), named) => {
-                let (domain, transport) = (plain(name), named.unwrap_or(Transport::Udp));
+                let usual = self.dialog.map_or(Transport::Udp, |flow| flow.transport);
+                let (domain, transport) = (plain(name), named.unwrap_or(usual));
                 let services = vec![Service { transport, host: domain.clone(), port }];
                 Stage::Hosts { domain, services }
             }
@@ -389,7 +446,14 @@ impl Search {
         }
         names.truncate(limits::LOCATION_TARGETS);
         // "If no SRV records are found, the client SHOULD use TCP for a SIPS URI, and UDP for a SIP URI."
-        let default = if secure { Transport::Tls } else { Transport::Udp };
+        // Inside a dialog it stays what it was.
+        let default = match self.dialog {
+            _ if secure => Transport::Tls,
+            Some(flow) => flow.transport,
+            None => Transport::Udp,
+        };
+        let of_dialog = self.dialog.map(|flow| flow.transport).filter(|t| names.iter().any(|(name, _)| name == t));
+        fallback = fallback.or(of_dialog);
         fallback = fallback.or_else(|| names.first().map(|(transport, _)| *transport));
         (Stage::Srv { uri, names, fallback: fallback.unwrap_or(default) }, Vec::new())
     }
@@ -456,6 +520,11 @@ impl Search {
         }
         (Stage::Idle, Vec::new())
     }
+}
+
+/// Whether a target is the peer of a dialog, reached as before.
+fn is_peer(flow: &Flow, target: &Target) -> bool {
+    flow.transport == target.transport && flow.remote.ip() == target.address.ip()
 }
 
 fn plain(name: &str) -> String {

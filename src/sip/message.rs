@@ -127,6 +127,7 @@ header_names! {
     ContentLanguage "Content-Language" None,
     Route "Route" None,
     RecordRoute "Record-Route" None,
+    ServiceRoute "Service-Route" None,
     Require "Require" None,
     ProxyRequire "Proxy-Require" None,
     Supported "Supported" Some(b'k'),

@@ -153,6 +153,9 @@ pub struct Settings {
     pub session_expires: Option<Duration>,
     /// The shortest session interval that we accept (RFC 4028 5: 90 s at least).
     pub min_se: Duration,
+    /// How long a server may say nothing at all before a request goes to the next one, if there is one: RFC 3263
+    /// 4.3 leaves the time of a "timeout" to the client, and 64 T1 is as long as anybody waits.
+    pub fail_over: Duration,
     /// An INVITE of ours that rings this long without a new provisional response is cancelled.
     pub ring_max: Duration,
     /// The realm of our challenges: credentials for it are not passed on.
@@ -188,6 +191,7 @@ impl Default for Settings {
             supported: Vec::new(),
             session_expires: None,
             min_se: session::expiry::MIN_SE,
+            fail_over: Duration::from_secs(5),
             ring_max: Duration::from_secs(300),
             realm: String::new(),
             asks_first: std::collections::BTreeSet::new(),
@@ -373,7 +377,7 @@ pub enum Event {
     Incoming {
         /// Its session.
         session: SessionId,
-        /// The INVITE.
+        /// The request.
         request: Request,
         /// Where it came from.
         flow: Flow,
@@ -468,7 +472,8 @@ pub enum Event {
         /// The way that the request took last, as far as it was sent at all.
         flow: Option<Flow>,
     },
-    /// A new INVITE that [`Settings::asks_first`] names: [`Endpoint::proxy`], [`Endpoint::be_called`] or
+    /// A new INVITE that [`Settings::asks_first`] names, or any request to a host of
+    /// [`Settings::asks_first_at`]: [`Endpoint::proxy`], for an INVITE [`Endpoint::be_called`], or
     /// [`Endpoint::reply`] is owed.
     Undecided {
         /// To be decided about.

@@ -105,6 +105,8 @@ pub struct Lines<'a> {
     pub fields: SmallVec<[Field<'a>; 20]>,
     /// The body, cut to Content-Length.
     pub body: &'a [u8],
+    /// Bytes of the whole message, as it came.
+    pub length: usize,
     fault: Option<Fault>,
 }
 
@@ -227,7 +229,8 @@ impl<'a> Lines<'a> {
         if memchr(b'\r', line).is_some() {
             return Err("carriage return in start line");
         }
-        let mut lines = Lines { start: start_line(line)?, fields: SmallVec::new(), body: &[], fault: None };
+        let length = bytes.len();
+        let mut lines = Lines { start: start_line(line)?, fields: SmallVec::new(), body: &[], length, fault: None };
         loop {
             let Some((line, behind)) = take_line(rest) else {
                 lines.blame(bad("Header block without end"));

@@ -19,7 +19,7 @@ use super::endpoint::{Endpoint, Owner};
 use super::message::{Method, Request, Response};
 use super::session::caller::cancel_of;
 use super::transaction::{ClientId, ServerId, User};
-use super::{Actions, Failure, Flow, ProxyId, ServerTransactionId, Uri};
+use super::{Actions, Failure, Flow, NextHop, ProxyId, ServerTransactionId, Uri};
 use crate::limits;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -32,8 +32,8 @@ pub const TIMER_C: Duration = Duration::from_secs(181);
 pub struct ProxyTarget {
     /// Its Request-URI.
     pub uri: Uri,
-    /// The way.
-    pub flow: Flow,
+    /// The way: known, or where a URI leads.
+    pub next_hop: NextHop,
 }
 
 /// A response context (16.2).
@@ -96,6 +96,19 @@ impl Proxy {
 
     fn branch_of(&mut self, client: ClientId) -> Option<&mut Branch> {
         self.branches.iter_mut().find(|branch| branch.client == Some(client))
+    }
+
+    /// Whether the copy of this transaction may go to another server: nobody has cancelled it.
+    pub(super) fn may_try_next(&self, client: ClientId) -> bool {
+        let branch = self.branches.iter().find(|branch| branch.client == Some(client));
+        branch.is_some_and(|branch| matches!(branch.state, BranchState::Waiting { cancel: Cancel::No, .. }))
+    }
+
+    /// It goes there, and nothing has been heard from there yet.
+    pub(super) fn starts_over(&mut self, client: ClientId) {
+        if let Some(BranchState::Waiting { provisional, .. }) = self.branch_of(client).map(|b| &mut b.state) {
+            *provisional = false;
+        }
     }
 
     fn is_waiting(&self) -> bool {
@@ -183,10 +196,18 @@ impl Endpoint {
         if proxy.branches.len() >= limits::BRANCHES_PER_CALL {
             return;
         }
-        let (copy, came_by, loop_mark) = (proxy.request.clone(), proxy.came_by, proxy.loop_mark.clone());
-        let is_invite = copy.method == Method::Invite;
-        let copy = self.copy_for(copy, &target, &came_by, &loop_mark);
-        let client = self.start_finished_client(now, target.flow, copy, User::Proxy(id), out);
+        let is_invite = proxy.request.method == Method::Invite;
+        let client = match target.next_hop {
+            NextHop::Flow(flow) => match self.proxy_copy(id, target.uri, &flow) {
+                Some(copy) => self.start_finished_client(now, flow, copy, User::Proxy(id), out),
+                None => None,
+            },
+            // Each attempt gets a copy of its own, as Via and Record-Route name the way that it takes.
+            next_hop => {
+                let request = Request { uri: target.uri, ..proxy.request.clone() };
+                self.start_client(now, next_hop, request, User::Proxy(id), out)
+            }
+        };
         let Some(proxy) = self.proxies.get_mut(id) else { return };
         let until = is_invite.then(|| now + TIMER_C);
         let state = match client {
@@ -195,6 +216,13 @@ impl Endpoint {
             None => BranchState::Final(Response::new(503)),
         };
         proxy.branches.push(Branch { client, state });
+    }
+
+    /// The copy that goes over a flow.
+    pub(super) fn proxy_copy(&mut self, id: ProxyId, uri: Uri, flow: &Flow) -> Option<Request> {
+        let proxy = self.proxies.get(id)?;
+        let (copy, came_by, loop_mark) = (proxy.request.clone(), proxy.came_by, proxy.loop_mark.clone());
+        Some(self.copy_for(copy, uri, flow, &came_by, &loop_mark))
     }
 
     /// CANCEL came for the request of this context (16.10).

@@ -4,7 +4,8 @@
 //! out whole or not at all. Bindings keep the flow on which they came, so that a phone behind a NAT is
 //! reached where it can be reached, and one behind a connection by that connection alone; and the path
 //! of proxies that they came through (RFC 3327). When the connection is gone, or the process was started
-//! anew, those stay that can be reached by a new connection. A phone without a NAT may name other addresses than its own.
+//! anew, those stay that can be reached by a new connection. A phone without a NAT may name other addresses
+//! than its own.
 
 use super::headers::Via;
 use super::parser::split_list;

@@ -122,6 +122,8 @@ struct Connection {
     domain: Option<String>,
     /// RFC 5923: where the peer says that it listens, reached over this connection.
     alias: Option<SocketAddr>,
+    /// Whom the verified certificate of a peer that connected is for, hosts in lower case.
+    identities: Vec<String>,
     flow: Option<Flow>,
     /// What waits for it to open.
     waiting: Vec<Vec<u8>>,
@@ -131,6 +133,8 @@ struct Connection {
     ours: bool,
     /// When the last bytes came or went, keep-alives included.
     used: Instant,
+    /// When the message began whose rest is awaited.
+    begun: Instant,
     /// When the last message came or went.
     spoken: Instant,
     ping: Ping,
@@ -266,8 +270,18 @@ impl Connections {
     /// domain is another peer, though at the same address.
     fn reusable(&self, flow: &Flow, domain: Option<&str>) -> Option<ConnectionId> {
         let id = *self.by_remote.get(&(flow.transport, flow.remote))?;
-        let made_for = self.by_id.get(&id)?.domain.as_deref();
-        (domain.is_none() || made_for == domain).then_some(id)
+        let connection = self.by_id.get(&id)?;
+        let fits = match (domain, connection.domain.as_deref()) {
+            // RFC 5923 8.2: an alias serves only "if the URI used for RFC3263 server resolution matches one of the
+            // identities" of the certificate that its peer has shown.
+            (_, None) if connection.alias == Some(flow.remote) => {
+                let sought = domain.map_or_else(|| flow.remote.ip().to_string(), str::to_ascii_lowercase);
+                connection.identities.contains(&sought)
+            }
+            (None, _) => true,
+            (domain, made_for) => made_for == domain,
+        };
+        fits.then_some(id)
     }
 
     fn open(
@@ -305,6 +319,8 @@ impl Connections {
             remote,
             domain: None,
             alias: None,
+            identities: Vec::new(),
+            begun: now,
             flow: None,
             waiting: Vec::new(),
             buffer: Vec::new(),
@@ -338,14 +354,29 @@ impl Connections {
         self.by_remote.insert((connection.transport, flow.remote), id);
     }
 
-    /// RFC 5923 5: a request on a connection that the peer opened bears `alias` in its Via: requests to the
-    /// address where it listens go over this connection, too. Only the port is taken from the Via; the
-    /// address is the one that it really came from, so nobody gets the requests of another host.
+    /// The peer of a connection has proved by its certificate to be these hosts.
+    pub fn verified(&mut self, now: Instant, id: ConnectionId, flow: Flow, identities: Vec<String>, out: &mut Actions) {
+        if !self.by_id.contains_key(&id) {
+            self.opened(now, id, flow, out);
+        }
+        if let Some(connection) = self.by_id.get_mut(&id) {
+            connection.identities = identities;
+        }
+    }
+
+    /// RFC 5923 8.2: a request on a TLS connection that the peer opened bears `alias` in its Via: requests to the
+    /// address where it listens go over this connection, too. "Servers MUST follow the authentication steps [...]
+    /// before forming an alias": without a verified certificate (and so over TCP) the parameter means nothing.
+    /// Only the port is taken from the Via; the address is the one that it really came from, so nobody gets the
+    /// requests of another host.
     pub fn alias(&mut self, id: ConnectionId, via: &Via) {
         if !via.params.has("alias") {
             return;
         }
-        let Some(connection) = self.by_id.get_mut(&id).filter(|c| !c.ours && c.alias.is_none()) else { return };
+        let may = |c: &&mut Connection| {
+            !c.ours && c.alias.is_none() && c.transport == Transport::Tls && !c.identities.is_empty()
+        };
+        let Some(connection) = self.by_id.get_mut(&id).filter(may) else { return };
         let listens = SocketAddr::new(connection.remote.ip(), via.port_or_default());
         connection.alias = Some(listens);
         self.by_remote.insert((connection.transport, listens), id);
@@ -374,7 +405,7 @@ impl Connections {
         }
     }
 
-    /// Bytes came; take the messages with [`Connections::next_message`]. A connection that the shell
+    /// Bytes came; take the messages with [`Connections::take_message`]. A connection that the shell
     /// accepted is made known by them.
     pub fn received(&mut self, now: Instant, id: ConnectionId, flow: Flow, bytes: &[u8], out: &mut Actions) {
         if !self.by_id.contains_key(&id) && id.0 >= ConnectionId::ACCEPTED && !self.closed.contains(&id) {
@@ -383,6 +414,9 @@ impl Connections {
         let until_ping = self.until_ping();
         if let Some(connection) = self.by_id.get_mut(&id) {
             connection.used = now;
+            if connection.buffer.is_empty() {
+                connection.begun = now;
+            }
             // Any bytes show that the flow lives; only a line end is an answer.
             if let Ping::Sent { answers, .. } = connection.ping {
                 let answers = answers || bytes.starts_with(b"\r\n");
@@ -392,16 +426,18 @@ impl Connections {
         }
     }
 
-    /// The next whole message of a connection, or the header block of one that has no end: then the
-    /// connection has been closed.
-    pub fn next_message(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) -> Option<Vec<u8>> {
+    /// Puts the next whole message of a connection into `message`, or the header block of one that has no end:
+    /// then the connection is of no use any more. False when there is none.
+    pub fn take_message(&mut self, now: Instant, id: ConnectionId, message: &mut Vec<u8>, out: &mut Actions) -> bool {
+        message.clear();
         loop {
-            let connection = self.by_id.get_mut(&id)?;
+            let Some(connection) = self.by_id.get_mut(&id) else { return false };
             match frame(&connection.buffer) {
-                Frame::Incomplete => return None,
+                Frame::Incomplete => return false,
                 Frame::Message(length) => {
-                    connection.spoken = now;
-                    return Some(connection.buffer.drain(..length).collect());
+                    (connection.spoken, connection.begun) = (now, now);
+                    message.extend(connection.buffer.drain(..length));
+                    return true;
                 }
                 Frame::KeepAlive { length, ping } => {
                     connection.buffer.drain(..length);
@@ -409,12 +445,21 @@ impl Connections {
                         out.sends.push(Send::Stream { connection: id, bytes: b"\r\n".to_vec() });
                     }
                 }
-                Frame::Broken(length) => return Some(connection.buffer.drain(..).take(length).collect()),
+                Frame::Broken(length) => {
+                    message.extend(connection.buffer.drain(..).take(length));
+                    return true;
+                }
             }
         }
     }
 
-    /// Whether what `next_message` gave last was the header block of a message without end.
+    #[cfg(test)]
+    fn next_message(&mut self, now: Instant, id: ConnectionId, out: &mut Actions) -> Option<Vec<u8>> {
+        let mut message = Vec::new();
+        self.take_message(now, id, &mut message, out).then_some(message)
+    }
+
+    /// Whether what `take_message` gave last was the header block of a message without end.
     pub fn is_broken(message: &[u8]) -> bool {
         !matches!(frame(message), Frame::Message(length) if length == message.len())
     }
@@ -468,7 +513,8 @@ impl Connection {
     /// When it is closed, if nothing more comes or goes.
     fn end(&self, patience: &Patience) -> Instant {
         match (self.buffer.is_empty(), self.ours) {
-            (false, _) => self.used + patience.message,
+            // From its beginning: who sends one byte at a time is not waited for longer.
+            (false, _) => self.begun + patience.message,
             (true, true) => self.spoken + patience.idle,
             (true, false) => self.used + patience.idle_accepted,
         }
@@ -639,21 +685,65 @@ mod tests {
     }
 
     #[test]
-    fn rfc_5923_a_peer_that_says_alias_is_reached_over_its_own_connection() {
+    fn rfc_5923_8_2_a_peer_that_says_alias_and_shows_a_certificate_is_reached_over_its_own_connection() {
         let mut connections = connections();
         let id = ConnectionId(ConnectionId::ACCEPTED);
-        connections.opened(Instant::ZERO, id, flow_to(Transport::Tcp, "10.0.0.2:40000"), &mut Actions::default());
-        let reached = |connections: &mut Connections, remote: &str| {
-            let flow = flow_to(Transport::Tcp, remote);
-            connections.send(Instant::ZERO, flow, None, b"x".to_vec(), &mut Actions::default()).unwrap().connection
+        let flow = flow_to(Transport::Tls, "10.0.0.2:40000");
+        let names = vec!["peer.example".to_owned(), "10.0.0.2".to_owned()];
+        connections.verified(Instant::ZERO, id, flow, names, &mut Actions::default());
+        let reached = |connections: &mut Connections, remote: &str, domain: Option<&str>| {
+            let flow = flow_to(Transport::Tls, remote);
+            connections.send(Instant::ZERO, flow, domain, b"x".to_vec(), &mut Actions::default()).unwrap().connection
         };
-        assert_ne!(reached(&mut connections, "10.0.0.2:5060"), Some(id));
         let via = |text: &str| Via::parse(text.as_bytes()).unwrap();
-        connections.alias(id, &via("SIP/2.0/TCP 10.0.0.9:5070;branch=z9hG4bKx;alias"));
-        assert_eq!(reached(&mut connections, "10.0.0.2:5070"), Some(id), "the port of the Via");
-        assert_ne!(reached(&mut connections, "10.0.0.9:5070"), Some(id), "never the address that it claims");
+        connections.alias(id, &via("SIP/2.0/TLS 10.0.0.9:5071;branch=z9hG4bKx;alias"));
+        assert_eq!(reached(&mut connections, "10.0.0.2:5071", Some("peer.example")), Some(id), "the port of the Via");
+        assert_eq!(reached(&mut connections, "10.0.0.2:5071", None), Some(id), "an address of the certificate");
+        let claimed = reached(&mut connections, "10.0.0.9:5071", Some("peer.example"));
+        assert_ne!(claimed, Some(id), "never the address that it claims");
         assert!(connections.closed(id));
-        assert_ne!(reached(&mut connections, "10.0.0.2:5070"), Some(id));
+        assert_ne!(reached(&mut connections, "10.0.0.2:5071", Some("peer.example")), Some(id));
+    }
+
+    #[test]
+    fn rfc_5923_9_2_an_alias_without_a_verified_certificate_for_the_domain_means_nothing() {
+        for (transport, names, domain) in [
+            (Transport::Tcp, &["peer.example"][..], None),
+            (Transport::Tls, &[], Some("peer.example")),
+            (Transport::Tls, &["other.example"], Some("peer.example")),
+            (Transport::Tls, &["peer.example"], None),
+        ] {
+            let mut connections = connections();
+            let id = ConnectionId(ConnectionId::ACCEPTED);
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let flow = flow_to(transport, "10.0.0.2:40000");
+            connections.verified(Instant::ZERO, id, flow, names, &mut Actions::default());
+            connections.alias(id, &Via::parse(b"SIP/2.0/TLS 10.0.0.2:5071;branch=z9hG4bKx;alias").unwrap());
+            let flow = flow_to(transport, "10.0.0.2:5071");
+            let sent = connections.send(Instant::ZERO, flow, domain, b"x".to_vec(), &mut Actions::default()).unwrap();
+            assert_ne!(sent.connection, Some(id), "{transport:?} {domain:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_comes_byte_by_byte_is_waited_for_no_longer_than_any_other() {
+        let mut connections = connections();
+        let id = ConnectionId(ConnectionId::ACCEPTED);
+        let flow = flow_to(Transport::Tcp, "10.0.0.2:40000");
+        let patience = Patience {
+            message: Duration::from_secs(32),
+            idle: Duration::from_secs(1_800),
+            idle_accepted: Duration::from_secs(4_000),
+        };
+        let mut out = Actions::default();
+        let at = |seconds: u64| Instant::from_millis(seconds * 1_000);
+        for second in 0..32 {
+            connections.received(at(second), id, flow, b"O", &mut out);
+            assert_eq!(connections.next_message(at(second), id, &mut out), None);
+        }
+        assert_eq!(connections.deadline(id, &patience), Some(at(32)));
+        assert!(connections.handle_timeout(at(32), id, &patience, &mut out));
+        assert!(!connections.is_known(id));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Topology hiding: what one side of a call reads names nothing of the other but what it is told on purpose.
 
-use super::stage::{Stage, sdp};
+use super::stage::{Stage, by, sdp};
 use tipring::sip::Method;
 
 #[test]
@@ -26,7 +26,8 @@ fn call_id_tags_via_contact_routes_and_addresses_stay_on_their_side() {
     }
     let ringing = bob.answer(180, "Record-Route: <sip:10.7.7.7;lr>\r\nServer: Bobphone\r\n", "");
     stage.send(&bob, &ringing);
-    let ok = bob.answer(200, "Record-Route: <sip:127.0.4.1;lr>\r\nServer: Bobphone\r\n", &sdp(bob.address, 3456));
+    let route = format!("Record-Route: <sip:{}{};lr>\r\nServer: Bobphone\r\n", bob.address, by());
+    let ok = bob.answer(200, &route, &sdp(bob.address, 3456));
     let told = stage.expects_after_trying(&mut alice, 180);
     stage.send(&bob, &ok);
     stage.expect(&mut bob, Method::Ack);

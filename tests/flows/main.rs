@@ -1,11 +1,32 @@
-//! Call flows of the standards, executed message by message in virtual time against the whole gateway.
+//! Call flows of the standards, executed message by message in virtual time against the whole gateway, over
+//! UDP, TCP and TLS.
 //!
-//! The other ends are written by hand here ([`stage`]): each message that comes is expected by name,
+//! The other ends are written by hand here ([`udp::stage`]): each message that comes is expected by name,
 //! and one that nobody expected fails the test.
 
-mod hiding;
-mod rfc3665;
-mod rfc3666;
-mod rfc5359;
-mod rfc5359_services;
-mod stage;
+/// All flows, and how SIP travels in them.
+macro_rules! flows_over {
+    ($module:ident, $transport:expr) => {
+        #[path = "."]
+        mod $module {
+            pub const TRANSPORT: tipring::sip::Transport = $transport;
+
+            #[path = "hiding.rs"]
+            mod hiding;
+            #[path = "rfc3665.rs"]
+            mod rfc3665;
+            #[path = "rfc3666.rs"]
+            mod rfc3666;
+            #[path = "rfc5359.rs"]
+            mod rfc5359;
+            #[path = "stage.rs"]
+            mod stage;
+        }
+    };
+}
+
+mod wires;
+
+flows_over!(udp, tipring::sip::Transport::Udp);
+flows_over!(tcp, tipring::sip::Transport::Tcp);
+flows_over!(tls, tipring::sip::Transport::Tls);

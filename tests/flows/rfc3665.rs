@@ -1,10 +1,11 @@
 //! RFC 3665, basic call flows: the gateway stands where the figures have registrar and proxies.
 //!
 //! It is a back-to-back user agent: each side has a dialog of its own, and what a proxy would pass on
-//! is said again. 3.4 and 3.5 (a failing proxy, an ALG) have no counterpart here.
+//! is said again. 3.5 (an ALG) has no counterpart here.
 
-use super::stage::{Stage, sdp};
-use tipring::sip::{HeaderName, Method, NameAddr, Response};
+use super::TRANSPORT;
+use super::stage::{Stage, by, sdp};
+use tipring::sip::{HeaderName, Method, NameAddr, Response, Transport};
 use tipring::time::Duration;
 
 fn contacts(response: &Response) -> Vec<String> {
@@ -35,7 +36,7 @@ fn section_2_1_successful_new_registration() {
     let f3 = bob.register("", true);
     stage.send(&bob, &f3);
     let f4 = stage.expects(&mut bob, 200);
-    assert_eq!(contacts(&f4), ["sip:201@127.0.4.1:5060"]);
+    assert_eq!(contacts(&f4), [bob.uri()]);
     assert!(f4.headers.text(&HeaderName::Contact).expect("Contact").contains("expires="));
     stage.silence(Duration::from_secs(60));
 }
@@ -54,7 +55,7 @@ fn section_2_2_update_of_the_contact_list() {
     let f4 = stage.expects(&mut bob, 200);
     let mut all = contacts(&f4);
     all.sort();
-    assert_eq!(all, ["sip:201@127.0.4.1:5060", "sip:201@127.0.4.9:5070"]);
+    assert_eq!(all, [bob.uri(), "sip:201@127.0.4.9:5070".to_owned()]);
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn section_2_3_request_for_the_current_contact_list() {
         stage.send(&bob, &ask);
         let response = stage.expects(&mut bob, status);
         if status == 200 {
-            assert_eq!(contacts(&response), ["sip:201@127.0.4.1:5060"]);
+            assert_eq!(contacts(&response), [bob.uri()]);
         }
     }
 }
@@ -144,10 +145,10 @@ fn section_3_2_session_establishment_through_two_proxies() {
     let (mut stage, mut alice, mut bob) = alice_and_bob();
     // The second proxy (F3 of the figure) is where the gateway's responses and requests go.
     let mut proxy = stage.party("proxy", 20);
-    let route = format!("<sip:{};lr>", proxy.address);
+    let route = format!("<sip:{}{};lr>", proxy.address, by());
     let further = "<sip:ss1.atlanta.example.com;lr>";
     let through = |text: &str, proxy: &super::stage::Party| {
-        let via = format!("Via: SIP/2.0/UDP {};branch=z9hG4bKproxy{}\r\nVia:", proxy.address, text.len());
+        let via = format!("Via: SIP/2.0/{} {};branch=z9hG4bKproxy{}\r\nVia:", TRANSPORT.name(), proxy.address, text.len());
         text.replacen("Via:", &via, 1).replacen(
             "From:",
             &format!("Record-Route: {route}\r\nRecord-Route: {further}\r\nFrom:"),
@@ -160,7 +161,7 @@ fn section_3_2_session_establishment_through_two_proxies() {
     assert_eq!(challenge.headers.tokens(&HeaderName::Via).len(), 2, "the response takes the way back");
     alice.learn(&challenge);
     let ack = alice.ack_failure();
-    let via = format!("Via: SIP/2.0/UDP {};branch=z9hG4bKproxy{}\r\nVia:", proxy.address, invite.len());
+    let via = format!("Via: SIP/2.0/{} {};branch=z9hG4bKproxy{}\r\nVia:", TRANSPORT.name(), proxy.address, invite.len());
     stage.send(&proxy, &ack.replacen("Via:", &via, 1));
     let invite = alice.invite("201", true);
     stage.send(&proxy, &through(&invite, &proxy));
@@ -178,11 +179,99 @@ fn section_3_2_session_establishment_through_two_proxies() {
     stage.expects(&mut bob, 200);
     // 12.2.1.1: Request-URI is the remote target, Route the recorded ones in order.
     let bye = stage.expect(&mut proxy, Method::Bye);
-    assert_eq!(bye.uri.to_string(), "sip:202@127.0.4.2:5060");
+    assert_eq!(bye.uri.to_string(), alice.uri());
     assert_eq!(bye.headers.tokens(&HeaderName::Route), [route, further.to_owned()]);
     let ok = proxy.answer(200, "", "");
     stage.send(&proxy, &ok);
     stage.finish(1);
+}
+
+/// A carrier with two servers at which we log in; calls to 9XXX go there.
+fn carrier() -> (Stage, super::stage::Party, super::stage::Party, super::stage::Party) {
+    let to = |last: u8, port: u16| format!("\"sip:127.0.4.{last}:{port}{}\"", by());
+    let port = if TRANSPORT == Transport::Tls { 5061 } else { 5060 };
+    let mut stage = Stage::new(&format!(
+        "[trunk.carrier]\nto = [{}, {}]\nusername = \"office\"\npassword = \"tipring-demo\"\nrealm = \"carrier\"\n\
+         [[route]]\nname = \"out\"\nmatch = \"9XXX\"\nfrom = \"inside\"\nto = \"trunk/carrier\"\n",
+        to(31, port),
+        to(32, port)
+    ));
+    let mut alice = stage.party("202", 2);
+    let (first, second) = (stage.party("first", 31), stage.party("second", 32));
+    stage.register(&mut alice);
+    alice.again();
+    (stage, alice, first, second)
+}
+
+/// The answer of the carrier's side, and the end of the call.
+fn answer_and_hang_up(mut stage: Stage, alice: &mut super::stage::Party, server: &mut super::stage::Party) {
+    let ok = server.answer(200, "", &sdp(server.address, 3456));
+    stage.send(server, &ok);
+    stage.expect(server, Method::Ack);
+    stage.expects_after_trying(alice, 200);
+    let ack = alice.ack("");
+    stage.send(alice, &ack);
+    stage.silence(Duration::from_secs(1));
+    let bye = alice.inside("BYE", "", "");
+    stage.send(alice, &bye);
+    stage.expects(alice, 200);
+    stage.expect(server, Method::Bye);
+    let ok = server.answer(200, "", "");
+    stage.send(server, &ok);
+    stage.finish(1);
+}
+
+/// The first challenge is ours to Alice, the second one the carrier's to us: each answers its own.
+#[test]
+fn section_3_3_session_with_multiple_proxy_authentication() {
+    let (mut stage, mut alice, mut proxy, _second) = carrier();
+    stage.invite(&mut alice, "9123"); // F1 to F4
+    let f5 = stage.expect(&mut proxy, Method::Invite);
+    assert!(!f5.headers.has(&HeaderName::Authorization), "Alice's credentials are for us alone");
+    let challenge = "Proxy-Authenticate: Digest realm=\"carrier\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\r\n";
+    let f7 = proxy.answer(407, challenge, "");
+    stage.send(&proxy, &f7);
+    stage.expect(&mut proxy, Method::Ack);
+    let f12 = stage.expect(&mut proxy, Method::Invite);
+    let credentials = f12.headers.text(&HeaderName::ProxyAuthorization).expect("credentials").into_owned();
+    for part in ["username=\"office\"", "realm=\"carrier\"", "nonce=\"n1\"", "nc=00000001"] {
+        assert!(credentials.contains(part), "{part} in {credentials}");
+    }
+    assert!(!f12.headers.has(&HeaderName::Authorization));
+    assert_eq!(f12.call_id(), f5.call_id());
+    assert_eq!(f12.cseq().map(|c| c.number), f5.cseq().map(|c| c.number + 1), "8.1.3.5");
+    answer_and_hang_up(stage, &mut alice, &mut proxy);
+}
+
+/// The first server says 503, or nothing at all: the second one takes the call (RFC 3263 4.3).
+#[test]
+fn section_3_4_successful_session_with_proxy_failure() {
+    for answers in [true, false] {
+        let (mut stage, mut alice, mut first, mut second) = carrier();
+        stage.invite(&mut alice, "9123");
+        stage.expect(&mut first, Method::Invite);
+        if answers {
+            let unavailable = first.answer(503, "", "");
+            stage.send(&first, &unavailable);
+            stage.expect(&mut first, Method::Ack);
+            stage.expect(&mut second, Method::Invite);
+            answer_and_hang_up(stage, &mut alice, &mut second);
+            continue;
+        }
+        if TRANSPORT == Transport::Udp {
+            for _ in 0..6 {
+                stage.expect_within(&mut first, Method::Invite, Duration::from_secs(17));
+            }
+        }
+        stage.expect_within(&mut second, Method::Invite, Duration::from_secs(33));
+        let busy = second.answer(486, "", "");
+        stage.send(&second, &busy);
+        stage.expect(&mut second, Method::Ack);
+        stage.expects_after_trying(&mut alice, 486);
+        let ack = alice.ack_failure();
+        stage.send(&alice, &ack);
+        stage.finish_but(1, "without a final response");
+    }
 }
 
 /// The offer comes in the 200 and the answer in the ACK (SDP in ACK), as on the far side of 3.6.
@@ -309,13 +398,18 @@ fn section_3_10_unsuccessful_no_response_from_user_agent() {
     stage.invite(&mut alice, "201");
     let begun = stage.world.now();
     let mut times = Vec::new();
-    for _ in 0..7 {
+    let expected: &[u128] = match TRANSPORT {
+        Transport::Udp => &[0, 500, 1_500, 3_500, 7_500, 15_500, 31_500],
+        // Nothing is repeated over connections.
+        Transport::Tcp | Transport::Tls => &[0],
+    };
+    for _ in expected {
         stage.expect_within(&mut bob, Method::Invite, Duration::from_secs(17));
         times.push(stage.world.now().since(begun).as_millis());
     }
-    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+    assert_eq!(times, expected);
     stage.expects(&mut alice, 100);
-    let response = match stage.next(&alice, Duration::from_secs(2)) {
+    let response = match stage.next(&alice, Duration::from_secs(33)) {
         Some(super::stage::Came::Response(response)) => response,
         other => panic!("{other:?}"),
     };

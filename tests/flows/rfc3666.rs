@@ -1,4 +1,7 @@
 //! RFC 3666, PSTN call flows, SIP side: analog telephones of the demo exchange stand for the PSTN.
+//!
+//! 2.2 and 3.3 (a PBX) look the same from the side of SIP as 2.1 and 3.1, 2.3 (overflow) is RFC 3665 3.4 with
+//! other causes, and ENUM (2.4) is asked by nobody here. A telephone gives no treatment of its own (2.5).
 
 use super::stage::{Party, Stage, sdp};
 use tipring::sip::{HeaderName, Method, Reason, Response};
@@ -67,9 +70,8 @@ fn section_2_1_sip_to_pstn_the_caller_hangs_up() {
     stage.finish(1);
 }
 
-/// 2.5 and 2.6 of the figures: no route, unallocated number.
 #[test]
-fn section_2_5_sip_to_pstn_unallocated_number() {
+fn section_2_6_sip_to_pstn_unallocated_number() {
     let (mut stage, mut alice) = alice();
     stage.invite(&mut alice, "199");
     let response = stage.expects_after_trying(&mut alice, 404);
@@ -80,7 +82,7 @@ fn section_2_5_sip_to_pstn_unallocated_number() {
 }
 
 #[test]
-fn section_2_7_sip_to_pstn_called_party_busy() {
+fn section_2_6_sip_to_pstn_called_party_busy() {
     let (mut stage, mut alice) = alice();
     stage.invite(&mut alice, "104");
     let response = stage.expects_after_trying(&mut alice, 486);
@@ -91,7 +93,7 @@ fn section_2_7_sip_to_pstn_called_party_busy() {
 }
 
 #[test]
-fn section_2_8_sip_to_pstn_no_answer_times_out() {
+fn section_2_7_sip_to_pstn_no_answer_times_out() {
     let (mut stage, mut alice) = alice();
     stage.invite(&mut alice, "103");
     stage.expects_after_trying(&mut alice, 180);
@@ -112,7 +114,7 @@ fn section_2_8_sip_to_pstn_no_answer_times_out() {
 }
 
 #[test]
-fn section_2_9_sip_to_pstn_the_caller_gives_up() {
+fn sip_to_pstn_the_caller_gives_up() {
     let (mut stage, mut alice) = alice();
     stage.invite(&mut alice, "105");
     stage.expects_after_trying(&mut alice, 180);
@@ -171,7 +173,7 @@ fn section_3_5_pstn_to_sip_the_sip_phone_is_busy() {
 }
 
 #[test]
-fn section_3_7_pstn_to_sip_the_caller_gives_up() {
+fn section_3_9_pstn_to_sip_the_caller_gives_up() {
     let (mut stage, mut alice) = alice();
     dial(&mut stage, "202");
     stage.expect_within(&mut alice, Method::Invite, Duration::from_secs(9));
@@ -187,4 +189,56 @@ fn section_3_7_pstn_to_sip_the_caller_gives_up() {
     stage.send(&alice, &terminated);
     stage.expect(&mut alice, Method::Ack);
     stage.finish(1);
+}
+
+#[test]
+fn section_3_2_pstn_to_sip_fast_answer() {
+    let (mut stage, mut alice) = alice();
+    dial(&mut stage, "202");
+    stage.expect_within(&mut alice, Method::Invite, Duration::from_secs(9));
+    // ANM without ACM: 200 is the first thing that is said.
+    let ok = alice.answer(200, "", &sdp(alice.address, 49172));
+    stage.send(&alice, &ok);
+    stage.expect(&mut alice, Method::Ack);
+    stage.silence(Duration::from_secs(1));
+    hang_up_105(&mut stage);
+    stage.expect_within(&mut alice, Method::Bye, Duration::from_secs(3));
+    let ok = alice.answer(200, "", "");
+    stage.send(&alice, &ok);
+    let world = stage.finish(1);
+    assert!(world.records()[0].answered_at.is_some());
+}
+
+/// 3.4 and 3.6: an error of SIP is a cause for the PSTN, which hears a tone until it hangs up.
+#[test]
+fn section_3_4_and_3_6_pstn_to_sip_errors_are_causes() {
+    for (status, causes) in [(404, [1, 1]), (480, [18, 20]), (500, [41, 41]), (603, [21, 21])] {
+        let (mut stage, mut alice) = alice();
+        dial(&mut stage, "202");
+        stage.expect_within(&mut alice, Method::Invite, Duration::from_secs(9));
+        let refused = alice.answer(status, "", "");
+        stage.send(&alice, &refused);
+        stage.expect(&mut alice, Method::Ack);
+        stage.silence(Duration::from_secs(3));
+        hang_up_105(&mut stage);
+        let world = stage.finish(1);
+        let cause = world.records()[0].release.cause.value();
+        assert!(causes.contains(&cause), "{status} became cause {cause}");
+    }
+}
+
+/// Nobody answers the INVITE: the PSTN is released when Timer B has passed.
+#[test]
+fn section_3_7_pstn_to_sip_acm_timeout() {
+    let (mut stage, mut alice) = alice();
+    dial(&mut stage, "202");
+    stage.expect_within(&mut alice, Method::Invite, Duration::from_secs(9));
+    if super::TRANSPORT == tipring::sip::Transport::Udp {
+        for _ in 0..6 {
+            stage.expect_within(&mut alice, Method::Invite, Duration::from_secs(17));
+        }
+    }
+    stage.silence(Duration::from_secs(34));
+    hang_up_105(&mut stage);
+    stage.finish_but(1, "without a final response");
 }

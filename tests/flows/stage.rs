@@ -1,15 +1,25 @@
 //! Hand-written user agents around a gateway on a made-up clock and network.
 
+use super::TRANSPORT;
+use crate::wires::Wires;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use tipring::config::{Config, DEFAULT, NoReader};
+use tipring::config::{Config, DEFAULT};
 use tipring::simulator::network::{Form, Packet, Traffic};
+use tipring::simulator::papers::Papers;
 use tipring::simulator::world::{World, WorldSettings};
 use tipring::sip::parser::parse;
-use tipring::sip::{Credentials, HeaderName, Method, Request, Response, digest};
-use tipring::time::Duration;
+use tipring::sip::{Credentials, HeaderName, Method, Request, Response, Transport, digest};
+use tipring::time::{Duration, Instant};
 
-/// The gateway's address in the demo exchange.
-pub const GATEWAY: ([u8; 4], u16) = ([127, 0, 0, 1], 5060);
+/// The port for SIP, of the gateway and of everybody else.
+const PORT: u16 = match TRANSPORT {
+    Transport::Udp | Transport::Tcp => 5060,
+    Transport::Tls => 5061,
+};
+/// Where the demo exchange listens, and here for TLS too.
+const LISTENS: &str = "listen = [";
+const LISTENS_FOR_TLS: &str = "certificate = \"c.pem\"\nkey = \"k.pem\"\nlisten = [\"tls:127.0.0.1:5061\", ";
 /// How long an expected message may take: nothing here waits but for a reason.
 const SOON: Duration = Duration::from_millis(1_500);
 /// After this nothing may be left of a call.
@@ -18,7 +28,23 @@ const QUIET: Duration = Duration::from_secs(520);
 /// The world, and who stands in it.
 pub struct Stage {
     pub world: World,
-    parties: Vec<IpAddr>,
+    parties: BTreeMap<IpAddr, Place>,
+}
+
+/// Where somebody stands.
+struct Place {
+    wires: Wires,
+    /// Messages that came and were not looked at.
+    came: VecDeque<(Instant, Vec<u8>)>,
+}
+
+/// The parameter of a SIP URI that leads to one of us.
+pub fn by() -> &'static str {
+    match TRANSPORT {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+        Transport::Tls => ";transport=tls",
+    }
 }
 
 /// A message that came to somebody.
@@ -70,15 +96,16 @@ impl Stage {
     }
 
     fn of(text: &str) -> Stage {
-        let config = Config::parse("flow.toml", text, &NoReader).unwrap_or_else(|findings| panic!("{findings:?}"));
-        Stage { world: World::new(WorldSettings::new(config, 3665)), parties: Vec::new() }
+        let text = &text.replacen(LISTENS, LISTENS_FOR_TLS, 1);
+        let config = Config::parse("flow.toml", text, &Papers).unwrap_or_else(|findings| panic!("{findings:?}"));
+        Stage { world: World::new(WorldSettings::new(config, 3665)), parties: BTreeMap::new() }
     }
 
     /// Somebody at an address of his own.
     pub fn party(&mut self, user: &str, last: u8) -> Party {
-        let address = SocketAddr::from(([127, 0, 4, last], 5060));
+        let address = SocketAddr::from(([127, 0, 4, last], PORT));
         self.world.add_host(address.ip());
-        self.parties.push(address.ip());
+        self.parties.insert(address.ip(), Place { wires: Wires::new(address.ip()), came: VecDeque::new() });
         Party {
             user: user.to_owned(),
             address,
@@ -96,24 +123,72 @@ impl Stage {
     }
 
     pub fn send(&mut self, party: &Party, text: &str) {
-        let to = SocketAddr::from(GATEWAY);
-        let bytes = text.as_bytes().to_vec();
-        let packet = Packet { traffic: Traffic::Signalling, form: Form::Datagram, from: party.address, to, bytes };
+        let to = SocketAddr::from(([127, 0, 0, 1], PORT));
+        let packet = match TRANSPORT {
+            Transport::Udp => {
+                let bytes = text.as_bytes().to_vec();
+                Packet { traffic: Traffic::Signalling, form: Form::Datagram, from: party.address, to, bytes }
+            }
+            Transport::Tcp | Transport::Tls => {
+                self.connect(party.address.ip(), to);
+                self.place(party.address.ip()).wires.say(text).expect("a connection")
+            }
+        };
         self.world.send_packet(packet);
+    }
+
+    fn place(&mut self, ip: IpAddr) -> &mut Place {
+        self.parties.get_mut(&ip).expect("somebody who stands here")
+    }
+
+    /// Opens a connection, if none is; that takes no time here.
+    fn connect(&mut self, ip: IpAddr, to: SocketAddr) {
+        if self.place(ip).wires.is_open() {
+            return;
+        }
+        let open = self.place(ip).wires.open(TRANSPORT, to);
+        self.world.send_packet(open);
+        while !self.place(ip).wires.is_open() {
+            let now = self.world.now();
+            let goes_on = self.world.step(now);
+            let answered = self.collect();
+            assert!(goes_on || answered, "the gateway takes no connection at {to}");
+        }
+    }
+
+    /// Takes what has come to everybody; whether something goes back at once.
+    fn collect(&mut self) -> bool {
+        let mut replies = Vec::new();
+        for (ip, place) in &mut self.parties {
+            while let Some((at, packet)) = self.world.take_packet(*ip) {
+                match (packet.traffic, packet.form) {
+                    (Traffic::Media, _) => {}
+                    (Traffic::Signalling, Form::Datagram) => place.came.push_back((at, packet.bytes)),
+                    (Traffic::Signalling, _) => {
+                        let listens = (packet.to.port() == PORT).then_some(TRANSPORT);
+                        let (messages, back) = place.wires.take(&packet, listens);
+                        place.came.extend(messages.into_iter().map(|message| (at, message)));
+                        replies.extend(back);
+                    }
+                }
+            }
+        }
+        let answered = !replies.is_empty();
+        replies.into_iter().for_each(|packet| self.world.send_packet(packet));
+        answered
     }
 
     /// The next SIP message for somebody, at most this long from now.
     pub fn next(&mut self, party: &Party, within: Duration) -> Option<Came> {
         let deadline = self.world.now() + within;
         loop {
-            while let Some((_, packet)) = self.world.take_packet(party.address.ip()) {
-                if packet.traffic == Traffic::Signalling {
-                    let message = parse(&packet.bytes).expect("a well-formed message");
-                    let request = message.to_request().map(Came::Request);
-                    return request.or_else(|| message.to_response().map(Came::Response));
-                }
+            let answered = self.collect();
+            if let Some((_, bytes)) = self.place(party.address.ip()).came.pop_front() {
+                let message = parse(&bytes).expect("a well-formed message");
+                let request = message.to_request().map(Came::Request);
+                return request.or_else(|| message.to_response().map(Came::Response));
             }
-            if self.world.now() >= deadline || !self.world.step(deadline) && self.world.now() >= deadline {
+            if !self.world.step(deadline) && !answered {
                 return None;
             }
         }
@@ -168,27 +243,18 @@ impl Stage {
         }
     }
 
-    /// Provisional 180 may or may not come before this one.
-    #[track_caller]
-    pub fn expects_after_ringing(&mut self, party: &mut Party, status: u16) -> Response {
-        match self.next(party, SOON) {
-            Some(Came::Response(response)) if response.status == 180 => self.expects(party, status),
-            Some(Came::Response(response)) if response.status == status => {
-                party.took(&response);
-                response
-            }
-            other => panic!("{} expected {status}, got {other:#?}", party.user),
-        }
-    }
-
     /// Nobody gets any message for a time.
     #[track_caller]
     pub fn silence(&mut self, time: Duration) {
-        self.world.run_for(time);
-        for ip in self.parties.clone() {
-            while let Some((at, packet)) = self.world.take_packet(ip) {
-                let text = String::from_utf8_lossy(&packet.bytes);
-                assert!(packet.traffic == Traffic::Media, "unexpected at {at}, to {ip}: {text}");
+        let until = self.world.now() + time;
+        // Connections that the gateway keeps alive are answered on the way.
+        while self.world.step(until) || self.collect() {
+            self.collect();
+        }
+        self.collect();
+        for place in self.parties.values_mut() {
+            for (at, bytes) in place.came.drain(..) {
+                panic!("unexpected at {at}: {}", String::from_utf8_lossy(&bytes));
             }
         }
     }
@@ -203,6 +269,10 @@ impl Stage {
     #[track_caller]
     pub fn finish_but(mut self, records: usize, expected: &str) -> World {
         self.silence(QUIET);
+        for place in self.parties.values_mut() {
+            place.wires.close_all().into_iter().for_each(|packet| self.world.send_packet(packet));
+        }
+        self.silence(SOON);
         let mut problems = self.world.checkers().after_quiet(&self.world.gateway().counts());
         problems.retain(|problem| !problem.contains(expected));
         assert!(problems.is_empty(), "{problems:#?}");
@@ -245,8 +315,13 @@ impl Party {
         &self.call_id
     }
 
+    /// Where it is reached.
+    pub fn uri(&self) -> String {
+        format!("sip:{}@{}{}", self.user, self.address, by())
+    }
+
     pub fn contact(&self) -> String {
-        format!("<sip:{}@{}>", self.user, self.address)
+        format!("<{}>", self.uri())
     }
 
     fn next_branch(&mut self) -> String {
@@ -306,9 +381,10 @@ impl Party {
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let authorization = self.authorization(method, target);
         format!(
-            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch}\r\nMax-Forwards: 70\r\n{routes}\
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{} {};branch={branch}\r\nMax-Forwards: 70\r\n{routes}\
              From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} {method}\r\nContact: {}\r\n{authorization}{more}{kind}\
              Content-Length: {}\r\n\r\n{body}",
+            TRANSPORT.name(),
             self.address,
             self.own(),
             self.remote,

@@ -12,14 +12,18 @@ use std::time::Duration;
 /// Where Kamailio is.
 pub const ADDRESS: &str = "127.0.0.5";
 
+/// Seconds for which Kamailio grants a registration: a test sees some of them pass.
+const EXPIRES: u32 = 8;
+
 /// A Kamailio that runs. Ended when dropped.
 pub struct Kamailio {
     child: Child,
     pub port: u16,
 }
 
-/// Sends requests from the gateway to the callee, all others to the gateway, and stays in the way of
-/// what follows. REGISTER is challenged and kept, for accounts with the password `tipring-demo`.
+/// Sends calls to whom is registered; others from the gateway to the callee, all others to the gateway. It
+/// stays in the way of what follows. REGISTER is challenged and kept, for accounts with the password
+/// `tipring-demo`.
 const CONFIG: &str = r#"#!KAMAILIO
 debug=2
 log_stderror=yes
@@ -45,6 +49,8 @@ loadmodule "auth.so"
 modparam("rr", "enable_full_lr", 1)
 modparam("tm", "fr_inv_timer", 60000)
 modparam("auth", "nonce_expire", 300)
+modparam("registrar", "min_expires", 1)
+modparam("registrar", "max_expires", EXPIRES)
 
 request_route {
     if (!mf_process_maxfwd_header("10")) {
@@ -77,11 +83,11 @@ request_route {
         exit;
     }
     record_route();
+    if (lookup("location")) {
+        t_relay();
+        exit;
+    }
     if (src_ip == GATEWAY_IP) {
-        if (lookup("location")) {
-            t_relay();
-            exit;
-        }
         $du = "sip:CALLEE;transport=" + $proto;
     } else {
         $du = "sip:GATEWAY;transport=" + $proto;
@@ -100,6 +106,7 @@ impl Kamailio {
             .replace("GATEWAY", &gateway.sip.to_string())
             .replace("CALLEE", &format!("{callee_ip}:{}", gateway.callee_port))
             .replace("ADDRESS", ADDRESS)
+            .replace("EXPIRES", &EXPIRES.to_string())
             .replace("PORT", &port.to_string());
         std::fs::write(&file, config).expect("written");
         let log = std::fs::File::create(gateway.directory.join("kamailio.log")).expect("a log file");
@@ -200,4 +207,52 @@ fn a_proxy_behind_stays_in_the_way_of_a_call() {
     let captured = capture.finish();
     captured.assert_well_formed();
     assert_none_past(&captured, super::sipp::CALLEE);
+}
+
+/// A carrier at which we register; calls to its number 650 come to the contact that we gave it.
+const CARRIER: &str = r#"
+[trunk.carrier]
+to = "sip:127.0.0.5:PROXY"
+register = true
+expires = "1m"
+username = "650"
+password = "tipring-demo"
+realm = "127.0.0.5"
+
+[[route]]
+name = "from the carrier"
+match = "650"
+from = ["trunk/carrier"]
+to = "service/echo"
+"#;
+
+#[test]
+fn we_register_there_are_called_there_refresh_and_leave() {
+    let _turn = turn();
+    let place = Place::choose("kamailio-registrar");
+    let kamailio = Kamailio::start(&place, super::sipp::CALLEE);
+    let gateway = Gateway::start_at(place, CARRIER);
+    let capture = Capture::start(&gateway, "packets");
+    let state = || gateway.command(&["trunks"]);
+    wait_for("the registration", Duration::from_secs(10), || state().contains("registered for").then_some(()));
+    for by in [By::Udp, By::Tcp] {
+        Caller::new(&gateway, "call", "650").through(ADDRESS, kamailio.port).by(by).calls(3, 10).run();
+    }
+    gateway.wait_until_idle(Duration::from_secs(5));
+    // Two refreshes, each before the grant of a few seconds is over.
+    std::thread::sleep(Duration::from_secs(u64::from(2 * EXPIRES)));
+    assert!(state().contains("registered for"), "{}", state());
+    Caller::new(&gateway, "call", "650").through(ADDRESS, kamailio.port).run();
+    gateway.wait_until_idle(Duration::from_secs(5));
+    let ours = gateway.sip.ip().to_string();
+    assert!(gateway.stop().success());
+    let captured = capture.finish();
+    captured.assert_well_formed();
+    let sent = captured.sip(&format!("sip.Method == REGISTER && ip.src == {ours}"));
+    let granted = captured.sip("sip.CSeq.method == REGISTER && sip.Status-Code == 200");
+    let refused = captured.sip("sip.CSeq.method == REGISTER && sip.Status-Code >= 300 && sip.Status-Code != 401");
+    assert!(granted.len() >= 3 && sent.len() >= granted.len(), "{sent:#?}\n{granted:#?}");
+    assert!(refused.is_empty(), "{refused:#?}");
+    let left = captured.sip(&format!("sip.Method == REGISTER && ip.src == {ours} && sip.Expires == 0"));
+    assert!(!left.is_empty(), "deregistered at the end: {sent:#?}");
 }

@@ -29,8 +29,11 @@ fn a_way_out_that_says_nothing_is_given_up_for_the_next_one() {
     office.answer(second);
     office.run(500);
     assert_eq!(office.count(caller, &Noticed::Answered), 1);
-    let records = office.close();
-    assert_eq!(records[0].to.as_deref(), Some("trunk/second"));
+    office.hang_up(second);
+    // The INVITE to nobody is repeated until timer B.
+    office.run(300_000);
+    assert_eq!(office.world.records()[0].to.as_deref(), Some("trunk/second"));
+    assert_eq!(office.world.gateway().counts().calls, 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! RFC 5118: each of its messages is taken or refused as the text says.
+//! RFC 5118: each of its messages is taken or refused as the text says, over UDP, TCP and TLS.
 
 use crate::sip::*;
 use crate::time::Instant;
@@ -20,23 +20,53 @@ fn peer() -> SocketAddr {
     "[2001:db8::9:1]:5060".parse().unwrap()
 }
 
-/// Gives a message as the RFC prints it (LF for CRLF) to an endpoint that listens on IPv6.
+/// Gives a message as the RFC prints it (LF for CRLF) to an endpoint that listens on IPv6. Over TCP and TLS
+/// the reaction must be the same.
 fn receive(text: &str) -> (Outcome, Option<Request>) {
+    let bytes = text.replace('\n', "\r\n");
+    let taken = receive_by(Transport::Udp, bytes.as_bytes());
+    // In a stream the length must be true, which it is not in all messages as they are printed.
+    let (head, body) = bytes.split_once("\r\n\r\n").expect("a header block");
+    let lines = head.split("\r\n").map(|line| match line.starts_with("Content-Length:") {
+        true => format!("Content-Length: {}", body.len()),
+        false => line.to_owned(),
+    });
+    let framed = format!("{}\r\n\r\n{body}", lines.collect::<Vec<_>>().join("\r\n"));
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let (outcome, request) = receive_by(transport, framed.as_bytes());
+        match (&taken.0, &outcome) {
+            (Outcome::Answer(by_datagram, _), Outcome::Answer(by_stream, to)) => {
+                assert_eq!((by_datagram, *to), (by_stream, peer()), "over {transport:?}: by its connection");
+            }
+            (by_datagram, by_stream) => assert_eq!(by_datagram, by_stream, "over {transport:?}"),
+        }
+        assert_eq!(request.map(|r| (r.method, r.uri, r.body)), taken.1.clone().map(|r| (r.method, r.uri, r.body)));
+    }
+    taken
+}
+
+fn receive_by(transport: Transport, bytes: &[u8]) -> (Outcome, Option<Request>) {
     let local = "[2001:db8::10]:5060".parse().unwrap();
-    let settings = Settings { listeners: vec![(Transport::Udp, local)], ..Settings::default() };
+    let settings = Settings { listeners: vec![(transport, local)], ..Settings::default() };
     let mut endpoint = Endpoint::new(settings, &crate::rng::Seed::from_number(5118));
-    let flow = Flow { transport: Transport::Udp, local, remote: peer(), connection: None };
+    let connection = transport.is_stream().then_some(ConnectionId(ConnectionId::ACCEPTED));
+    let flow = Flow { transport, local, remote: peer(), connection };
     let mut out = Actions::default();
-    let bytes = text.replace('\n', "\r\n").into_bytes();
-    endpoint.handle_datagram(Instant::from_millis(1), flow, &bytes, &mut out);
+    let now = Instant::from_millis(1);
+    match transport {
+        Transport::Udp => endpoint.handle_datagram(now, flow, bytes, &mut out),
+        Transport::Tcp | Transport::Tls => endpoint.handle_stream_bytes(now, flow, bytes, &mut out),
+    }
+    let answer = |bytes: &[u8], to| {
+        let line = String::from_utf8_lossy(bytes);
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
+        (Outcome::Answer(status, to), None)
+    };
     match (out.events.as_slice(), out.sends.as_slice()) {
         ([Event::Incoming { request, .. }], _) => (Outcome::Call, Some(request.clone())),
         ([Event::Request { request, .. }], []) => (Outcome::Request, Some(request.clone())),
-        ([], [Send::Datagram { flow, bytes }]) => {
-            let line = String::from_utf8_lossy(bytes);
-            let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
-            (Outcome::Answer(status, flow.remote), None)
-        }
+        ([], [Send::Datagram { flow, bytes }]) => answer(bytes, flow.remote),
+        ([], [Send::Stream { bytes, .. }]) => answer(bytes, flow.remote),
         ([], []) => (Outcome::Silence, None),
         other => panic!("{other:?}"),
     }

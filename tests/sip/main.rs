@@ -8,6 +8,7 @@
 
 mod fuzz;
 mod ipv6;
+mod killed;
 #[path = "../../src/sip/session/tests/pair.rs"]
 #[allow(dead_code, reason = "the tests inside the crate use more of it")]
 mod pair;

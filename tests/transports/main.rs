@@ -177,6 +177,47 @@ fn certificates_are_exchanged_while_connections_go_on() {
 }
 
 #[test]
+fn sighup_exchanges_certificates_and_a_running_call_and_a_connection_go_on() {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = authority.write(directory.path(), &["gw.example"]);
+    let (udp, tls) = (free_port(), free_port());
+    let gateway = Gateway::start(directory, &echo_config(udp, tls, ""));
+    let config = client(&authority, None);
+    let mut old = connect(&config, tls, "gw.example");
+    assert!(options(&mut old, 1).expect("an answer").starts_with("SIP/2.0 200 "));
+    let caller = Peer::new();
+    assert!(caller.call("600", udp).starts_with("SIP/2.0 200 "));
+
+    let second = authority.write(gateway.directory.path(), &["gw.example"]);
+    let told = Command::new("sh").args(["-c", &format!("kill -HUP {}", gateway.child.id())]).status();
+    assert!(told.is_ok_and(|status| status.success()));
+    // A signal has no answer: who connects sees the old certificate until it has been heard.
+    let began = std::time::Instant::now();
+    let seen = loop {
+        let mut new = connect(&config, tls, "gw.example");
+        assert!(options(&mut new, 2).expect("an answer").starts_with("SIP/2.0 200 "));
+        let seen = new.conn.peer_certificates().expect("certificates")[0].clone().into_owned();
+        if seen != first || began.elapsed() > PATIENCE {
+            break seen;
+        }
+    };
+    assert_eq!(seen, second);
+    assert!(options(&mut old, 3).expect("an answer").starts_with("SIP/2.0 200 "), "the connection goes on");
+    let calls = tipring(gateway.directory.path()).arg("calls").output().expect("tipring runs");
+    let calls = String::from_utf8(calls.stdout).expect("text");
+    assert!(calls.contains("600") && calls.contains("talking"), "{calls}");
+
+    // Files that cannot be used change nothing.
+    std::fs::write(gateway.directory.path().join("key.pem"), "no key").expect("written");
+    let output = tipring(gateway.directory.path()).arg("reload").output().expect("tipring runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let mut new = connect(&config, tls, "gw.example");
+    assert!(options(&mut new, 4).expect("an answer").starts_with("SIP/2.0 200 "));
+    assert_eq!(new.conn.peer_certificates().expect("certificates")[0], second);
+}
+
+#[test]
 fn a_client_certificate_can_be_required() {
     let authority = Authority::new();
     let directory = tempfile::tempdir().expect("a directory");
@@ -289,6 +330,22 @@ fn a_carrier_is_found_by_naptr_and_srv_and_its_second_server_takes_the_call() {
     let field = |text: &str, name: &str| text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
     assert_eq!(field(&to_first, "Call-ID:"), field(&to_second, "Call-ID:"));
     assert_ne!(field(&to_first, "Via:"), field(&to_second, "Via:"));
+}
+
+#[test]
+fn a_server_that_is_silent_is_left_for_the_next_one_in_the_time_that_the_configuration_says() {
+    let (silent, second) = (Peer::new(), Peer::new());
+    let to = format!("sip:127.0.0.1:{}\", \"sip:127.0.0.1:{}", silent.port(), second.port());
+    let udp = free_port();
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = to_trunk(udp, "", dns::serve(Vec::new()), &to, "fail-over-after = \"500ms\"");
+    let config = config.replace(&format!("to = \"{to}\""), &format!("to = [\"{to}\"]"));
+    let _gateway = Gateway::start(directory, &config);
+    let server = std::thread::spawn(move || second.refuse(404));
+    let response = Peer::new().call("600", udp);
+    assert!(response.starts_with("SIP/2.0 404 "), "{response}");
+    server.join().expect("it was called");
+    assert!(silent.receive().0.starts_with("INVITE "), "it had its turn");
 }
 
 #[test]

@@ -169,6 +169,91 @@ fn a_refused_registration_is_tried_again_later_and_says_why() {
     assert_eq!(line(&bench.sent(), "Expires: "), "1200");
 }
 
+/// The INVITE to the carrier that a call from the loopback to 9123 causes.
+fn invite_to_carrier(bench: &mut Bench, number: u32) -> String {
+    let call = format!(
+        "INVITE sip:9123@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.2:5070;branch=z9hG4bKs{number}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:1000@127.0.0.2>;tag=a\r\nTo: <sip:9123@127.0.0.1>\r\nCall-ID: s{number}\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:1000@127.0.0.2:5070>\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{SDP}",
+        SDP.len()
+    );
+    bench.datagram("127.0.0.2:5070", &call);
+    loop {
+        let text = bench.sent();
+        if text.starts_with("INVITE ") {
+            return text;
+        }
+    }
+}
+
+fn routes(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("Route: ")).collect()
+}
+
+#[test]
+fn rfc_3608_calls_pass_the_service_route_and_registrations_do_not() {
+    let mut bench = Bench::new("");
+    let first = bench.sent();
+    assert_eq!(line(&first, "Supported: "), "path", "RFC 3327 5.1");
+    let two = "Service-Route: <sip:192.0.2.1:5062;lr>, <sip:inner.carrier.example;lr>\r\n";
+    bench.respond(&first, "200 OK", &format!("Expires: 300\r\n{two}"));
+    let invite = invite_to_carrier(&mut bench, 1);
+    assert!(invite.starts_with("INVITE sip:9123@carrier.example SIP/2.0\r\n"), "{invite}");
+    assert_eq!(routes(&invite), ["<sip:192.0.2.1:5062;lr>", "<sip:inner.carrier.example;lr>"]);
+    let refresh = loop {
+        let text = bench.sent();
+        if text.starts_with("REGISTER ") {
+            break text;
+        }
+    };
+    assert!(routes(&refresh).is_empty(), "{refresh}");
+    // What cannot be taken, and what is there no more, is not kept.
+    bench.respond(&refresh, "200 OK", "Expires: 300\r\nService-Route: <sip:strict.example>\r\n");
+    assert!(routes(&invite_to_carrier(&mut bench, 2)).is_empty());
+
+    let mut bench = Bench::new("outbound-proxy = \"sip:192.0.2.1:5062\"");
+    let first = bench.sent();
+    bench.respond(&first, "200 OK", &format!("Expires: 300\r\n{two}"));
+    let invite = invite_to_carrier(&mut bench, 1);
+    assert_eq!(routes(&invite), ["<sip:192.0.2.1:5062;lr>", "<sip:inner.carrier.example;lr>"], "the proxy once");
+}
+
+#[test]
+fn a_redirect_of_a_registrar_leads_nowhere_and_its_password_stays_here() {
+    for status in ["301 Moved Permanently", "302 Moved Temporarily", "305 Use Proxy"] {
+        let mut bench = Bench::new("");
+        let first = bench.sent();
+        bench.respond(&first, status, "Contact: <sip:203.0.113.9>\r\n");
+        assert!(bench.state().starts_with(&format!("not registered: {status}, next attempt in")), "{}", bench.state());
+        let began = bench.now;
+        let next = bench.sent();
+        assert!(next.starts_with("REGISTER sip:carrier.example ") && bench.now.since(began).as_secs() >= 15);
+    }
+}
+
+#[test]
+fn a_second_refusal_of_the_password_is_final_and_a_stale_nonce_is_not() {
+    let mut bench = Bench::new("");
+    let first = bench.sent();
+    bench.challenge(&first);
+    let second = bench.sent();
+    assert!(second.contains("Authorization: Digest"), "{second}");
+    bench.challenge(&second);
+    assert!(bench.state().contains("401 Unauthorized"), "the same challenge again: {}", bench.state());
+
+    let mut bench = Bench::new("");
+    let first = bench.sent();
+    bench.challenge(&first);
+    let second = bench.sent();
+    let stale = "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"another\", qop=\"auth\", stale=true\r\n";
+    bench.respond(&second, "401 Unauthorized", stale);
+    let third = bench.sent();
+    assert!(third.starts_with("REGISTER ") && third.contains("nonce=\"another\""), "{third}");
+    bench.respond(&third, "200 OK", "Expires: 300\r\n");
+    assert_eq!(bench.state(), "registered for 300 s more");
+}
+
 #[test]
 fn another_realm_than_the_configured_one_is_not_answered() {
     let mut bench = Bench::new("realm = \"somewhere else\"");

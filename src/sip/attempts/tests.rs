@@ -160,19 +160,142 @@ fn rfc_3263_4_3_after_503_the_same_request_goes_to_the_next_server_in_a_new_bran
 }
 
 #[test]
-fn rfc_3263_4_3_a_server_that_does_not_answer_is_followed_by_the_next() {
+fn rfc_3263_4_3_a_server_that_is_silent_is_followed_by_the_next_and_the_last_has_the_whole_time() {
     let mut bench = Bench::udp();
     bench.invite(&TWO, 10);
-    bench.run(Duration::from_millis(31_900));
-    assert!(bench.sent().iter().all(|(line, _)| line == "10.0.0.2:5060 INVITE"), "timer B runs still");
+    bench.run(Duration::from_millis(4_900));
+    assert!(bench.sent().iter().all(|(line, _)| line == "10.0.0.2:5060 INVITE"), "it has some time");
     bench.run(Duration::from_millis(200));
     bench.expect(&["10.0.0.3:5060 INVITE"]);
-    bench.run(Duration::from_secs(33));
+    bench.run(Duration::from_secs(31));
+    assert!(bench.sent().iter().all(|(line, _)| line == "10.0.0.3:5060 INVITE"), "the first is left alone");
+    assert_eq!(bench.ended(), None, "timer B runs still");
+    bench.run(Duration::from_secs(1));
     bench.sent();
     assert_eq!(bench.ended(), Some(Ended::Timeout));
     bench.run(Duration::from_secs(60));
     let counts = bench.endpoint.counts();
     assert_eq!((counts.sessions, counts.client_transactions), (0, 0));
+}
+
+/// Two servers, the first of which was left because it said nothing: both INVITEs.
+fn left() -> (Bench, String, String) {
+    let mut bench = Bench::udp();
+    bench.invite(&TWO, 10);
+    let first = bench.sent().remove(0).1;
+    bench.run(Duration::from_millis(5_000));
+    let second = bench.sent().pop().expect("the next server");
+    assert_eq!(second.0, "10.0.0.3:5060 INVITE");
+    (bench, first, second.1)
+}
+
+#[test]
+fn a_server_that_rings_after_it_was_left_is_cancelled_once() {
+    let (mut bench, first, second) = left();
+    bench.answer(&first, 100, "");
+    let cancel = bench.expect(&["10.0.0.2:5060 CANCEL"]).remove(0);
+    assert_eq!(field(&cancel, "Via:"), field(&first, "Via:"), "9.1");
+    bench.answer(&cancel, 200, "");
+    bench.answer(&first, 180, "");
+    bench.expect(&[]);
+    bench.answer(&first, 487, "");
+    bench.expect(&["10.0.0.2:5060 ACK"]);
+    bench.answer(&second, 200, "Contact: <sip:200@10.0.0.3>\r\n");
+    bench.expect(&["10.0.0.3:5060 ACK"]);
+    assert_eq!(bench.ended(), None, "the call is the second server's");
+    bench.run(Duration::from_secs(80));
+    assert_eq!(bench.endpoint.counts().client_transactions, 0);
+}
+
+#[test]
+fn a_server_that_answers_after_it_was_left_is_acknowledged_and_hung_up() {
+    let (mut bench, first, second) = left();
+    let ok = "Contact: <sip:200@10.0.0.2>\r\n";
+    bench.answer(&first, 200, ok);
+    bench.expect(&["10.0.0.2:5060 ACK", "10.0.0.2:5060 BYE"]);
+    bench.answer(&first, 200, ok);
+    bench.expect(&["10.0.0.2:5060 ACK"]);
+    assert_eq!(bench.ended(), None);
+    bench.answer(&second, 486, "");
+    bench.expect(&["10.0.0.3:5060 ACK"]);
+    assert!(matches!(bench.ended(), Some(Ended::Rejected { status: 486, .. })));
+    bench.run(Duration::from_secs(80));
+    let counts = bench.endpoint.counts();
+    assert_eq!((counts.sessions, counts.client_transactions), (0, 0));
+}
+
+#[test]
+fn a_server_that_has_said_something_is_not_left() {
+    let mut bench = Bench::udp();
+    bench.invite(&TWO, 10);
+    let first = bench.sent().remove(0).1;
+    bench.answer(&first, 100, "");
+    bench.run(Duration::from_secs(60));
+    bench.expect(&[]);
+}
+
+#[test]
+fn a_call_that_was_given_up_does_not_go_on_to_the_next_server() {
+    let mut bench = Bench::udp();
+    let session = bench.invite(&TWO, 10);
+    bench.sent();
+    bench.endpoint.terminate(bench.now, session, None, &mut bench.out);
+    bench.run(Duration::from_secs(10));
+    assert!(bench.sent().iter().all(|(line, _)| line == "10.0.0.2:5060 INVITE"));
+}
+
+#[test]
+fn requests_in_a_dialog_go_where_the_name_in_its_contact_leads() {
+    let mut bench = Bench::udp();
+    let session = bench.invite(&["sip:10.0.0.2"], 10);
+    let invite = bench.sent().remove(0).1;
+    let ok = "Contact: <sip:200@phone.example:5070>\r\nContent-Type: application/sdp\r\n";
+    bench.answer(&invite, 200, ok);
+    // The ACK is no transaction, and is located all the same (13.2.2.4).
+    bench.expect(&["Ipv4(\"phone.example\")"]);
+    bench.answer(&invite, 200, ok);
+    bench.expect(&[]);
+    bench.resolve(&Question::Ipv4("phone.example".to_owned()), &["10.0.0.7"]);
+    let ack = bench.expect(&["10.0.0.7:5070 ACK"]).remove(0);
+    assert!(ack.starts_with("ACK sip:200@phone.example:5070 SIP/2.0\r\n"), "{ack}");
+    bench.answer(&invite, 200, ok);
+    assert_eq!(bench.expect(&["10.0.0.7:5070 ACK"]), [ack], "the same again");
+    bench.endpoint.terminate(bench.now, session, None, &mut bench.out);
+    let bye = bench.sent();
+    let asked_or_sent: Vec<&str> = bye.iter().map(|(line, _)| line.as_str()).collect();
+    assert_eq!(asked_or_sent, ["Ipv4(\"phone.example\")"], "the answer had no time to live");
+    bench.resolve(&Question::Ipv4("phone.example".to_owned()), &["10.0.0.7"]);
+    bench.expect(&["10.0.0.7:5070 BYE"]);
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_followed_by_the_way_of_the_dialog() {
+    let mut bench = Bench::udp();
+    let session = bench.invite(&["sip:10.0.0.2"], 10);
+    let invite = bench.sent().remove(0).1;
+    bench.answer(&invite, 200, "Contact: <sip:200@laptop.local:5070>\r\n");
+    bench.expect(&["Ipv4(\"laptop.local\")"]);
+    bench.resolve(&Question::Ipv4("laptop.local".to_owned()), &[]);
+    bench.expect(&["10.0.0.2:5060 ACK"]);
+    bench.endpoint.terminate(bench.now, session, None, &mut bench.out);
+    bench.expect(&["Ipv4(\"laptop.local\")"]);
+    // And so is a host that does not answer there.
+    bench.resolve(&Question::Ipv4("laptop.local".to_owned()), &["10.9.9.9"]);
+    bench.expect(&["10.9.9.9:5070 BYE"]);
+    bench.run(Duration::from_millis(5_000));
+    let last = bench.sent().pop().expect("sent").0;
+    assert_eq!(last, "10.0.0.2:5060 BYE");
+}
+
+#[test]
+fn a_domain_of_several_servers_is_asked_first_at_the_one_that_has_the_dialog() {
+    let mut bench = Bench::udp();
+    bench.invite(&["sip:10.0.0.2"], 10);
+    let invite = bench.sent().remove(0).1;
+    bench.answer(&invite, 200, "Contact: <sip:200@cluster.example:5060>\r\n");
+    bench.expect(&["Ipv4(\"cluster.example\")"]);
+    bench.resolve(&Question::Ipv4("cluster.example".to_owned()), &["10.0.0.9", "10.0.0.2"]);
+    bench.expect(&["10.0.0.2:5060 ACK"]);
 }
 
 #[test]

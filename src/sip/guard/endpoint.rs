@@ -3,7 +3,7 @@
 use super::super::endpoint::Endpoint;
 use super::super::parser::Message;
 use super::super::{Actions, Flow, HeaderName, Method, Request, Response};
-use super::{Guard, Identity, Screened};
+use super::{Guard, Identity, Need, Screened, need};
 use crate::time::Instant;
 use std::net::IpAddr;
 
@@ -61,15 +61,15 @@ impl Endpoint {
     }
 
     /// Whether a request stands for a dialog or a transaction that there is none of: it is refused without
-    /// state, as its sender has not been asked who he is. Subscriptions have dialogs of their own.
+    /// state, as its sender has not been asked who he is.
     pub(in crate::sip) fn concerns_nothing(&self, message: &Message<'_>, method: &Method, cancels: bool) -> bool {
         if self.guard.is_none() {
             return false;
         }
         match (method, message.to.tag()) {
             (Method::Cancel, _) => !cancels,
-            (Method::Invite | Method::Bye | Method::Update | Method::Info | Method::Prack, Some(tag)) => {
-                self.by_tag.get(tag).is_none()
+            (method, Some(tag)) if need(method.as_str().as_bytes(), true) == Need::Dialog => {
+                self.by_tag.get(tag).is_none() && self.subscription_by_tag.get(tag).is_none()
             }
             _ => false,
         }

@@ -48,7 +48,10 @@ impl Endpoint {
     pub(in crate::sip) fn proxy_in_dialog(&mut self, now: Instant, server: ServerId, flow: Flow, out: &mut Actions) {
         let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) else { return };
         match self.next_hop(&request, &flow) {
-            Some(target) => self.begin_proxy(now, server, flow, request, vec![vec![target]], out),
+            Some((uri, to)) => {
+                let target = ProxyTarget { uri, next_hop: to.into() };
+                self.begin_proxy(now, server, flow, request, vec![vec![target]], out);
+            }
             // The next hop is a name or a scheme that we can't reach.
             None => self.respond(now, server, Response::new(404), out),
         }
@@ -58,14 +61,14 @@ impl Endpoint {
     pub(in crate::sip) fn proxy_ack(&mut self, now: Instant, flow: Flow, message: &Message<'_>, out: &mut Actions) {
         let Some(request) = message.to_request() else { return };
         let loop_mark = self.loop_mark(&request);
-        let Some(target) = self.next_hop(&request, &flow) else { return };
+        let Some((uri, to)) = self.next_hop(&request, &flow) else { return };
         let Ok(prepared) = self.prepare(request, &loop_mark) else { return };
-        let copy = self.copy_for(prepared, &target, &flow, &loop_mark);
-        self.connections.send(now, target.flow, None, copy.to_bytes(), out);
+        let copy = self.copy_for(prepared, uri, &to, &flow, &loop_mark);
+        self.connections.send(now, to, None, copy.to_bytes(), out);
     }
 
     /// 16.4, 16.6 steps 6 and 7: the first route that is not ours, or the Request-URI.
-    fn next_hop(&self, request: &Request, flow: &Flow) -> Option<ProxyTarget> {
+    fn next_hop(&self, request: &Request, flow: &Flow) -> Option<(Uri, Flow)> {
         let mut stripped = request.clone();
         self.strip_own_routes(&mut stripped);
         let route = stripped.headers.get(&HeaderName::Route).and_then(|value| split_list(value).next());
@@ -74,7 +77,7 @@ impl Endpoint {
         let remote = hop.address()?;
         let transport = hop.transport().unwrap_or(Transport::Udp);
         let local = self.local_for(transport, remote, flow);
-        Some(ProxyTarget { uri: stripped.uri, flow: Flow { transport, local, remote, connection: None } })
+        Some((stripped.uri, Flow { transport, local, remote, connection: None }))
     }
 
     /// Our address of this transport for this peer.
@@ -144,11 +147,12 @@ impl Endpoint {
     pub(super) fn copy_for(
         &mut self,
         mut copy: Request,
-        target: &ProxyTarget,
+        uri: Uri,
+        goes_by: &Flow,
         came_by: &Flow,
         loop_mark: &str,
     ) -> Request {
-        copy.uri = target.uri.clone();
+        copy.uri = uri;
         let route = copy.headers.get(&HeaderName::Route).and_then(|value| NameAddr::parse(value).ok());
         if let Some(first) = route.filter(|route| !route.uri.has_param("lr")) {
             // Step 6: the next hop is a strict router.
@@ -161,7 +165,8 @@ impl Endpoint {
         }
         // Step 4; a request inside a dialog changes no route set any more.
         let is_new = copy.to().is_none_or(|to| to.tag().is_none());
-        if copy.method == Method::Invite && is_new {
+        let makes_dialog = matches!(copy.method, Method::Invite | Method::Subscribe | Method::Refer);
+        if makes_dialog && is_new {
             let call_id = copy.call_id().map(|id| id.into_owned()).unwrap_or_default();
             let own = |flow: &Flow| {
                 let mut uri = self.contact(None, flow, copy.uri.is_secure()).uri;
@@ -171,7 +176,7 @@ impl Endpoint {
                 }
                 Header::new(HeaderName::RecordRoute, NameAddr::new(uri))
             };
-            let (inner, outer) = (own(came_by), own(&target.flow));
+            let (inner, outer) = (own(came_by), own(goes_by));
             // RFC 5658 3.4: where the two sides differ, each reaches us on its own.
             let differs = inner.value != outer.value;
             copy.headers.0.insert(0, inner);
@@ -179,7 +184,7 @@ impl Endpoint {
                 copy.headers.0.insert(0, outer);
             }
         }
-        let mut via = self.via(&target.flow);
+        let mut via = self.via(goes_by);
         let branch = via.params.get("branch").unwrap_or_default().to_owned();
         via.params.set("branch", Some(format!("{branch}{loop_mark}")));
         copy.headers.0.insert(0, Header::new(HeaderName::Via, via));

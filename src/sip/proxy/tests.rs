@@ -33,7 +33,7 @@ impl Bench {
         };
         let target = |address: &&str| ProxyTarget {
             uri: format!("sip:phone@{}", address.trim_end_matches(":5060")).parse().expect("a URI"),
-            flow: flow(address),
+            next_hop: flow(address).into(),
         };
         let targets = groups.iter().map(|group| group.iter().map(target).collect()).collect();
         let endpoint = Endpoint::new(settings, &Seed::from_number(3));

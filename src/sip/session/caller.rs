@@ -275,7 +275,9 @@ impl Endpoint {
         let tag = answer.tag.as_deref();
         if let Some(ack) = session.acks.iter().find(|ack| ack.tag.as_deref() == tag) {
             let (bytes, flow) = (ack.bytes.clone(), ack.flow);
-            self.connections.send(now, flow, None, bytes, out);
+            if !bytes.is_empty() {
+                self.connections.send(now, flow, None, bytes, out);
+            }
             return;
         }
         if session.dialog(tag).is_some() || session.acks.len() >= FORKS_MAX {
@@ -358,9 +360,48 @@ impl Endpoint {
         let invite = client.and_then(|client| self.table.clients.get(client));
         let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
         let ack = dialog.acknowledge(number).with_body(body);
-        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, out);
+        let tag = dialog.remote.tag().map(str::to_owned);
+        // Its place, which it takes as soon as it is sent.
         if let Some(session) = self.sessions.get_mut(id) {
-            session.acks.push(Ack { tag: dialog.remote.tag().map(str::to_owned), bytes, flow });
+            session.acks.push(Ack { tag: tag.clone(), bytes: Vec::new(), flow: dialog.flow });
+        }
+        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, User::Ack(id), out);
+        if let Some(session) = self.sessions.get_mut(id).filter(|_| !bytes.is_empty()) {
+            session.keep_ack(tag, bytes, flow);
+        }
+    }
+
+    /// A server that was left, since it said nothing, says something after all. What it has made of the INVITE is
+    /// ended: CANCEL may follow a provisional response (9.1), and a dialog is ended by BYE (15).
+    #[allow(clippy::too_many_arguments, reason = "all are needed, and a struct for one call says no more")]
+    pub(in crate::sip) fn left_answered(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        client: ClientId,
+        cancelled: bool,
+        message: &Message<'_>,
+        response: Response,
+        out: &mut Actions,
+    ) {
+        match response.status {
+            ..=199 if !cancelled => {
+                let until = now + self.timers.t1_64();
+                let Some(left) = self.table.clients.get_mut(client) else { return };
+                left.user = User::Left { session: id, cancelled: true };
+                if let ClientMachine::Invite(machine) = left.machine {
+                    left.machine = ClientMachine::Invite(machine.bounded(until));
+                }
+                let (cancel, sent) = (cancel_of(&left.request), left.sent);
+                if let Some(flow) = sent {
+                    self.start_finished_client(now, flow, cancel, User::Nobody(id), out);
+                }
+            }
+            200..=299 => {
+                let answer = Answer { client, tag: message.to.tag().map(str::to_owned), response };
+                self.accepted_again(now, id, &answer, out);
+            }
+            _ => {}
         }
     }
 

@@ -169,6 +169,15 @@ impl Session {
         }
     }
 
+    /// Keeps an ACK for when its 2xx comes again. One whose way was located takes the place that waits for it.
+    pub(super) fn keep_ack(&mut self, tag: Option<String>, bytes: Vec<u8>, flow: Flow) {
+        let ack = Ack { tag, bytes, flow };
+        match self.acks.iter_mut().find(|other| other.tag == ack.tag && other.bytes.is_empty()) {
+            Some(waiting) => *waiting = ack,
+            None => self.acks.push(ack),
+        }
+    }
+
     /// The dialog with the peer of this tag.
     fn dialog(&mut self, remote_tag: Option<&str>) -> Option<&mut Dialog> {
         let dialog = match &mut self.state {

@@ -56,6 +56,11 @@ impl Outgoing {
         Outgoing { silent: true, ..self }
     }
 
+    /// Keeps the ACK of a re-INVITE for when its 2xx comes again.
+    pub(in crate::sip) fn keep_ack(&mut self, bytes: Vec<u8>, flow: Flow) {
+        self.ack = Some((bytes, flow));
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -326,9 +331,9 @@ impl Endpoint {
         let invite = self.outgoing.get(id).and_then(|o| o.client).and_then(|client| self.table.clients.get(client));
         let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
         let ack = dialog.acknowledge(number).with_body(body);
-        let ack = self.send_ack(now, dialog.next_hop(), ack, &invite, out);
-        if let Some(outgoing) = self.outgoing.get_mut(id) {
-            outgoing.ack = Some(ack);
+        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, User::AckRequest(id), out);
+        if let Some(outgoing) = self.outgoing.get_mut(id).filter(|_| !bytes.is_empty()) {
+            outgoing.keep_ack(bytes, flow);
         }
     }
 

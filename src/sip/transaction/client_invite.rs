@@ -96,6 +96,15 @@ impl ClientInvite {
         }
     }
 
+    /// Sends no more repetitions: the request has gone elsewhere, and this server is not to be woken.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        match self {
+            ClientInvite::Calling { b, .. } => ClientInvite::Calling { a: None, b },
+            state => state,
+        }
+    }
+
     /// A timer may be due.
     pub fn timeout(self, now: Instant) -> (Option<Self>, ClientAction) {
         use ClientInvite::*;

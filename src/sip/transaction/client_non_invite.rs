@@ -70,6 +70,15 @@ impl ClientNonInvite {
         }
     }
 
+    /// Sends no more repetitions: the request has gone elsewhere.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        match self {
+            ClientNonInvite::Trying { f, .. } => ClientNonInvite::Trying { e: None, f },
+            state => state,
+        }
+    }
+
     /// A timer may be due.
     pub fn timeout(self, now: Instant, timers: &Timers) -> (Option<Self>, ClientAction) {
         use ClientNonInvite::*;

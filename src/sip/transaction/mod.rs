@@ -119,6 +119,18 @@ pub enum User {
     /// Nobody: the request went on to another server (RFC 3263 4.3), and what still comes from this one
     /// is only absorbed.
     Spent,
+    /// Nobody: the INVITE of this session went on to another server, as this one was silent. What it says after
+    /// all is ended: by CANCEL, once, or by ACK and BYE.
+    Left {
+        /// The session.
+        session: SessionId,
+        /// CANCEL has been sent.
+        cancelled: bool,
+    },
+    /// An ACK to the INVITE of this session, whose way is being located; nothing comes back.
+    Ack(SessionId),
+    /// The same for a re-INVITE.
+    AckRequest(RequestId),
 }
 
 /// The machine of a client transaction.
@@ -132,6 +144,25 @@ pub enum ClientMachine {
     NonInvite(ClientNonInvite),
 }
 
+impl ClientMachine {
+    /// Whether the request was sent and nothing at all has come back.
+    pub fn is_silent(self) -> bool {
+        matches!(
+            self,
+            ClientMachine::Invite(ClientInvite::Calling { .. })
+                | ClientMachine::NonInvite(ClientNonInvite::Trying { .. })
+        )
+    }
+
+    fn quiet(self) -> ClientMachine {
+        match self {
+            ClientMachine::Invite(machine) => ClientMachine::Invite(machine.quiet()),
+            ClientMachine::NonInvite(machine) => ClientMachine::NonInvite(machine.quiet()),
+            locating => locating,
+        }
+    }
+}
+
 /// A client transaction.
 #[derive(Debug)]
 pub struct Client {
@@ -141,6 +172,8 @@ pub struct Client {
     pub(super) sent: Option<Flow>,
     /// Where else it may go.
     pub(super) search: Option<Box<Search>>,
+    /// When it goes there, if this server has said nothing at all by then.
+    pub(super) gives_way: Option<Instant>,
     /// Its Contact names the address that it is sent from, its Request-URI the server that it goes to.
     pub(super) follows: bool,
     /// The Request-URI that it had at first.
@@ -248,7 +281,9 @@ impl Table {
         self.clients.insert(Client {
             machine: ClientMachine::Locating(until),
             sent: None,
-            follows: search.is_some(),
+            gives_way: None,
+            // A proxy changes neither; a dialog has its own.
+            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog()) && !matches!(user, User::Proxy(_)),
             search,
             addressed: request.uri.clone(),
             request,
@@ -276,19 +311,20 @@ impl Table {
         self.by_client_key.insert(key, id);
     }
 
-    /// The request of `id` goes on to another server: what this one still says is absorbed by the transaction
+    /// The request of `id` goes on to another server: what this one still says is `user`'s, in the transaction
     /// that is returned.
-    pub fn set_aside(&mut self, id: ClientId) -> Option<ClientId> {
+    pub fn set_aside(&mut self, id: ClientId, user: User) -> Option<ClientId> {
         let client = self.clients.get_mut(id)?;
         let spent = Client {
-            machine: client.machine,
+            machine: client.machine.quiet(),
             sent: client.sent,
+            gives_way: None,
             search: None,
             follows: false,
             addressed: client.addressed.clone(),
             request: client.request.clone(),
             bytes: client.bytes.clone(),
-            user: User::Spent,
+            user,
             key: std::mem::take(&mut client.key),
             scheduled: None,
         };
