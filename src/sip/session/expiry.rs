@@ -5,7 +5,7 @@
 //! of the interval; when no refresh went through, both sides say BYE shortly before its end. A peer
 //! without session timers is refreshed by us all the same (7.2: "it has to perform them").
 
-use super::super::endpoint::Endpoint;
+use super::super::endpoint::{Endpoint, Owner};
 use super::super::headers::split_params;
 use super::super::message::{Header, HeaderName, Headers, Method, Request, Response};
 use super::super::parser::{Message, split_list};
@@ -19,10 +19,13 @@ pub const MIN_SE: Duration = Duration::from_secs(90);
 /// Longest interval that is taken from a peer; a longer one would not end anything.
 const SE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// A refused refresh is tried again no sooner; half of what is left is waited for, so there are few of them.
+const AGAIN_AFTER_MIN: Duration = Duration::from_secs(5);
+
 /// When a session is refreshed, and when it is taken for dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sip) struct Expiry {
-    /// When we refresh; `None` when the peer does, or while our refresh is under way.
+    /// When we refresh; `None` when the peer does, while our refresh is under way, or when another would come too late.
     refresh_at: Option<Instant>,
     /// When BYE is sent.
     bye_at: Instant,
@@ -199,6 +202,25 @@ impl Endpoint {
             true => self.request_silently(now, id, Method::Update, out),
             false => self.refresh_by_invite(now, id, out),
         }
+    }
+
+    /// 7.2: "the UAC SHOULD follow the rules specific to that response code and retry if possible", before the
+    /// session ends by itself (10); 14.1 of RFC 3261 after a glare. `None`: it could not even be sent.
+    pub(super) fn refresh_failed(&mut self, now: Instant, id: SessionId, refusal: Option<&Response>) {
+        let is_glare = refusal.is_some_and(|response| response.status == 491);
+        let glare = self.sessions.get(id).filter(|_| is_glare).map(|session| session.caller);
+        let glare = glare.map(|caller| self.glare_wait(caller));
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.we_refresh) else { return };
+        // One that waits for its turn, or is due by itself, needs no other.
+        let is_due = session.waiting.is_some();
+        let Some(expiry) = session.expiry.as_mut().filter(|expiry| expiry.refresh_at.is_none() && !is_due) else {
+            return;
+        };
+        let left = expiry.bye_at.since(now);
+        let asked = refusal.and_then(super::offers::retry_after);
+        let wait = glare.or(asked).unwrap_or((left / 2).max(AGAIN_AFTER_MIN));
+        expiry.refresh_at = Some(now + wait).filter(|at| *at < expiry.bye_at);
+        self.schedule(Owner::Session(id));
     }
 
     pub(super) fn refresh_by_invite(&mut self, now: Instant, id: SessionId, out: &mut Actions) {

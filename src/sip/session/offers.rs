@@ -104,27 +104,26 @@ impl Endpoint {
         self.send_outgoing(now, waiting.request, flow, request, out);
     }
 
+    /// 14.1: "If the UAC is the owner of the Call-ID of the dialog ID, T has a randomly chosen value of between 2.1 and
+    /// 4 seconds in units of 10 ms", else "between 0 and 2 seconds".
+    pub(super) fn glare_wait(&mut self, is_owner: bool) -> Duration {
+        let (least, choices) = if is_owner { (210, 191) } else { (0, 201) };
+        Duration::from_millis(10 * u64::from(least + self.secrets.next_u32() % choices))
+    }
+
     /// Puts an offer that was refused for the moment back among those that wait. False: the refusal is final.
     pub(super) fn offer_again(&mut self, now: Instant, id: RequestId, response: &Response) -> bool {
-        let Some(outgoing) = self.outgoing.get_mut(id) else { return false };
+        let Some(outgoing) = self.outgoing.get(id) else { return false };
         let Some((session_id, content)) = outgoing.session.zip(outgoing.offer.clone()) else { return false };
-        let retry_after = response.headers.text(&HeaderName::RetryAfter).and_then(|value| {
-            let digits: String = value.trim().chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().ok().map(Duration::from_secs)
-        });
-        let Some(session) = self.sessions.get_mut(session_id) else { return false };
-        let wait = match (response.status, retry_after) {
-            // 14.1: "If the UAC is the owner of the Call-ID of the dialog ID, T has a randomly chosen value of between
-            // 2.1 and 4 seconds in units of 10 ms", else "between 0 and 2 seconds".
-            (491, _) => {
-                let (least, choices) = if session.caller { (210, 191) } else { (0, 201) };
-                Duration::from_millis(10 * u64::from(least + self.secrets.next_u32() % choices))
-            }
+        let Some(caller) = self.sessions.get(session_id).map(|session| session.caller) else { return false };
+        let wait = match (response.status, retry_after(response)) {
+            (491, _) => self.glare_wait(caller),
             // 14.2 and RFC 3311 5.2: an offer that met an unanswered one gets 500 with Retry-After.
-            (500, Some(after)) if after <= RETRY_AFTER_MAX => after,
+            (500, Some(after)) => after,
             _ => return false,
         };
         let not_before = Some(now + wait);
+        let Some(session) = self.sessions.get_mut(session_id) else { return false };
         if let State::Established(established) = &mut session.state
             && matches!(established.offer, Offer::Outgoing(pending) if pending == id)
         {
@@ -138,13 +137,22 @@ impl Endpoint {
             }
             None if content.tries < TRIES_MAX => {
                 session.waiting = Some(Waiting { request: id, offer: content, not_before });
-                outgoing.client = None;
+                if let Some(outgoing) = self.outgoing.get_mut(id) {
+                    outgoing.client = None;
+                }
                 self.schedule(Owner::Session(session_id));
                 true
             }
             None => false,
         }
     }
+}
+
+/// The time of a Retry-After.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers.text(&HeaderName::RetryAfter)?;
+    let digits: String = value.trim().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok().map(Duration::from_secs).filter(|after| *after <= RETRY_AFTER_MAX)
 }
 
 impl Established {

@@ -208,6 +208,12 @@ impl Endpoint {
         let status = response.status;
         let silent = self.outgoing.get(id).is_some_and(|o| o.silent);
         self.settle_request(id, Ok(response.clone()), out);
+        if matches!(method, Method::Invite | Method::Update)
+            && !is_2xx
+            && let Some(session) = session
+        {
+            self.refresh_failed(now, session, Some(&response));
+        }
         // A peer whose Allow promised too much is refreshed by re-INVITE.
         if silent
             && matches!(status, 405 | 501)
@@ -341,9 +347,14 @@ impl Endpoint {
     pub(in crate::sip) fn request_failed(&mut self, now: Instant, id: RequestId, failure: Failure, out: &mut Actions) {
         let Some(outgoing) = self.outgoing.get(id) else { return };
         let session = outgoing.session.filter(|_| outgoing.method != Method::Prack);
+        let is_refresh = outgoing.silent && outgoing.method == Method::Update;
         self.settle_request(id, Err(failure), out);
         // No answer counts as a 408 (8.1.3.1).
         if let Some(session) = session {
+            // A way that is broken now may be there again before the session ends.
+            if is_refresh && failure == Failure::Transport {
+                return self.refresh_failed(now, session, None);
+            }
             let how = if failure == Failure::Transport { Ended::TransportFailure } else { Ended::Timeout };
             self.lose_dialog(now, session, how, out);
         }

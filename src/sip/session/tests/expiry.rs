@@ -145,3 +145,68 @@ fn section_7_1_the_invite_asks_for_the_configured_interval() {
     assert_eq!(request.headers.tokens(&HeaderName::Supported), ["timer"]);
     assert!(!request.headers.has(&HeaderName::MinSe), "90 s need not be said");
 }
+
+#[test]
+fn section_7_2_a_refused_refresh_is_tried_again_before_the_session_ends() {
+    let mut pair = pair_with(&[CALLER], 600);
+    pair.ends[CALLEE].settings.allow.retain(|method| *method != Method::Update);
+    let (caller, _) = establish(&mut pair);
+    // Refreshes at half of the interval, then at half of what is left until 568 s.
+    for (after_ms, status) in [(301_000, 503), (134_500, 488), (67_500, 200)] {
+        pair.run_ms(after_ms);
+        let server = pair.waiting(CALLEE);
+        pair.check(CALLEE, &["offer INVITE offer"]);
+        pair.act(CALLEE, |e, now, out| e.reply(now, server, Response::new(status).with_body(sdp("answer")), out));
+        pair.run_ms(5);
+    }
+    pair.take(CALLEE);
+    pair.run_ms(290_000);
+    assert_eq!(pair.ends[CALLER].counts().sessions, 1, "the one that came through counts");
+    pair.act(CALLER, |e, now, out| e.terminate(now, caller, None, out));
+    pair.check_empty();
+}
+
+/// Lets time pass, and answers each UPDATE with this status; how many there were.
+fn run_and_refuse(it: &mut Scripted, until: Instant, status: &str) -> usize {
+    let mut refused = 0;
+    while let Some(at) = it.endpoint.deadline().filter(|at| *at <= until) {
+        it.now = it.now.max(at);
+        it.act(|e, now, out| e.handle_timeout(now, out));
+        for update in it.sent.drain(..).collect::<Vec<_>>() {
+            if update.starts_with("UPDATE ") {
+                refused += 1;
+                it.receive(&response_to(&update, status, "t", ""));
+            }
+        }
+    }
+    it.now = until;
+    refused
+}
+
+#[test]
+fn section_7_2_and_14_1_of_rfc_3261_a_refresh_in_glare_is_tried_again_soon_and_408_and_481_end_the_session() {
+    for (status, least, ends) in [("491 No", 2, false), ("500 No", 1, false), ("408 No", 1, true), ("481 No", 1, true)]
+    {
+        let mut it = Scripted::new();
+        it.endpoint.settings.session_expires = Some(Duration::from_secs(600));
+        it.endpoint.settings.supported = vec!["timer".to_owned()];
+        let invite = Pair::new(Transport::Udp).outgoing(sdp("offer"));
+        it.act(|e, now, out| e.invite(now, invite, out));
+        let sent = it.sent.pop().expect("an INVITE");
+        it.receive(&response_to(&sent, "200 OK", "t", "Allow: UPDATE\r\n"));
+        it.sent.clear();
+        let begun = it.now;
+        assert_eq!(run_and_refuse(&mut it, begun + Duration::from_secs(299), status), 0, "{status}");
+        let refused = run_and_refuse(&mut it, begun + Duration::from_secs(306), status);
+        assert!(refused >= least && refused <= 4, "{status}: {refused}");
+        let ended = it.events.iter().any(|event| matches!(event, Event::Ended { .. }));
+        assert_eq!(ended, ends, "{status}");
+        // Whoever never lets it through loses the session when its time is over, after few tries.
+        if status.starts_with("500") {
+            assert!(run_and_refuse(&mut it, begun + Duration::from_secs(566), status) <= 8);
+            assert!(!it.events.iter().any(|event| matches!(event, Event::Ended { .. })));
+            run_and_refuse(&mut it, begun + Duration::from_secs(569), status);
+            assert!(it.events.iter().any(|event| matches!(event, Event::Ended { how: Ended::Expired, .. })));
+        }
+    }
+}
