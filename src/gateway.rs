@@ -451,6 +451,12 @@ impl Gateway {
         }
     }
 
+    /// Sessions and transactions at this moment: what memory grows with.
+    pub fn load(&self) -> usize {
+        let counts = self.endpoint.counts();
+        counts.sessions + counts.client_transactions + counts.server_transactions + counts.subscriptions
+    }
+
     /// Whether new calls are refused for good.
     pub fn is_draining(&self) -> bool {
         self.draining

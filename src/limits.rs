@@ -5,7 +5,7 @@ use crate::time::Duration;
 /// Calls at once.
 pub const CALLS_MAX: usize = 10_000;
 /// Streams of one media worker.
-pub const STREAMS_PER_WORKER: usize = 4_096;
+pub const STREAMS_PER_WORKER: usize = 8_192;
 /// Bytes of one RTP packet, header included: 60 ms of 16-bit samples at 16 kHz would not fit, G.711 does.
 pub const RTP_PACKET_BYTES: usize = 1_024;
 /// Bytes of one SIP message over UDP or TCP (RFC 3261 18.1.1: any datagram up to 65,535 must be read).
@@ -16,8 +16,8 @@ pub const SIP_HEADERS: usize = 256;
 pub const OUTPUTS_PER_INPUT: usize = 4_096;
 /// Commands waiting for one media worker.
 pub const MEDIA_COMMANDS: usize = 8_192;
-/// Events waiting from one media worker.
-pub const MEDIA_EVENTS: usize = 8_192;
+/// Events waiting from one media worker: the ends of all streams, and digits.
+pub const MEDIA_EVENTS: usize = 12_288;
 /// Samples of one RTP packet that we make, and of one slot of a jitter buffer: 60 ms at 8 kHz.
 pub const PACKET_SAMPLES_MAX: usize = 480;
 /// Packets that wait in one jitter buffer: 640 ms of the shortest ones.
@@ -111,6 +111,10 @@ pub const ISUP_FIELD_OCTETS: usize = 272;
 pub const ISUP_PARAMETERS: usize = 64;
 /// Circuits that one message about a group names, itself included (Q.763 3.43).
 pub const ISUP_GROUP_CIRCUITS: usize = 32;
+/// Octets of one M3UA message; a multiple of four.
+pub const M3UA_OCTETS: usize = 4_096;
+/// Parameters of one M3UA message.
+pub const M3UA_PARAMETERS: usize = 32;
 /// Circuits of one trunk group: as many as ITU codes can name.
 pub const ISUP_CIRCUITS: usize = 4_096;
 /// Circuits that one call tries, one after the other.
@@ -126,5 +130,6 @@ const _: () =
     assert!(5 * LOCATION_TARGETS <= LOCATION_QUESTIONS_PER_SEARCH, "NAPTR, SRV, A, AAAA and source of every target");
 const _: () = assert!(STREAMS_PER_WORKER <= STREAM_IDS, "every stream has an id");
 const _: () = assert!(MEDIA_COMMANDS >= STREAMS_PER_WORKER, "every stream can be stopped at once");
+const _: () = assert!(MEDIA_EVENTS > STREAMS_PER_WORKER, "digits find room beside the ends of all streams");
 const _: () = assert!(TEXTS_MAX * TEXT_BYTES <= 128 << 20, "waiting texts fit the memory of a small machine");
 const _: () = assert!(NONCE_COUNT_WINDOW <= u64::BITS, "the window of a nonce is one word");

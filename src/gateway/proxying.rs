@@ -2,7 +2,8 @@
 //!
 //! A telephone or a domain with `calls = "proxy"` or `"redirect"` is called this way when a SIP caller's
 //! INVITE leads to it and to nobody else; then we touch neither its media nor its dialog. Calls from
-//! lines, to groups and by way of forwarding are carried as ever.
+//! lines, to groups and by way of forwarding are carried as ever. To another domain every method is passed
+//! on: OPTIONS, MESSAGE, SUBSCRIBE with its NOTIFYs, and those that we don't know.
 
 use super::access::{Caller, number_of};
 use super::{Gateway, Step};
@@ -10,7 +11,9 @@ use crate::call::fork::SipTarget;
 use crate::config::{Carriage, Config, Domain};
 use crate::dialplan::{ANYBODY, TargetKind, Verdict};
 use crate::sip::proxy::ProxyTarget;
-use crate::sip::{Flow, Header, HeaderName, Host, NameAddr, NextHop, Request, Response, ServerTransactionId, Uri};
+use crate::sip::{
+    Flow, Header, HeaderName, Host, Method, NameAddr, NextHop, Request, Response, ServerTransactionId, Uri,
+};
 use crate::trunk::{Cause, Release, interwork};
 use std::collections::BTreeSet;
 use tracing::info;
@@ -31,7 +34,7 @@ enum Way {
 }
 
 impl Gateway {
-    /// An INVITE for somebody whose calls we may not carry.
+    /// An INVITE for somebody whose calls we may not carry, or any request to another domain.
     pub(super) fn undecided(
         &mut self,
         server: ServerTransactionId,
@@ -42,7 +45,9 @@ impl Gateway {
         let origin = match self.identify(step.now, request, &flow) {
             Caller::Phone(index) => format!("phone/{}", self.config.phones[index].name),
             Caller::Trunk(index) => format!("trunk/{}", self.config.trunks[index].name),
-            Caller::Anybody => ANYBODY.to_owned(),
+            Caller::Anybody if request.method == Method::Invite => ANYBODY.to_owned(),
+            // A method may be open to all for our own sake; that makes us nobody's relay.
+            Caller::Anybody => return self.endpoint.reply(step.now, server, Response::new(403), &mut step.sip),
             Caller::Challenge(headers) => {
                 let response = Response::new(401).with_headers(headers);
                 return self.endpoint.reply(step.now, server, response, &mut step.sip);
@@ -53,7 +58,7 @@ impl Gateway {
             Way::Carry => self.endpoint.be_called(step.now, server, flow, &mut step.sip),
             Way::Proxy(targets) => {
                 let contacts: usize = targets.iter().map(Vec::len).sum();
-                info!(from = %origin, %to, contacts, "call passed on");
+                info!(from = %origin, %to, method = %request.method, contacts, "request passed on");
                 self.endpoint.proxy(step.now, server, flow, targets, &mut step.sip);
             }
             Way::Redirect(contacts) => {

@@ -11,7 +11,7 @@
 //!         message, parameter, number, indicators, cause, supervision,
 //!         compatibility                                                     (Q.763)
 //!            |  octets
-//!   transport: the simulated switch, M3UA over SCTP, a SIP body             <- joined in a later step
+//!   m3ua, octets only so far; other transports: the simulated switch, a SIP body  <- joined in a later step
 //! ```
 //!
 //! [`timers`] has T1 to T35 as data. Every parameter keeps the octets that it was read from, so that
@@ -29,6 +29,7 @@ pub mod circuit;
 pub mod compatibility;
 pub mod group;
 pub mod indicators;
+pub mod m3ua;
 pub mod message;
 pub mod number;
 pub mod parameter;

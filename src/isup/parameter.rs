@@ -209,7 +209,7 @@ parameters! {
     HopCounter(HopCounter), HOP_COUNTER, hop_counter = 61, "hop counter";
     LocationNumber(Number), LOCATION_NUMBER, location_number = 63, "location number";
     GenericNumber(GenericNumber), GENERIC_NUMBER, generic_number = 192, "generic number";
-    Jurisdiction(SubsequentNumber), JURISDICTION, jurisdiction = 196, "jurisdiction information";
+    Jurisdiction(Bytes), JURISDICTION, jurisdiction = 196, "jurisdiction information (six digits, low half first)";
     GenericName(Bytes), GENERIC_NAME, generic_name = 199, "generic name";
     GroupCharacteristics(Bytes), GROUP_CHARACTERISTICS, group_characteristics = 229, "circuit group characteristic indicator";
     ValidationResponse(Bytes), VALIDATION_RESPONSE, validation_response = 230, "circuit validation response indicator";

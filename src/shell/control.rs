@@ -14,7 +14,7 @@ use super::cards::{CardLines, Hands};
 use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, TrunkRow};
 use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
-use super::media_thread::{MediaCounters, MediaThread};
+use super::media_thread::{self, MediaCounters, MediaThread};
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
 use super::store::{Kept, Store};
 use super::tls::Tls;
@@ -48,6 +48,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(4);
 const RETRY: Duration = Duration::from_millis(20);
 /// How long it holds from which address packets to a peer leave: networks change.
 const SOURCE_TTL: Duration = Duration::from_secs(60);
+
+/// Sessions and transactions (about a kilobyte each, and more) whose memory is worth a look at the heap.
+const LOAD_WORTH_TRIMMING: usize = 64;
 
 /// Why the loop woke up.
 enum WakeUp {
@@ -107,6 +110,8 @@ pub(super) struct Control {
     interrupt: Signal,
     terminate: Signal,
     reload: Signal,
+    /// The most that the core held since memory was given back.
+    load_peak: usize,
     /// When the process ends at the latest, once it was told to.
     ends_at: Option<Instant>,
     /// A card that failed is reported once.
@@ -131,6 +136,7 @@ impl Control {
             interrupt: signals(SignalKind::interrupt())?,
             terminate: signals(SignalKind::terminate())?,
             reload: signals(SignalKind::hangup())?,
+            load_peak: 0,
             ends_at: None,
             reported_over,
             reported_priority: false,
@@ -166,6 +172,7 @@ impl Control {
             self.look_at_media(now);
             self.look_at_deadline(now);
             self.parts.hands.answer_listeners(now);
+            self.look_at_memory();
             if self.is_at_end(now) {
                 return;
             }
@@ -492,6 +499,16 @@ impl Control {
                 return;
             }
             self.feed(now, Input::Tick);
+        }
+    }
+
+    /// After a burst its memory goes back to the system, once three quarters of it are over.
+    fn look_at_memory(&mut self) {
+        let load = self.parts.gateway.load();
+        self.load_peak = self.load_peak.max(load);
+        if self.load_peak >= LOAD_WORTH_TRIMMING && load < self.load_peak / 4 {
+            self.load_peak = load;
+            media_thread::return_free_memory();
         }
     }
 

@@ -10,6 +10,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfi
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,9 @@ pub(super) type Resolved = (Question, Records);
 
 /// Asks name servers.
 pub(super) struct Resolver {
-    resolver: Option<Arc<TokioResolver>>,
+    config: Dns,
+    /// Made for the first question; `None` in it: there is nobody to ask.
+    resolver: OnceCell<Option<Arc<TokioResolver>>>,
     answers: mpsc::Sender<Resolved>,
 }
 
@@ -35,6 +38,10 @@ impl Resolver {
     /// Asks the servers of the configuration, or those that the system asks. Answers come out of the receiver.
     pub(super) fn new(config: &Dns) -> (Resolver, mpsc::Receiver<Resolved>) {
         let (answers, inbox) = mpsc::channel(limits::LOCATION_QUESTIONS);
+        (Resolver { config: config.clone(), resolver: OnceCell::new(), answers }, inbox)
+    }
+
+    fn make(config: &Dns) -> Option<Arc<TokioResolver>> {
         let builder = if config.servers.is_empty() {
             TokioResolver::builder_tokio()
         } else {
@@ -49,19 +56,19 @@ impl Resolver {
             options.attempts = 2;
             builder.build()
         });
-        let resolver = match resolver {
+        match resolver {
             Ok(resolver) => Some(Arc::new(resolver)),
             Err(error) => {
                 tracing::warn!(%error, "no name server: host names cannot be looked up; [dns] servers = [...] helps");
                 None
             }
-        };
-        (Resolver { resolver, answers }, inbox)
+        }
     }
 
     /// Asks; the answer follows, with nothing in it when there is none.
     pub(super) fn ask(&self, question: Question) {
-        let (resolver, answers) = (self.resolver.clone(), self.answers.clone());
+        let resolver = self.resolver.get_or_init(|| Resolver::make(&self.config)).clone();
+        let answers = self.answers.clone();
         tokio::spawn(async move {
             let records = match resolver {
                 Some(resolver) => look_up(&resolver, &question).await,

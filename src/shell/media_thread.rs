@@ -8,7 +8,7 @@
 //! The thread of a card is ticked by the card. The thread of RTP-only calls takes its packets every
 //! millisecond or so and ticks its worker every 10 ms; it sleeps without a clock while it has no stream.
 //! Nothing is allocated, freed or logged after the start: what ends goes back through the ring.
-#![allow(unsafe_code)] // scheduling class and waiting for a card's descriptor have no safe interface
+#![allow(unsafe_code)] // scheduling class, waiting for a card and trimming the heap have no safe interface
 
 use super::Clock;
 use super::rtp_io::{RtpPorts, Stamps};
@@ -447,6 +447,18 @@ fn raise_priority() -> bool {
     let parameters = libc::sched_param { sched_priority: PRIORITY };
     // SAFETY: the thread asks for itself, and the pointer is to a local value that is only read.
     unsafe { libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_FIFO, &raw const parameters) == 0 }
+}
+
+/// Gives what the allocator has free back to the system, wherever it lies between what is in use.
+///
+/// The C library returns memory by itself only from the end of its heap. It takes milliseconds, so it
+/// is for the time when much has become free and little goes on.
+pub(super) fn return_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes a number and no pointer; the allocator locks itself, as for every other call.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Watches a card's descriptor from the control loop, through a copy that lives as long as the

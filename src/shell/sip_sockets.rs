@@ -458,7 +458,10 @@ async fn open(remote: SocketAddr, tls: Option<Tls>, domain: Option<String>) -> i
     let Some(tls) = tls else { return Ok((Stream::Tcp(stream), local)) };
     let domain = domain.unwrap_or_else(|| remote.ip().to_string());
     let name = server_name(&domain).ok_or(io::ErrorKind::InvalidInput)?;
-    let agreed = tokio::time::timeout(CONNECT_TIMEOUT, tls.connector.connect(name, stream)).await.map_err(late)??;
+    // Not on the control thread: calls need not wait until the authorities are read.
+    let connector = tokio::task::spawn_blocking(move || tls.connector()).await.map_err(io::Error::other)?;
+    let connecting = connector.map_err(io::Error::other)?.connect(name, stream);
+    let agreed = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
     Ok((Stream::Tls(Box::new(TlsStream::Client(agreed))), local))
 }
 

@@ -12,7 +12,7 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -40,8 +40,8 @@ pub(super) enum TlsError {
 pub(super) struct Tls {
     /// For peers that connect; `None` without a certificate of ours.
     pub(super) acceptor: Option<TlsAcceptor>,
-    /// For connections that we open.
-    pub(super) connector: TlsConnector,
+    /// For connections that we open; made when the first one is.
+    connector: Arc<OnceLock<TlsConnector>>,
 }
 
 /// The cryptography of the whole program. Nobody else chooses one.
@@ -55,30 +55,57 @@ impl Tls {
     /// # Errors
     /// [`TlsError`] says which text cannot be used.
     pub(super) fn new(config: &config::Tls) -> Result<Tls, TlsError> {
+        let connector = Arc::new(OnceLock::new());
+        if config.authorities.is_none() && config.identity.is_none() {
+            // Reading what the system trusts takes time and memory, and most gateways never ask for it.
+            return Ok(Tls { acceptor: None, connector });
+        }
         let roots = Arc::new(roots(config.authorities.as_deref())?);
         let identity = match &config.identity {
             Some((certificate, key)) => Some((chain("certificate", certificate)?, private_key(&key.0)?)),
             None => None,
         };
-        let verifier = SipServerVerifier { roots: Arc::clone(&roots), algorithms: algorithms() };
-        let client = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Identity)?
-            .dangerous() // own rules for names, see SipServerVerifier
-            .with_custom_certificate_verifier(Arc::new(verifier));
-        let client = match &identity {
-            // RFC 5922 7.3: a server may ask us who we are, too.
-            Some((chain, key)) => {
-                client.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(TlsError::Identity)?
-            }
-            None => client.with_no_client_auth(),
-        };
+        let _ = connector.set(client(Arc::clone(&roots), identity.as_ref())?); // it was empty
         let acceptor = match identity {
             Some((chain, key)) => Some(acceptor(config.client_certificate, roots, chain, key)?),
             None => None,
         };
-        Ok(Tls { acceptor, connector: TlsConnector::from(Arc::new(client)) })
+        Ok(Tls { acceptor, connector })
     }
+
+    /// What connections are opened with. The first time it may read what the system trusts, which
+    /// takes some milliseconds.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the cryptography refuses, which it does not.
+    pub(super) fn connector(&self) -> Result<TlsConnector, TlsError> {
+        if let Some(connector) = self.connector.get() {
+            return Ok(connector.clone());
+        }
+        let made = client(Arc::new(roots(None)?), None)?;
+        Ok(self.connector.get_or_init(|| made).clone())
+    }
+}
+
+/// For connections that we open; with our certificate, if there is one.
+fn client(
+    roots: Arc<RootCertStore>,
+    identity: Option<&(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<TlsConnector, TlsError> {
+    let verifier = SipServerVerifier { roots, algorithms: algorithms() };
+    let client = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Identity)?
+        .dangerous() // own rules for names, see SipServerVerifier
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let client = match identity {
+        // RFC 5922 7.3: a server may ask us who we are, too.
+        Some((chain, key)) => {
+            client.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(TlsError::Identity)?
+        }
+        None => client.with_no_client_auth(),
+    };
+    Ok(TlsConnector::from(Arc::new(client)))
 }
 
 fn acceptor(

@@ -410,8 +410,7 @@ impl Endpoint {
         if is_proxied {
             return self.proxy_in_dialog(now, server, flow, out);
         }
-        if *method == Method::Invite
-            && message.to.tag().is_none()
+        if message.to.tag().is_none()
             && let Some(request) = self.table.servers.get(server).map(|s| &s.request).filter(|r| self.asks_first(r))
         {
             let request = request.clone();

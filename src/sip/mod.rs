@@ -377,7 +377,7 @@ pub enum Event {
     Incoming {
         /// Its session.
         session: SessionId,
-        /// The INVITE.
+        /// The request.
         request: Request,
         /// Where it came from.
         flow: Flow,
@@ -472,7 +472,8 @@ pub enum Event {
         /// The way that the request took last, as far as it was sent at all.
         flow: Option<Flow>,
     },
-    /// A new INVITE that [`Settings::asks_first`] names: [`Endpoint::proxy`], [`Endpoint::be_called`] or
+    /// A new INVITE that [`Settings::asks_first`] names, or any request to a host of
+    /// [`Settings::asks_first_at`]: [`Endpoint::proxy`], for an INVITE [`Endpoint::be_called`], or
     /// [`Endpoint::reply`] is owed.
     Undecided {
         /// To be decided about.

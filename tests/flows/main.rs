@@ -19,8 +19,6 @@ macro_rules! flows_over {
             mod rfc3666;
             #[path = "rfc5359.rs"]
             mod rfc5359;
-            #[path = "rfc5359_services.rs"]
-            mod rfc5359_services;
             #[path = "stage.rs"]
             mod stage;
         }

@@ -243,19 +243,6 @@ impl Stage {
         }
     }
 
-    /// Provisional 180 may or may not come before this one.
-    #[track_caller]
-    pub fn expects_after_ringing(&mut self, party: &mut Party, status: u16) -> Response {
-        match self.next(party, SOON) {
-            Some(Came::Response(response)) if response.status == 180 => self.expects(party, status),
-            Some(Came::Response(response)) if response.status == status => {
-                party.took(&response);
-                response
-            }
-            other => panic!("{} expected {status}, got {other:#?}", party.user),
-        }
-    }
-
     /// Nobody gets any message for a time.
     #[track_caller]
     pub fn silence(&mut self, time: Duration) {

@@ -119,15 +119,6 @@ impl Baresip {
         });
     }
 
-    /// Waits until an event such as `CALL_ESTABLISHED` has come this often.
-    pub fn wait_for_times(&self, event: &str, times: usize) {
-        let kind = format!("\"type\":\"{event}\"");
-        wait_for(&format!("baresip's {event}, {times} times"), Duration::from_secs(20), || {
-            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            (said.matches(&kind).count() >= times).then_some(())
-        });
-    }
-
     /// Waits for an event such as `CALL_INCOMING`.
     pub fn wait_for(&self, event: &str) {
         let kind = format!("\"type\":\"{event}\"");

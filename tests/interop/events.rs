@@ -35,7 +35,7 @@ fn sipp_watches_the_lamp_of_a_telephone_through_a_call() {
     let captured = capture.finish();
     captured.assert_well_formed();
     assert!(
-        !captured.sip("sip.Method == \"NOTIFY\" && xml.tag contains \"confirmed\"").is_empty(),
+        !captured.sip("sip.Method == \"NOTIFY\" && frame contains \"<state>confirmed\"").is_empty(),
         "dialog-info is XML"
     );
     assert!(gateway.stop().success());

@@ -8,12 +8,15 @@ use std::process::Command;
 use tipring::isup::cause::CauseIndicators;
 use tipring::isup::compatibility::{MessageCompatibility, ParameterCompatibility};
 use tipring::isup::indicators::*;
+use tipring::isup::m3ua;
 use tipring::isup::number::{AddressPresentation, GenericNumber, Qualifier, Screening, SubsequentNumber};
 use tipring::isup::parameter::Bytes;
 use tipring::isup::supervision::{CallProcessing, CircuitState, CircuitStates, RangeAndStatus};
 use tipring::isup::{Cic, Digits, Message, MessageType, NatureOfAddress, Number, Parameter, ParameterCode, Variant};
 use tipring::trunk::{Cause, Location, Release};
 
+/// Link type of packets that begin with an SCTP header.
+const LINKTYPE_SCTP: u32 = 248;
 /// Link type of packets that begin with the service information octet of MTP level 3.
 const LINKTYPE_MTP3: u32 = 141;
 
@@ -35,16 +38,28 @@ fn number(nature: NatureOfAddress, text: &str) -> Number {
     Number::new(nature, &digits(text))
 }
 
-/// Writes messages as a capture of MTP level 3.
-fn write_capture(path: &Path, variant: Variant, cases: &[Case]) {
+/// Writes packets as a capture.
+fn write_packets(path: &Path, link_type: u32, packets: impl IntoIterator<Item = Vec<u8>>) {
     let mut out = Vec::new();
     out.extend(0xA1B2_C3D4_u32.to_le_bytes());
     out.extend(2_u16.to_le_bytes());
     out.extend(4_u16.to_le_bytes());
     out.extend([0; 8]);
     out.extend(65_535_u32.to_le_bytes());
-    out.extend(LINKTYPE_MTP3.to_le_bytes());
-    for (index, case) in cases.iter().enumerate() {
+    out.extend(link_type.to_le_bytes());
+    for (index, packet) in packets.into_iter().enumerate() {
+        out.extend((index as u32).to_le_bytes());
+        out.extend([0; 4]);
+        out.extend((packet.len() as u32).to_le_bytes());
+        out.extend((packet.len() as u32).to_le_bytes());
+        out.extend(packet);
+    }
+    std::fs::write(path, out).expect("the target directory can be written");
+}
+
+/// Writes messages as a capture of MTP level 3.
+fn write_capture(path: &Path, variant: Variant, cases: &[Case]) {
+    let packets = cases.iter().enumerate().map(|(index, case)| {
         let cic = Cic::new(variant, 100 + index as u16).expect("a circuit");
         // National network, ISUP; from point code 2 to 1, link 0.
         let mut packet = vec![0x85];
@@ -53,13 +68,9 @@ fn write_capture(path: &Path, variant: Variant, cases: &[Case]) {
             Variant::Ansi => packet.extend([1, 0, 0, 2, 0, 0, 0]),
         }
         packet.extend(case.message.encode(variant, cic).expect("a whole message"));
-        out.extend((index as u32).to_le_bytes());
-        out.extend([0; 4]);
-        out.extend((packet.len() as u32).to_le_bytes());
-        out.extend((packet.len() as u32).to_le_bytes());
-        out.extend(packet);
-    }
-    std::fs::write(path, out).expect("the target directory can be written");
+        packet
+    });
+    write_packets(path, LINKTYPE_MTP3, packets);
 }
 
 fn tshark(file: &Path, variant: Variant, arguments: &[&str]) -> String {
@@ -186,7 +197,7 @@ fn iam_itu() -> Case {
     wanted.extend([
         ("isup.transmission_medium_requirement", "3"),
         ("isup.called", "4930987654321"),
-        ("isup.called_party_nature_of_address_indicator", "4,3,3"),
+        ("isup.called_party_nature_of_address_indicator", "4"),
         ("isup.calling", "301234567"),
         ("isup.redirecting", "3055501"),
         ("isup.original_called_number", "30555022"),
@@ -346,7 +357,7 @@ fn tshark_reads_our_ansi_messages_as_they_were_meant() {
         Parameter::CalledNumber(called),
         Parameter::CallingNumber(calling()),
         Parameter::ChargeNumber(number(NatureOfAddress::NATIONAL, "2125550000")),
-        Parameter::Jurisdiction(SubsequentNumber::new(&digits("212555")).expect("digits")),
+        Parameter::Jurisdiction(Bytes::new(&[0x12, 0x52, 0x55]).expect("octets")),
         Parameter::OriginatingLine(Bytes::new(&[0]).expect("an octet")),
     ];
     let iam = with(MessageType::IAM, forward().into_iter().chain(parameters));
@@ -368,4 +379,65 @@ fn tshark_reads_our_ansi_messages_as_they_were_meant() {
         ),
     ]);
     check("isup_ansi", Variant::Ansi, &cases);
+}
+
+/// A message as the only chunk of an SCTP packet (RFC 9260 3.3.1), payload protocol 3, M3UA.
+fn sctp(number: u32, payload: &[u8]) -> Vec<u8> {
+    let mut packet = [2_905_u16.to_be_bytes(), 2_905_u16.to_be_bytes()].concat();
+    packet.extend([0; 8]); // verification tag, checksum
+    packet.extend([0, 3]); // DATA, first and last fragment
+    packet.extend((16 + payload.len() as u16).to_be_bytes());
+    packet.extend(number.to_be_bytes());
+    packet.extend([0, 1]); // stream
+    packet.extend((number as u16).to_be_bytes());
+    packet.extend(3_u32.to_be_bytes());
+    packet.extend(payload);
+    packet.resize(packet.len().next_multiple_of(4), 0);
+    packet
+}
+
+#[test]
+fn tshark_reads_our_m3ua_and_the_isup_inside() {
+    use m3ua::{Kind, Message as Carrier, ProtocolData, SERVICE_ISUP, tag};
+    let cic = Cic::new(Variant::Itu, 77).expect("a circuit");
+    let user = iam_itu().message.encode(Variant::Itu, cic).expect("whole");
+    let data =
+        ProtocolData { origin: 2, destination: 1, service: SERVICE_ISUP, network: 2, priority: 0, selection: 13, user };
+    let mut carriers: Vec<Carrier> = [Kind::ASPUP, Kind::ASPUP_ACK, Kind::ASPDN, Kind::ASPDN_ACK]
+        .map(|kind| Carrier::new(kind).with_word(tag::ASP, 5))
+        .to_vec();
+    let traffic = [Kind::ASPAC, Kind::ASPAC_ACK, Kind::ASPIA, Kind::ASPIA_ACK];
+    carriers.extend(traffic.map(|kind| {
+        let carrier = Carrier::new(kind);
+        let has_mode = [Kind::ASPAC, Kind::ASPAC_ACK].contains(&kind);
+        let carrier = if has_mode { carrier.with_word(tag::TRAFFIC_MODE, 1) } else { carrier };
+        carrier.with_word(tag::ROUTING_CONTEXT, 100)
+    }));
+    carriers.extend([Kind::BEAT, Kind::BEAT_ACK].map(|kind| Carrier::new(kind).with(tag::HEARTBEAT, b"still there")));
+    carriers.push(Carrier::new(Kind::NTFY).with(tag::STATUS, &[0, 1, 0, 3]).with_word(tag::ROUTING_CONTEXT, 100));
+    carriers.push(Carrier::new(Kind::ERR).with_word(tag::ERROR, 7));
+    carriers.push(Carrier::data(Some(100), &data));
+    let packets: Vec<Vec<u8>> = carriers
+        .iter()
+        .enumerate()
+        .map(|(index, carrier)| sctp(index as u32 + 1, &carrier.encode().expect("short")))
+        .collect();
+    let file = directory("isup_m3ua").join("m3ua.pcap");
+    write_packets(&file, LINKTYPE_SCTP, packets);
+    let details = tshark(&file, Variant::Itu, &["-V"]);
+    assert!(!details.contains("Malformed"), "{}", file.display());
+    let field = |name: &str| field(&file, Variant::Itu, name);
+    let number = |text: &String| text.parse::<u8>().expect("a number");
+    let classes: Vec<u8> = field("m3ua.message_class").iter().map(number).collect();
+    let numbers: Vec<u8> = field("m3ua.message_type").iter().map(number).collect();
+    let wanted = |part: fn(&Kind) -> u8| carriers.iter().map(|carrier| part(&carrier.kind)).collect::<Vec<_>>();
+    assert_eq!(classes, wanted(|kind| kind.class.value()));
+    assert_eq!(numbers, wanted(|kind| kind.number));
+    let last = |name: &str| field(name).pop().unwrap_or_default();
+    assert_eq!(last("m3ua.protocol_data_opc"), "2");
+    assert_eq!(last("m3ua.protocol_data_dpc"), "1");
+    assert_eq!(last("m3ua.protocol_data_sls"), "13");
+    assert_eq!(last("m3ua.routing_context"), "100");
+    assert_eq!(last("isup.cic"), "77");
+    assert_eq!(last("isup.called"), "4930987654321");
 }

@@ -188,6 +188,20 @@ pub fn put_pairs<const N: usize>(rows: &mut [Row<N>], lane: usize, values: &[i16
     }
 }
 
+/// What each channel has from a place on.
+// A closure over an array is not compiled for the instructions of its caller, a loop is.
+#[inline(always)]
+pub fn parts<const L: usize, const N: usize>(
+    channels: &[[i16; L]; N],
+    from: [usize; N],
+) -> [&[i16]; N] {
+    let mut parts: [&[i16]; N] = [&[]; N];
+    for ((part, channel), from) in parts.iter_mut().zip(channels).zip(from) {
+        *part = &channel[from..];
+    }
+    parts
+}
+
 /// The predictor in a lane.
 #[inline(always)]
 pub fn predictor<const N: usize>(a: &[Row<N>; ORDER + 1], lane: usize) -> Predictor {

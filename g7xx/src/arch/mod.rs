@@ -98,7 +98,7 @@ pub trait Kernels {
     fn take_tilt(x: &mut [i16; 40], before: i16, mu: i16);
 
     /// Samples times gains in Q12 that are not negative.
-    fn levelled(x: &[i16; 80], gains: &[i16; 80]) -> [i16; 80];
+    fn levelled(x: &[i16; 40], gains: &[i16; 40]) -> [i16; 40];
 
     /// Autocorrelation of windowed speech. The window has no negative values.
     fn autocorrelate(speech: &[i16; WINDOW], window: &[i16; WINDOW]) -> Windowed;

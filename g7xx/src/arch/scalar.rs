@@ -80,9 +80,9 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
-    fn levelled(x: &[i16; 80], gains: &[i16; 80]) -> [i16; 80] {
-        let mut y = [0; 80];
-        for n in 0..80 {
+    fn levelled(x: &[i16; 40], gains: &[i16; 40]) -> [i16; 40] {
+        let mut y = [0; 40];
+        for n in 0..40 {
             y[n] = ops::clamp_16((i32::from(x[n]) * i32::from(gains[n])) >> 12);
         }
         y

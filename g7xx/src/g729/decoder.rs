@@ -12,7 +12,7 @@ use super::lsp::{self, Indices};
 use super::ops::*;
 use super::pitch::{self, EXCITATION, EXCITATION_PAST, LAG_MAX, Lag};
 use super::postfilter::PostFilterBase;
-use super::postfilter_a::{self, PostFilterA};
+use super::postfilter_a::{self, PostFilterA, Shape};
 use super::tables::{FREQ_PREV_RESET, INIT_LSP, INIT_LSP_SID};
 use super::{FRAME, FrameInput, Variant};
 use crate::arch::Kernels;
@@ -184,7 +184,8 @@ impl Decoder {
         }
     }
 
-    /// Synthesis and post-filter of Annex A. The post-filter of the first subframe runs beside the
+    /// Synthesis and post-filter of Annex A. The responses of the post-filters run beside the synthesis
+    /// of the first subframe, and the post-filter of the first subframe runs beside the
     /// synthesis of the second, since either waits for its own last output.
     #[inline(always)]
     fn finish_a<K: Kernels>(
@@ -196,9 +197,29 @@ impl Decoder {
         output: &mut [i16; FRAME],
     ) {
         let a = course.a;
-        let shapes = postfilter_a::shapes::<K>(&a);
+        let mut shapes = postfilter_a::shapes(&a);
         self.excite_if_speech::<K>(course, 0, excitation);
-        self.synthesise::<K>(&a[0], excitation, 0, samples);
+        let inputs = shapes.each_ref().map(Shape::response_input);
+        let mut areas = [filter::area_of(&self.synthesis_memory), [0; 50], [0; 50]];
+        let [first, second] = &shapes;
+        let [exact, exact_responses @ ..] = K::synthesise::<3, { SUBFRAME / 4 }>(
+            [&a[0], &first.denominator, &second.denominator],
+            [
+                window(&excitation[..], EXCITATION_PAST),
+                &inputs[0],
+                &inputs[1],
+            ],
+            areas.each_mut(),
+        );
+        let [y, responses @ ..] = &mut areas;
+        for k in 0..2 {
+            shapes[k].take_response::<K>(&inputs[k], exact_responses[k], &mut responses[k]);
+        }
+        if exact {
+            self.put_synthesis(&filter::outputs_of(y), 0, samples);
+        } else {
+            self.synthesise::<K>(&a[0], excitation, 0, samples);
+        }
         self.excite_if_speech::<K>(course, 1, excitation);
         let PostFilter::A(post_filter) = &mut self.post_filter else {
             return;

@@ -234,36 +234,10 @@ pub fn impulse_response<K: Kernels, const N: usize, const FOURS: usize>(
 
 /// What a synthesis is fed with to give the response of a numerator.
 #[inline(always)]
-fn response_input(numerator: &Predictor) -> [i16; SUBFRAME] {
+pub fn response_input(numerator: &Predictor) -> [i16; SUBFRAME] {
     let mut x = [0; SUBFRAME];
     x[..ORDER + 1].copy_from_slice(numerator);
     x
-}
-
-/// Impulse responses of two filters, which run together.
-#[inline(always)]
-pub fn impulse_responses<K: Kernels, const N: usize, const FOURS: usize>(
-    numerators: &[Predictor; 2],
-    denominators: &[Predictor; 2],
-) -> [[i16; N]; 2] {
-    const { assert!(N <= 4 * FOURS) };
-    let x = [
-        response_input(&numerators[0]),
-        response_input(&numerators[1]),
-    ];
-    let (mut first, mut second) = ([0; SUBFRAME + ORDER], [0; SUBFRAME + ORDER]);
-    let exact = K::synthesise::<2, FOURS>(
-        [&denominators[0], &denominators[1]],
-        [&x[0], &x[1]],
-        [&mut first, &mut second],
-    );
-    if !exact[0] {
-        synthesise_limited(&denominators[0], &x[0], &mut first);
-    }
-    if !exact[1] {
-        synthesise_limited(&denominators[1], &x[1], &mut second);
-    }
-    [*window(&first, ORDER), *window(&second, ORDER)]
 }
 
 /// Convolution of `x` with the impulse response `h`, cut (not rounded) to 16 bits.

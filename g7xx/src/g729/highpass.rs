@@ -2,7 +2,7 @@
 //! (G.729 3.1, 4.2.5).
 
 use super::FRAME;
-use super::filter::window_mut;
+use super::filter::{window, window_mut};
 use super::ops::*;
 use crate::arch::Kernels;
 
@@ -36,6 +36,59 @@ const POST: Coefficients = Coefficients {
     shift: 2,
     harmless: 9800,
 };
+
+/// The recursive half of a filter without limits. Outputs are sums shifted up, so what counts of them
+/// is found in the sums: the truncated product of half an output (see `mpy_wide`) is that of a sum
+/// and a shifted factor. Only what a limit left behind has other bits.
+struct Recursion {
+    a: [i64; 2],
+    last: i64,
+    /// What of the next sum does not wait for the last one.
+    ready: i64,
+}
+
+impl Recursion {
+    #[inline(always)]
+    fn new(past: [i32; 2], c: &Coefficients) -> Self {
+        let [last, before] = past.map(|y| i64::from(y >> (c.shift + 1)));
+        let a = c.a.map(|a| i64::from(a) << c.shift);
+        Self {
+            a,
+            last,
+            ready: (before * a[1]) >> 15,
+        }
+    }
+
+    /// The next sum; `forward` is its part of the inputs.
+    #[inline(always)]
+    fn step(&mut self, forward: i32) -> i32 {
+        let sum = i64::from(forward) + self.ready + ((self.last * self.a[0]) >> 15);
+        self.ready = (self.last * self.a[1]) >> 15;
+        self.last = sum;
+        sum as i32
+    }
+}
+
+/// The parts of sums that are made of inputs; `x` starts with two of the past.
+#[inline(always)]
+fn feed(x: &[i16], sums: &mut [i32], c: &Coefficients) {
+    let [b0, b1, b2] = c.b.map(i32::from);
+    for (sum, x) in sums.iter_mut().zip(x.array_windows::<3>()) {
+        *sum = i32::from(x[2]) * b0 + i32::from(x[1]) * b1 + i32::from(x[0]) * b2;
+    }
+}
+
+/// Whether sums without limits are those with limits, and show what the outputs before them were.
+/// Inputs and sums that fit after the shift give no sum that leaves 32 bits, so the first that does not
+/// fit is seen.
+#[inline(always)]
+fn are_exact(x: &[i16; FRAME + 2], sums: &[i32; FRAME], past: [i32; 2], c: &Coefficients) -> bool {
+    let spread = sums
+        .iter()
+        .fold(0, |spread, sum| spread | (sum ^ (sum >> 31)));
+    let begun = past.iter().all(|y| y >> 1 & ((1 << c.shift) - 1) == 0);
+    begun && spread >> (30 - c.shift) == 0 && max_magnitude(x) <= c.harmless
+}
 
 /// Gain of the decoder's level control (Q12) after one sample more; it stays between 0 and 32767: nine
 /// tenths of it and at most a tenth of the range.
@@ -72,51 +125,37 @@ impl HighPass {
         let mut x = [0; FRAME + 2];
         [x[1], x[0]] = self.x;
         x[2..].copy_from_slice(input);
-        self.x = [input[FRAME - 1], input[FRAME - 2]];
-        if let Some(sums) = Self::run_plain(&x, self.y, c) {
+        let mut sums = [0; FRAME];
+        let mut recursion = Recursion::new(self.y, c);
+        feed(&x, &mut sums, c);
+        sums.iter_mut().for_each(|sum| *sum = recursion.step(*sum));
+        self.conclude(&x, &sums, c, further, output);
+    }
+
+    /// Takes sums without limits, or, where one could have acted, makes them again.
+    #[inline(always)]
+    fn conclude(
+        &mut self,
+        x: &[i16; FRAME + 2],
+        sums: &[i32; FRAME],
+        c: &Coefficients,
+        further: i32,
+        output: &mut [i16; FRAME],
+    ) {
+        self.x = [x[FRAME + 1], x[FRAME]];
+        if are_exact(x, sums, self.y, c) {
             let down = 15 - c.shift - further;
-            for (output, sum) in output.iter_mut().zip(&sums) {
+            for (output, sum) in output.iter_mut().zip(sums) {
                 *output = clamp_16((sum + (1 << (down - 1))) >> down);
             }
             self.y = [sums[FRAME - 1], sums[FRAME - 2]].map(|sum| sum << (c.shift + 1));
             return;
         }
-        let y = Self::run_limited(&x, self.y, c);
+        let y = Self::run_limited(x, self.y, c);
         self.y = [y[FRAME - 1], y[FRAME - 2]];
         for (output, y) in output.iter_mut().zip(&y) {
             *output = round(l_shl(*y, further));
         }
-    }
-
-    /// Sums before their shift, without limits: `None` when one could have acted, or when only the last
-    /// of them show what the past was. Outputs are sums shifted up, so what counts of them is found in
-    /// the sums: the truncated product of half an output (see `mpy_wide`) is that of a sum and a
-    /// shifted factor. Only what a limit left behind has other bits.
-    ///
-    /// Inputs and sums that fit after the shift give no sum that leaves 32 bits, so the first that does
-    /// not fit is seen.
-    #[inline(always)]
-    fn run_plain(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> Option<[i32; FRAME]> {
-        let mut sums = [0i32; FRAME];
-        for n in 0..FRAME {
-            sums[n] = i32::from(x[n + 2]) * i32::from(c.b[0])
-                + i32::from(x[n + 1]) * i32::from(c.b[1])
-                + i32::from(x[n]) * i32::from(c.b[2]);
-        }
-        let [mut last, before] = past.map(|y| i64::from(y >> (c.shift + 1)));
-        let a = c.a.map(|a| i64::from(a) << c.shift);
-        let mut ready = (before * a[1]) >> 15;
-        for sum in &mut sums {
-            let now = i64::from(*sum) + ready + ((last * a[0]) >> 15);
-            ready = (last * a[1]) >> 15;
-            last = now;
-            *sum = now as i32;
-        }
-        let spread = sums
-            .iter()
-            .fold(0, |spread, sum| spread | (sum ^ (sum >> 31)));
-        let begun = past.iter().all(|y| y >> 1 & ((1 << c.shift) - 1) == 0);
-        (begun && spread >> (30 - c.shift) == 0 && max_magnitude(x) <= c.harmless).then_some(sums)
     }
 
     /// With every limit, in order.
@@ -147,22 +186,35 @@ impl HighPass {
         gain: &mut i16,
         targets: [i16; 2],
     ) {
-        let mut gains = [0; FRAME];
+        let mut x = [0; FRAME + 2];
+        [x[1], x[0]] = self.x;
+        let (mut gains, mut later_gains) = ([0; FRAME / 2], [0; FRAME / 2]);
         let mut now = i32::from(*gain);
-        for (gains, target) in gains
-            .as_chunks_mut::<{ FRAME / 2 }>()
-            .0
-            .iter_mut()
-            .zip(targets)
-        {
-            for gain in gains {
-                now = approach(now, target);
-                *gain = now as i16;
-            }
+        for gain in &mut gains {
+            now = approach(now, targets[0]);
+            *gain = now as i16;
+        }
+        *window_mut(&mut x, 2) = K::levelled(window(&samples[..], 0), &gains);
+        let (mut sums, mut later_sums) = ([0; FRAME / 2], [0; FRAME / 2]);
+        feed(&x, &mut sums, &POST);
+        let mut recursion = Recursion::new(self.y, &POST);
+        // The two recursions wait for themselves, not for each other.
+        for (sum, gain) in sums.iter_mut().zip(&mut later_gains) {
+            *sum = recursion.step(*sum);
+            now = approach(now, targets[1]);
+            *gain = now as i16;
         }
         *gain = now as i16;
-        *samples = K::levelled(samples, &gains);
-        self.post_process(samples);
+        *window_mut(&mut x, 2 + FRAME / 2) =
+            K::levelled(window(&samples[..], FRAME / 2), &later_gains);
+        feed(&x[FRAME / 2..], &mut later_sums, &POST);
+        later_sums
+            .iter_mut()
+            .for_each(|sum| *sum = recursion.step(*sum));
+        let mut all = [0; FRAME];
+        all[..FRAME / 2].copy_from_slice(&sums);
+        all[FRAME / 2..].copy_from_slice(&later_sums);
+        self.conclude(&x, &all, &POST, 1, samples);
     }
 
     /// After the decoder; doubles the amplitude.
@@ -298,7 +350,11 @@ mod tests {
                 // Outputs are shifted up unless a limit acted.
                 let shift = if round_of % 5 == 0 { 0 } else { c.shift + 1 };
                 let past = past.map(|y| y >> shift << shift);
-                if let Some(sums) = HighPass::run_plain(&x, past, c) {
+                let mut sums = [0; FRAME];
+                let mut recursion = Recursion::new(past, c);
+                feed(&x, &mut sums, c);
+                sums.iter_mut().for_each(|sum| *sum = recursion.step(*sum));
+                if are_exact(&x, &sums, past, c) {
                     plain += 1;
                     let y = sums.map(|sum| sum << (c.shift + 1));
                     assert_eq!(y, HighPass::run_limited(&x, past, c));

@@ -444,7 +444,11 @@ pub fn lsp_az(lsp: &Lsp) -> Predictor {
 /// Mean of two LSP vectors, each halved first.
 #[inline(always)]
 pub fn lsp_mean(old: &Lsp, new: &Lsp) -> Lsp {
-    core::array::from_fn(|i| add(new[i] >> 1, old[i] >> 1))
+    let mut mean = [0; ORDER];
+    for i in 0..ORDER {
+        mean[i] = add(new[i] >> 1, old[i] >> 1);
+    }
+    mean
 }
 
 /// Predictors of the two subframes: the first from the mean, the second from the new pairs.

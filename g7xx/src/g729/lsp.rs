@@ -61,15 +61,14 @@ pub fn lsp_to_normalised(lsp: &Lsp) -> Lsp {
 /// Frequencies (Q13) to cosines (Q15).
 #[inline(always)]
 pub fn lsf_to_lsp(lsf: &Lsp) -> Lsp {
-    lsf.map(|lsf| {
-        let f = mult(lsf, 20861);
+    let mut lsp = [0; ORDER];
+    for (lsp, lsf) in lsp.iter_mut().zip(lsf) {
+        let f = mult(*lsf, 20861);
         let index = (f >> 8).clamp(0, 63) as usize;
-        let offset = f & 0xFF;
-        add(
-            COSINE[index],
-            extract_l(l_mult(SLOPE_COS[index], offset) >> 13),
-        )
-    })
+        let slope = l_mult(SLOPE_COS[index], f & 0xFF) >> 13;
+        *lsp = add(COSINE[index], extract_l(slope));
+    }
+    lsp
 }
 
 /// Weights of the quantiser: close frequencies count more.

@@ -273,24 +273,37 @@ pub struct Shape {
     mu: i16,
 }
 
-/// The filters of both subframes.
+/// The filters of both subframes, without their tilt, for which their responses are needed.
 #[inline(always)]
-pub fn shapes<K: Kernels>(a: &[Predictor; 2]) -> [Shape; 2] {
-    let numerators = [
-        lpc::weight(&a[0], &NUMERATOR),
-        lpc::weight(&a[1], &NUMERATOR),
-    ];
-    let denominators = [
-        lpc::weight(&a[0], &DENOMINATOR),
-        lpc::weight(&a[1], &DENOMINATOR),
-    ];
-    let responses = filter::impulse_responses::<K, RESPONSE, FOURS>(&numerators, &denominators);
-    let shape = |k: usize| Shape {
-        numerator: numerators[k],
-        denominator: denominators[k],
-        mu: tilt_of_response::<K>(&responses[k]),
+pub fn shapes(a: &[Predictor; 2]) -> [Shape; 2] {
+    let shape = |a| Shape {
+        numerator: lpc::weight(a, &NUMERATOR),
+        denominator: lpc::weight(a, &DENOMINATOR),
+        mu: 0,
     };
-    [shape(0), shape(1)]
+    [shape(&a[0]), shape(&a[1])]
+}
+
+impl Shape {
+    /// What the synthesis through the denominator makes the response of.
+    #[inline(always)]
+    pub fn response_input(&self) -> [i16; SUBFRAME] {
+        filter::response_input(&self.numerator)
+    }
+
+    /// Finds the tilt from the response.
+    #[inline(always)]
+    pub fn take_response<K: Kernels>(
+        &mut self,
+        input: &[i16; SUBFRAME],
+        exact: bool,
+        area: &mut filter::Area,
+    ) {
+        if !exact {
+            filter::synthesise_limited(&self.denominator, input, area);
+        }
+        self.mu = tilt_of_response::<K>(window(area, ORDER));
+    }
 }
 
 /// Factor of the tilt filter from the filter itself.

@@ -274,12 +274,10 @@ fn subframe_kernels_equal_scalar<K: Kernels>(noise: &mut Noise, round_of: u32) {
     K::mix(&mut mixed, &code, factors);
     Scalar::mix(&mut expected, &code, factors);
     assert_eq!(mixed, expected);
-    let samples = noise.values::<80>(round_of % 12);
-    let gains = noise.values::<80>(round_of / 12 % 12).map(|g| g & 0x7FFF);
-    assert_eq!(
-        K::levelled(&samples, &gains),
-        Scalar::levelled(&samples, &gains)
-    );
+    let gains = noise
+        .values::<SUBFRAME>(round_of / 12 % 12)
+        .map(|g| g & 0x7FFF);
+    assert_eq!(K::levelled(&x, &gains), Scalar::levelled(&x, &gains));
 }
 
 fn kernels_equal_scalar<K: Kernels>() {

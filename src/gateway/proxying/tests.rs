@@ -132,3 +132,36 @@ fn a_telephone_that_is_not_registered_is_absent_in_every_role() {
         assert_eq!(gateway.counts().sip.proxied, 0);
     }
 }
+
+#[test]
+fn every_method_is_passed_on_to_another_domain_and_dialogs_come_back_this_way() {
+    let to_domain = |method: &str, uri: &str| {
+        let text = format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.2;branch=z9hG4bK1\r\nFrom: <sip:1000@h>;tag=a\r\n\
+             To: <{uri}>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\nRequire: novelty\r\nMax-Forwards: 70\r\n\r\n"
+        );
+        let mut gateway = gateway();
+        let mut out = Outbox::default();
+        let input = Input::Datagram { flow: flow("127.0.0.2:5060"), bytes: text.as_bytes() };
+        gateway.handle(Instant::from_millis(5), input, &mut out);
+        let sent = out.drain().filter_map(|output| match output {
+            Output::Datagram { flow, bytes } => Some((flow.remote, String::from_utf8_lossy(&bytes).into_owned())),
+            _ => None,
+        });
+        sent.last().expect("something is sent")
+    };
+    for method in ["OPTIONS", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER", "NOVEL"] {
+        let (remote, text) = to_domain(method, "sip:anybody@other.example");
+        assert_eq!(remote.to_string(), "127.0.0.7:5060", "{method}: {text}");
+        assert!(text.starts_with(&format!("{method} sip:anybody@other.example SIP/2.0")), "{text}");
+        let is_recorded = text.contains("Record-Route:");
+        assert_eq!(is_recorded, matches!(method, "SUBSCRIBE" | "REFER"), "{method}: {text}");
+        // Require is for the user agent there (16.3 step 5 looks at Proxy-Require alone).
+        assert!(text.contains("Require: novelty"), "{text}");
+        let (remote, text) = to_domain(method, "sip:anybody@moved.example");
+        assert!(remote.to_string() == "127.0.0.2:5060" && text.starts_with("SIP/2.0 302"), "{text}");
+    }
+    // REGISTER is for the registrar, whatever its domain.
+    let (remote, _) = to_domain("REGISTER", "sip:other.example");
+    assert_eq!(remote.to_string(), "127.0.0.2:5060");
+}

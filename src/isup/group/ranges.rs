@@ -265,7 +265,7 @@ impl Group {
 }
 
 /// CGB, CGU and their answers. The caller has checked the number of circuits.
-fn group_message(kind: MessageType, hardware: bool, status: &[bool]) -> Message {
+pub(super) fn group_message(kind: MessageType, hardware: bool, status: &[bool]) -> Message {
     let reason = if hardware { SupervisionType::HARDWARE } else { SupervisionType::MAINTENANCE };
     let message = Message::new(kind).with(Parameter::GroupSupervision(GroupSupervision::default().with_kind(reason)));
     match RangeAndStatus::status(status) {

@@ -165,7 +165,8 @@ impl Endpoint {
         }
         // Step 4; a request inside a dialog changes no route set any more.
         let is_new = copy.to().is_none_or(|to| to.tag().is_none());
-        if copy.method == Method::Invite && is_new {
+        let makes_dialog = matches!(copy.method, Method::Invite | Method::Subscribe | Method::Refer);
+        if makes_dialog && is_new {
             let call_id = copy.call_id().map(|id| id.into_owned()).unwrap_or_default();
             let own = |flow: &Flow| {
                 let mut uri = self.contact(None, flow, copy.uri.is_secure()).uri;

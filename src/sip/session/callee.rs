@@ -3,7 +3,7 @@
 use super::super::carried::{Carried, reads_parts};
 use super::super::dialog::Dialog;
 use super::super::endpoint::Endpoint;
-use super::super::message::{Header, HeaderName, Request, Response};
+use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::parser::Message;
 use super::super::transaction::{Resend, ServerId, Timers};
 use super::super::{Actions, Body, Ended, Event, Flow, Reliable, ServerTransactionId, SessionId, uas};
@@ -75,12 +75,17 @@ pub(in crate::sip) struct Answered {
 }
 
 impl Endpoint {
-    /// Whether the application decides about this INVITE before it becomes a session.
+    /// Whether the application decides about this request before anything is done with it: an INVITE for those
+    /// that are named, and whatever goes to another domain except REGISTER.
     pub(in crate::sip) fn asks_first(&self, request: &Request) -> bool {
         let settings = &self.settings;
-        let is_named = !settings.asks_first.is_empty()
+        let is_named = request.method == Method::Invite
+            && !settings.asks_first.is_empty()
             && request.uri.user().is_some_and(|user| settings.asks_first.contains(&user));
-        is_named || request.uri.host().is_some_and(|host| settings.asks_first_at.iter().any(|h| h.equivalent(host)))
+        let may_leave = request.method != Method::Register;
+        is_named
+            || may_leave
+                && request.uri.host().is_some_and(|host| settings.asks_first_at.iter().any(|h| h.equivalent(host)))
     }
 
     /// Takes an INVITE of [`Event::Undecided`] as called user agent: [`Event::Incoming`] follows, or it is refused.

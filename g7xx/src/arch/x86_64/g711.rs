@@ -172,17 +172,17 @@ fn encode_a(from: &[i16; STEP], to: &mut [u8; STEP]) {
 
 /// Samples as sums of two products of octets, one factor of each by the step (the lower four bits of a
 /// code), the other, signed, by sign and segment (the upper four). No sum leaves 16 bits.
-pub(super) struct Products {
+struct Products {
     /// The first factor by step; the second is `more` more.
-    pub steps: [u8; 16],
+    steps: [u8; 16],
     /// What the second factor by step has more than the first, in 8 bits.
-    pub more: u8,
+    more: u8,
     /// The factors by sign and segment.
-    pub segments: [[u8; 16]; 2],
+    segments: [[u8; 16]; 2],
 }
 
 /// A magnitude of mu-law is (132 + 8 step) (2^segment - 1) + 8 step.
-pub(super) static MU_PRODUCTS: Products = {
+static MU_PRODUCTS: Products = {
     let mut products = Products {
         steps: [0; 16],
         more: 0u8.wrapping_sub(132),
@@ -202,7 +202,7 @@ pub(super) static MU_PRODUCTS: Products = {
 
 /// A magnitude of A-law is (130 + 8 step + 134 + 8 step) 2^(segment - 1), in segment 0
 /// 65 (130 + 8 step) - 63 (134 + 8 step).
-pub(super) static A_PRODUCTS: Products = {
+static A_PRODUCTS: Products = {
     let mut products = Products {
         steps: [0; 16],
         more: 4,

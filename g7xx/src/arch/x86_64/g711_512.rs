@@ -6,7 +6,6 @@
 //! 0 to 31 have their octets in even places, 32 to 63 in odd ones, until the very end. With VBMI one
 //! instruction then takes the mantissa from any bit of a magnitude, and decoders are plain tables.
 
-use super::g711::{A_PRODUCTS, MU_PRODUCTS, Products};
 use crate::g711::{A_TO_LINEAR, A_TO_MU, Law, MU_TO_A, MU_TO_LINEAR};
 use core::arch::x86_64::*;
 
@@ -252,36 +251,45 @@ fn codes<const MU: bool>(samples: [__m512i; 2]) -> __m512i {
     _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), codes)
 }
 
-/// Sixteen octets in each quarter of a register.
+/// Samples of 32 codes by arithmetic.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn quarters(values: &[u8; 16]) -> __m512i {
-    // SAFETY: sixteen octets are a quarter of a register; loads need no alignment.
-    _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(values.as_ptr().cast()) })
+fn samples<const MU: bool>(codes: __m256i) -> __m512i {
+    let codes = _mm512_cvtepu8_epi16(codes);
+    let sign = _mm512_set1_epi16(0x80);
+    if MU {
+        let bias = _mm512_set1_epi16(132);
+        let steps = _mm512_slli_epi16::<3>(codes);
+        let mask = _mm512_set1_epi16(0x78);
+        let mantissas = _mm512_ternarylogic_epi32::<{ (!A & B | C) & 0xFF }>(steps, mask, bias);
+        let segments = _mm512_andnot_si512(_mm512_srli_epi16::<4>(codes), _mm512_set1_epi16(7));
+        let biased = _mm512_sllv_epi16(mantissas, segments);
+        let negative = _mm512_testn_epi16_mask(codes, sign);
+        _mm512_mask_sub_epi16(_mm512_sub_epi16(biased, bias), negative, bias, biased)
+    } else {
+        let codes = _mm512_xor_si512(codes, _mm512_set1_epi16(0x55));
+        let steps = _mm512_slli_epi16::<4>(codes);
+        let (mask, half) = (_mm512_set1_epi16(0xF0), _mm512_set1_epi16(8));
+        let mantissas = _mm512_ternarylogic_epi32::<{ A & B | C }>(steps, mask, half);
+        // All segments but 0 have a leading one.
+        let leading = _mm512_test_epi16_mask(codes, _mm512_set1_epi16(0x70));
+        let mantissas =
+            _mm512_mask_add_epi16(mantissas, leading, mantissas, _mm512_set1_epi16(0x100));
+        let segments = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), _mm512_set1_epi16(7));
+        let shifts = _mm512_subs_epu16(segments, _mm512_set1_epi16(1));
+        let magnitude = _mm512_sllv_epi16(mantissas, shifts);
+        let negative = _mm512_testn_epi16_mask(codes, sign);
+        _mm512_mask_sub_epi16(magnitude, negative, _mm512_setzero_si512(), magnitude)
+    }
 }
 
-/// Samples of 64 codes as sums of products.
+/// Samples of 64 codes by arithmetic.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn samples(codes: __m512i, products: &Products) -> [__m512i; 2] {
-    // So that unpacking gives them in sequence.
-    let codes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), codes);
-    let nibble = _mm512_set1_epi8(15);
-    let step = _mm512_and_si512(codes, nibble);
-    let segment = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble);
-    let step = _mm512_shuffle_epi8(quarters(&products.steps), step);
-    let more = _mm512_add_epi8(step, _mm512_set1_epi8(products.more as i8));
-    let [first, second] =
-        [0, 1].map(|k| _mm512_shuffle_epi8(quarters(&products.segments[k]), segment));
+fn both_halves<const MU: bool>(codes: __m512i) -> [__m512i; 2] {
     [
-        _mm512_maddubs_epi16(
-            _mm512_unpacklo_epi8(step, more),
-            _mm512_unpacklo_epi8(first, second),
-        ),
-        _mm512_maddubs_epi16(
-            _mm512_unpackhi_epi8(step, more),
-            _mm512_unpackhi_epi8(first, second),
-        ),
+        samples::<MU>(_mm512_castsi512_si256(codes)),
+        samples::<MU>(_mm512_extracti64x4_epi64::<1>(codes)),
     ]
 }
 
@@ -362,13 +370,14 @@ fn encode_vbmi(law: Law, linear: &[i16], coded: &mut [u8]) {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn decode_512(law: Law, coded: &[u8], linear: &mut [i16]) {
-    let products = match law {
-        Law::Mu => &MU_PRODUCTS,
-        Law::A => &A_PRODUCTS,
-    };
-    in_steps!(coded, linear, |from: &[u8], to: &mut [i16]| {
-        store_samples(to, samples(load_octets(from), products));
-    });
+    match law {
+        Law::Mu => in_steps!(coded, linear, |from: &[u8], to: &mut [i16]| {
+            store_samples(to, both_halves::<true>(load_octets(from)));
+        }),
+        Law::A => in_steps!(coded, linear, |from: &[u8], to: &mut [i16]| {
+            store_samples(to, both_halves::<false>(load_octets(from)));
+        }),
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
@@ -389,8 +398,8 @@ fn transcode_512(from: Law, coded: &mut [u8]) {
     for octets in steps.iter_mut().map(|step| &mut step[..]).chain(rest) {
         let loaded = load_octets(octets);
         let converted = match from {
-            Law::Mu => codes::<false>(samples(loaded, &MU_PRODUCTS)),
-            Law::A => codes::<true>(samples(loaded, &A_PRODUCTS)),
+            Law::Mu => codes::<false>(both_halves::<true>(loaded)),
+            Law::A => codes::<true>(both_halves::<false>(loaded)),
         };
         store_octets(octets, converted);
     }

@@ -321,7 +321,7 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn levelled(x: &[i16; 80], gains: &[i16; 80]) -> [i16; 80] {
+    fn levelled(x: &[i16; 40], gains: &[i16; 40]) -> [i16; 40] {
         // SAFETY: whoever names this type is compiled for AVX2.
         unsafe { excitation::levelled(x, gains) }
     }

@@ -206,19 +206,32 @@ impl Vector<8> for V256 {
 
     #[inline(always)]
     fn gather_pairs(channels: &[&[i16]; 8], at: usize) -> [Self; 8] {
-        let loaded = channels.map(|channel| &channel[at..at + 16]);
-        // SAFETY: whoever names this type is compiled for its instructions; sixteen values are
-        // there, and loads need no alignment.
-        unsafe {
-            let loaded = loaded.map(|from| _mm256_loadu_si256(from.as_ptr().cast()));
-            transpose_32(loaded).map(Self)
+        // SAFETY: whoever names this type is compiled for its instructions.
+        let mut rows = unsafe { [_mm256_setzero_si256(); 8] };
+        for (row, channel) in rows.iter_mut().zip(channels) {
+            let from = &channel[at..at + 16];
+            // SAFETY: sixteen values are there, and loads need no alignment.
+            *row = unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
         }
+        // SAFETY: whoever names this type is compiled for its instructions.
+        let [a, b, c, d, e, f, g, h] = unsafe { transpose_32(rows) };
+        [
+            Self(a),
+            Self(b),
+            Self(c),
+            Self(d),
+            Self(e),
+            Self(f),
+            Self(g),
+            Self(h),
+        ]
     }
 
     #[inline(always)]
     fn scatter_pairs(values: [Self; 8], channels: &mut [&mut [i16]; 8], at: usize) {
+        let [a, b, c, d, e, f, g, h] = values;
         // SAFETY: whoever names this type is compiled for its instructions.
-        let columns = unsafe { transpose_32(values.map(|value| value.0)) };
+        let columns = unsafe { transpose_32([a.0, b.0, c.0, d.0, e.0, f.0, g.0, h.0]) };
         for (channel, column) in channels.iter_mut().zip(columns) {
             let to = &mut channel[at..at + 16];
             // SAFETY: sixteen values are there; stores need no alignment.

@@ -3,7 +3,7 @@
 use super::super::highpass;
 use super::*;
 use crate::arch::lanes::{
-    Lockstep, PAIRS, Row, column_of_pairs, mend, predictor, put_column, put_pairs,
+    Lockstep, PAIRS, Row, column_of_pairs, mend, parts, predictor, put_column, put_pairs,
 };
 use crate::g729::filter::window_mut;
 use crate::g729::postfilter_a::lockstep as post_filter;
@@ -25,12 +25,16 @@ pub fn interpolate<L: Lockstep<N>, const N: usize>(
 ) -> [[Row<N>; ORDER + 1]; 2] {
     let mut a = [[[0; N]; ORDER + 1]; 2];
     for (subframe, a) in a.iter_mut().enumerate() {
-        let lsp: [Lsp; N] = core::array::from_fn(|lane| match subframe {
-            0 => lpc::lsp_mean(&old[lane], &new[lane]),
-            _ => new[lane],
-        });
-        let rows: [Row<N>; ORDER] =
-            core::array::from_fn(|i| core::array::from_fn(|lane| i32::from(lsp[lane][i])));
+        let mut lsp = *new;
+        if subframe == 0 {
+            for lane in 0..N {
+                lsp[lane] = lpc::lsp_mean(&old[lane], &new[lane]);
+            }
+        }
+        let mut rows = [[0; N]; ORDER];
+        for (lane, lsp) in lsp.iter().enumerate() {
+            put_column(&mut rows, lane, lsp);
+        }
         let exact = L::lsp_az(&rows, a);
         mend::<N>(exact, |lane| put_column(a, lane, &lpc::lsp_az(&lsp[lane])));
     }
@@ -44,10 +48,12 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     inputs: &[FrameInput<'_>; N],
     outputs: [&mut [i16; FRAME]; N],
 ) {
-    let parameters: [Option<Parameters>; N] = inputs.map(|input| match input {
-        FrameInput::Speech(octets) => Some(bits::unpack(octets)),
-        _ => None,
-    });
+    let mut parameters: [Option<Parameters>; N] = [const { None }; N];
+    for (parameters, input) in parameters.iter_mut().zip(inputs) {
+        if let FrameInput::Speech(octets) = input {
+            *parameters = Some(bits::unpack(octets));
+        }
+    }
     let mut vectors = [[0; ORDER]; N];
     let mut modes = [None; N];
     for (lane, parameters) in parameters.iter().enumerate() {
@@ -163,7 +169,7 @@ fn synthesise<K: Kernels, L: Lockstep<N>, const N: usize>(
     let start = EXCITATION_PAST + SUBFRAME * subframe;
     let at = PAIRS * subframe;
     let mut x = [[0; N]; PAIRS];
-    L::gather_pairs(&excitation.each_ref().map(|e| &e[start..]), &mut x);
+    L::gather_pairs(&parts(excitation, [start; N]), &mut x);
     let area: &mut [Row<N>; PAIRS + ORDER / 2] = window_mut(s, at);
     let exact = L::synthesise_pairs(a, &x, area);
     mend::<N>(exact, |lane| {

@@ -2,7 +2,9 @@
 //! channel in its course, the search for the pitch, goes one by one.
 
 use super::*;
-use crate::arch::lanes::{Lockstep, PAIRS, Row, column_of_pairs, mend, predictor, put_pairs};
+use crate::arch::lanes::{
+    Lockstep, PAIRS, Row, column_of_pairs, mend, parts, predictor, put_pairs,
+};
 use crate::arch::vector::Mask;
 
 /// Predictors of some channels.
@@ -82,8 +84,7 @@ pub fn filter<K: Kernels, L: Lockstep<N>, const N: usize>(
             }
         }
         let mut then = [[0; N]; PAIRS];
-        let then_in: [&[i16]; N] = core::array::from_fn(|lane| &runs[lane][begins[lane]..]);
-        L::gather_pairs(&then_in, &mut then);
+        L::gather_pairs(&parts(&runs, begins), &mut then);
         let mut x = [[0; N]; PAIRS];
         L::strengthen(&now, &then, &factors, &mu, &mut last, &mut x);
         let past: [Row<N>; PAST_PAIRS] = *window(&y, 0);

@@ -255,23 +255,17 @@ pub fn take_tilt(x: &mut [i16; 40], before: i16, mu: i16) {
 /// Kernel `levelled`.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub fn levelled(x: &[i16; 80], gains: &[i16; 80]) -> [i16; 80] {
-    let mut y = [0; 80];
-    for ((x, gains), y) in x
-        .as_chunks::<16>()
-        .0
-        .iter()
-        .zip(gains.as_chunks::<16>().0)
-        .zip(y.as_chunks_mut::<16>().0)
-    {
-        let (x, gains) = (load_16(x), load_16(gains));
-        let low = _mm256_mullo_epi16(x, gains);
-        let high = _mm256_mulhi_epi16(x, gains);
-        let product = _mm256_packs_epi32(
+pub fn levelled(x: &[i16; 40], gains: &[i16; 40]) -> [i16; 40] {
+    let (x, gains) = (load_40(x), load_40(gains));
+    let product = |k: usize| {
+        let low = _mm256_mullo_epi16(x[k], gains[k]);
+        let high = _mm256_mulhi_epi16(x[k], gains[k]);
+        _mm256_packs_epi32(
             _mm256_srai_epi32::<12>(_mm256_unpacklo_epi16(low, high)),
             _mm256_srai_epi32::<12>(_mm256_unpackhi_epi16(low, high)),
-        );
-        put_16(product, y);
-    }
+        )
+    };
+    let mut y = [0; 40];
+    store_40([product(0), product(1), product(2)], &mut y);
     y
 }

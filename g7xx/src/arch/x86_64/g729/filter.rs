@@ -20,6 +20,11 @@ pub fn load_eight(from: &[i16]) -> __m128i {
     unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
 }
 
+/// For `pshufb`: the octets of a word, or of nothing.
+const fn word(k: i16) -> i16 {
+    if k < 0 { -1 } else { (2 * k + 1) << 8 | 2 * k }
+}
+
 /// The coefficients of a predictor as the outputs of a block meet them, four at a time.
 struct Taps {
     /// From the first, second and third output of a block to those after it in the block.
@@ -35,14 +40,27 @@ impl Taps {
     #[target_feature(enable = "avx2")]
     fn new(a: &Predictor) -> Self {
         const { assert!(ORDER == 10) };
-        let mut c = [0i16; 20];
-        c[4..14].copy_from_slice(&a[1..]);
-        let zero = _mm_setzero_si128();
-        let alone = |at: usize| _mm_unpacklo_epi16(load_four(&c[at..]), zero);
-        let pairs = |k: usize| _mm_unpacklo_epi16(load_four(&c[3 + k..]), load_four(&c[2 + k..]));
+        // From the first coefficient on, and from the fourth on to the last.
+        let (head, tail) = (load_eight(a), load_eight(&a[3..]));
+        // Words of four lanes by their place in a register; -1 is none.
+        macro_rules! words {
+            ($from:expr, $($low:literal $high:literal)*) => {
+                _mm_shuffle_epi8($from, _mm_setr_epi16($(word($low), word($high)),*))
+            };
+        }
         Self {
-            within: [alone(3), alone(2), alone(1)],
-            two_by_four: [pairs(2), pairs(4), pairs(6), pairs(8), pairs(10)],
+            within: [
+                words!(head, -1 -1 1 -1 2 -1 3 -1),
+                words!(head, -1 -1 -1 -1 1 -1 2 -1),
+                words!(head, -1 -1 -1 -1 -1 -1 1 -1),
+            ],
+            two_by_four: [
+                words!(head, 2 1 3 2 4 3 5 4),
+                words!(head, 4 3 5 4 6 5 7 6),
+                words!(tail, 3 2 4 3 5 4 6 5),
+                words!(tail, 5 4 6 5 7 6 -1 7),
+                words!(tail, 7 6 -1 7 -1 -1 -1 -1),
+            ],
             scale: _mm256_castsi256_si128(both(a[0], 0)),
         }
     }

@@ -1,12 +1,9 @@
-//! RFC 5359, session initiation protocol service examples: transfer, forwarding, find-me, pick-up,
-//! click to dial.
+//! Between registered telephones: transfer, find-me, pick-up, click to dial.
 //!
-//! The gateway stands where the figures have proxies, and carries transfers out itself: where the RFC
-//! lets the transferee send an INVITE, the gateway does, and the transferee gets a new offer. Whoever
-//! transfers is then sent BYE. Hold is in `src/gateway/renegotiation.rs`; conferences, parking and
-//! automatic redial are not built.
+//! The gateway carries transfers out itself: where the RFC lets the transferee send an INVITE, the gateway does, and
+//! the transferee gets a new offer. Whoever transfers is then sent BYE.
 
-use super::stage::{Party, Stage, sdp};
+use super::super::stage::{Party, Stage, sdp};
 use tipring::sip::{HeaderName, Method, Request};
 use tipring::time::Duration;
 
@@ -161,78 +158,6 @@ fn section_2_5_transfer_attended() {
     reoffered(&mut stage, &mut carol);
     bye_from(&mut stage, &mut carol, &mut [&mut alice]);
     stage.finish(2);
-}
-
-#[test]
-fn section_2_7_call_forwarding_unconditional() {
-    let dave = "[phone.211]\npassword = \"tipring-demo\"\nforward = { always = \"203\" }\n";
-    let (mut stage, mut alice, _, mut carol) = registered(dave);
-    stage.invite(&mut alice, "211");
-    let invite = stage.expect(&mut carol, Method::Invite);
-    assert_eq!(
-        invite.headers.text(&HeaderName::Diversion).as_deref(),
-        Some("<sip:211@127.0.0.1>;reason=unconditional;counter=1")
-    );
-    stage.expects_after_trying(&mut alice, 181);
-    say(&mut stage, &carol, 180);
-    stage.expects(&mut alice, 180);
-    answer(&mut stage, &mut carol);
-    stage.expects(&mut alice, 200);
-    let ack = alice.ack("");
-    stage.send(&alice, &ack);
-    bye_from(&mut stage, &mut alice, &mut [&mut carol]);
-    stage.finish(1);
-}
-
-#[test]
-fn section_2_8_call_forwarding_busy() {
-    let dave = "[phone.211]\npassword = \"tipring-demo\"\nforward = { busy = \"203\" }\n";
-    let (mut stage, mut alice, _, mut carol) = registered(dave);
-    let mut dave = stage.party("211", 4);
-    stage.register(&mut dave);
-    dave.again();
-    stage.invite(&mut alice, "211");
-    stage.expect(&mut dave, Method::Invite);
-    say(&mut stage, &dave, 486);
-    stage.expect(&mut dave, Method::Ack);
-    let invite = stage.expect(&mut carol, Method::Invite);
-    assert!(invite.headers.text(&HeaderName::HistoryInfo).expect("History-Info").contains("Reason=SIP%3Bcause%3D486"));
-    stage.expects_after_trying(&mut alice, 181);
-    say(&mut stage, &carol, 180);
-    stage.expects(&mut alice, 180);
-    answer(&mut stage, &mut carol);
-    stage.expects(&mut alice, 200);
-    let ack = alice.ack("");
-    stage.send(&alice, &ack);
-    bye_from(&mut stage, &mut carol, &mut [&mut alice]);
-    stage.finish(1);
-}
-
-#[test]
-fn section_2_9_call_forwarding_no_answer() {
-    let dave = "[phone.211]\npassword = \"tipring-demo\"\nforward = { no-answer = \"203\", after = \"5s\" }\n";
-    let (mut stage, mut alice, _, mut carol) = registered(dave);
-    let mut dave = stage.party("211", 4);
-    stage.register(&mut dave);
-    dave.again();
-    stage.invite(&mut alice, "211");
-    stage.expect(&mut dave, Method::Invite);
-    say(&mut stage, &dave, 180);
-    stage.expects_after_trying(&mut alice, 180);
-    stage.expect_within(&mut carol, Method::Invite, Duration::from_millis(5_500));
-    let (mut invited, mut cancelled) = (dave.clone(), dave);
-    stage.expect(&mut cancelled, Method::Cancel);
-    say(&mut stage, &cancelled, 200);
-    say(&mut stage, &invited, 487);
-    stage.expect(&mut invited, Method::Ack);
-    stage.expects(&mut alice, 181);
-    say(&mut stage, &carol, 180);
-    answer(&mut stage, &mut carol);
-    stage.expects_after_ringing(&mut alice, 200);
-    let ack = alice.ack("");
-    stage.send(&alice, &ack);
-    bye_from(&mut stage, &mut alice, &mut [&mut carol]);
-    stage.finish(1);
 }
 
 #[test]
