@@ -12,7 +12,7 @@ fn call_id_tags_via_contact_routes_and_addresses_stay_on_their_side() {
     let hidden = [
         "Record-Route: <sip:10.9.8.7;lr>\r\n",
         "Via: SIP/2.0/UDP 10.9.8.6;branch=z9hG4bKfar\r\n",
-        "Subject: secret\r\n",
+        "In-Reply-To: secret@10.9.8.5\r\n",
         "User-Agent: Alicephone\r\n",
     ];
     let invite = alice.invite("201", true);
@@ -41,7 +41,7 @@ fn call_id_tags_via_contact_routes_and_addresses_stay_on_their_side() {
     }
     let ack = alice.ack("");
     stage.send(&alice, &ack);
-    let bye = alice.inside("BYE", "X-Inside: secret\r\n", "");
+    let bye = alice.inside("BYE", "In-Reply-To: secret@10.9.8.5\r\n", "");
     stage.send(&alice, &bye);
     stage.expects(&mut alice, 200);
     let bye = String::from_utf8(stage.expect(&mut bob, Method::Bye).to_bytes()).expect("text");

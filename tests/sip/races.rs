@@ -351,3 +351,32 @@ fn a_refusal_whose_connection_died_goes_over_another_one_if_any_of_four_opens() 
         check_ended(&mut pair, "a refusal without connection");
     }
 }
+
+/// The offer was refused for the moment, and when its time has come one of the peer is under way, which its user
+/// takes long to answer. The core must not ask to be woken again and again meanwhile.
+#[test]
+fn an_offer_whose_time_has_come_waits_for_its_turn_without_a_clock() {
+    let (mut pair, caller, callee) = Pair::established(Transport::Udp);
+    pair.act(CALLER, |e, now, out| e.offer(now, caller, sdp("again"), vec![], out));
+    pair.run_ms(5);
+    let server = pair.waiting(CALLEE);
+    pair.act(CALLEE, |e, now, out| e.reply(now, server, Response::new(491), out));
+    pair.run_ms(5);
+    pair.act(CALLEE, |e, now, out| e.offer(now, callee, sdp("theirs"), vec![], out));
+    pair.run_ms(5);
+    let server = pair.waiting(CALLER);
+    // At most four seconds until the next try (14.1).
+    pair.run_ms(4_500);
+    let mut woken = 0;
+    while woken < 100 && pair.ends[CALLER].deadline().is_some_and(|at| at <= pair.now) {
+        pair.act(CALLER, |e, now, out| e.handle_timeout(now, out));
+        woken += 1;
+    }
+    assert!(woken < 10, "woken {woken} times without need");
+    let sent = pair.count("0 INVITE");
+    pair.act(CALLER, |e, now, out| e.reply(now, server, Response::new(200).with_body(sdp("ok")), out));
+    pair.run_ms(50);
+    assert_eq!(pair.count("0 INVITE"), sent + 1, "its turn has come: {:#?}", pair.log);
+    pair.act(CALLER, |e, now, out| e.terminate(now, caller, None, out));
+    check_ended(&mut pair, "an offer that waited");
+}

@@ -81,6 +81,10 @@ impl Endpoint {
             };
         let is_time = |waiting: &mut super::Waiting| waiting.not_before.is_none_or(|at| at <= now);
         let Some(waiting) = session.waiting.take_if(|waiting| is_free && is_time(waiting)) else {
+            // Its time has come and its turn has not: what is in its way wakes it, and no clock.
+            if let Some(waiting) = session.waiting.as_mut().filter(|w| w.not_before.is_some_and(|at| at <= now)) {
+                waiting.not_before = None;
+            }
             return self.schedule(Owner::Session(id));
         };
         established.offer = Offer::Outgoing(waiting.request);
