@@ -89,7 +89,7 @@ fn what_calls_carry_from_leg_to_leg() {
     let trunk = |line: &str| format!("[trunk.a]\nfrom = \"127.0.0.1\"\n{line}\n");
     check(&trunk("pass-headers = [\"User-to-User\", \"X-*\"]\npass-bodies = [\"application/isup\", \"text/*\"]"), &[]);
     check(&trunk("pass-headers = \"none\"\npass-bodies = \"all\""), &[]);
-    check("sip.pass-headers = []\nsip.pass-bodies = \"none\"\n", &[]);
+    check("sip.pass-headers = \"none\"\nsip.pass-bodies = []\n", &["3:19 C0007"]);
     check(&trunk("pass-headers = \"some\""), &["4:16 C0022"]);
     check(&trunk("pass-headers = true"), &["4:16 C0004"]);
     check(&trunk("pass-headers = [\"X-A\", \"Bad Name\"]"), &["4:24 C0022"]);
@@ -447,7 +447,7 @@ fn calls_that_are_not_carried() {
     check(&format!("{domain}to = \"sips:proxy.example\"\ncalls = \"proxy\"\n"), &["3:6 C0107"]);
     check("sip.fail-over-after = \"2s\"\n", &[]);
     check("sip.fail-over-after = \"100ms\"\n", &["2:23 C0014"]);
-    check("sip.fail-over-after = 5\n", &["2:23 C0004"]);
+    check("sip.fail-over-after = 5\n", &["2:23 C0014"]);
     check("[domain.\"a b\"]\nto = \"sip:192.0.2.9\"\ncalls = \"proxy\"\n", &["2:9 C0018"]);
 }
 

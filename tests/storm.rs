@@ -225,7 +225,6 @@ impl Storm {
             offers_again_after: rng.chance(1, 3).then(|| Duration::from_millis(rng.between(0, 2_000))),
             more_calls: 5,
             speaks: false,
-            ..Habits::default()
         };
         self.world.at_phone(caller, |phone, now, sent| {
             phone.set_habits(habits);

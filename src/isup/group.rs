@@ -94,7 +94,7 @@ impl Settings {
 
     /// Whether our IAM stands on this circuit.
     pub fn controls(&self, cic: Cic) -> bool {
-        let is_even = cic.value() % 2 == 0;
+        let is_even = cic.value().is_multiple_of(2);
         match self.control {
             Control::ByPointCode => (self.own > self.peer) == is_even,
             Control::Even => is_even,

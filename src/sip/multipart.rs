@@ -227,7 +227,7 @@ mod tests {
     fn what_stands_beside_the_description_is_taken_out_with_what_is_said_about_it() {
         let isup = part_of("application/isup; version=itu-t92+", "\x01\x02", Some("signal; handling=optional"));
         let whole = part_of("multipart/mixed;boundary=b1", MIXED, None);
-        assert_eq!(whole.beside_description(), [isup.clone()]);
+        assert_eq!(whole.beside_description(), std::slice::from_ref(&isup));
         let outer = format!("--o\r\nContent-Type: multipart/mixed; boundary=b1\r\n\r\n{MIXED}\r\n--o--\r\n");
         assert_eq!(part_of("multipart/mixed;boundary=o", &outer, None).beside_description(), [isup]);
         assert_eq!(part_of("application/sdp", "v=0", None).beside_description(), []);

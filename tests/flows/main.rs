@@ -4,6 +4,8 @@
 //! The other ends are written by hand here ([`udp::stage`]): each message that comes is expected by name,
 //! and one that nobody expected fails the test.
 
+#![allow(clippy::duplicate_mod, reason = "each flow is there once for each transport")]
+
 /// All flows, and how SIP travels in them.
 macro_rules! flows_over {
     ($module:ident, $transport:expr) => {

@@ -253,7 +253,7 @@ impl Stage {
         }
         self.collect();
         for place in self.parties.values_mut() {
-            for (at, bytes) in place.came.drain(..) {
+            if let Some((at, bytes)) = place.came.drain(..).next() {
                 panic!("unexpected at {at}: {}", String::from_utf8_lossy(&bytes));
             }
         }

@@ -73,7 +73,7 @@ impl Recursion {
 #[inline(always)]
 fn feed(x: &[i16], sums: &mut [i32], c: &Coefficients) {
     let [b0, b1, b2] = c.b.map(i32::from);
-    for (sum, x) in sums.iter_mut().zip(x.array_windows::<3>()) {
+    for (sum, x) in sums.iter_mut().zip(x.windows(3)) {
         *sum = i32::from(x[2]) * b0 + i32::from(x[1]) * b1 + i32::from(x[0]) * b2;
     }
 }

@@ -360,11 +360,11 @@ impl World {
                 };
                 let _ = group.unblock(now, circuit, &mut out);
             }
-            if let Some(call) = calls.calls.keys().next().copied().filter(|_| self.rng.chance(1, 3)) {
-                if group.send(now, call, rel(Cause::NORMAL), &mut out).is_ok() {
-                    self.carry(now, side, std::mem::take(&mut out));
-                    self.ends[side].1.end(call);
-                }
+            if let Some(call) = calls.calls.keys().next().copied().filter(|_| self.rng.chance(1, 3))
+                && group.send(now, call, rel(Cause::NORMAL), &mut out).is_ok()
+            {
+                self.carry(now, side, std::mem::take(&mut out));
+                self.ends[side].1.end(call);
             }
             let (group, calls) = &mut self.ends[side];
             if let Ok(circuit) = group.seize(now, iam(), &mut out) {

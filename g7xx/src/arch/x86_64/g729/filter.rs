@@ -22,7 +22,11 @@ pub fn load_eight(from: &[i16]) -> __m128i {
 
 /// For `pshufb`: the octets of a word, or of nothing.
 const fn word(k: i16) -> i16 {
-    if k < 0 { -1 } else { (2 * k + 1) << 8 | 2 * k }
+    if k < 0 {
+        -1
+    } else {
+        ((2 * k + 1) << 8) | (2 * k)
+    }
 }
 
 /// The coefficients of a predictor as the outputs of a block meet them, four at a time.
