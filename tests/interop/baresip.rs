@@ -30,6 +30,17 @@ impl Baresip {
 
     /// The same in a directory of this name, so that there can be several.
     pub fn start_in(name: &str, gateway: &Gateway, account: &str, speech: &Path, transport: &str) -> Baresip {
+        Baresip::start_with(name, gateway, account, speech, transport, "")
+    }
+
+    /// One that watches its friend, by UDP. Not its own messages: its module for that has been seen to subscribe
+    /// again without end, as fast as it can, after a first NOTIFY that was as it should be.
+    pub fn start_watching(gateway: &Gateway, account: &str, speech: &Path) -> Baresip {
+        let modules = "module_app contact.so\nmodule_app presence.so\n";
+        Baresip::start_with("baresip", gateway, account, speech, "udp", modules)
+    }
+
+    fn start_with(name: &str, gateway: &Gateway, account: &str, speech: &Path, transport: &str, more: &str) -> Baresip {
         let directory = gateway.directory.join(name);
         std::fs::create_dir_all(&directory).expect("a directory");
         let control = free_port("127.0.0.1");
@@ -54,10 +65,7 @@ impl Baresip {
              module_tmp uuid.so\n\
              module_tmp account.so\n\
              module_app menu.so\n\
-             module_app contact.so\n\
-             module_app mwi.so\n\
-             module_app presence.so\n\
-             module_app ctrl_tcp.so\n",
+             {more}module_app ctrl_tcp.so\n",
             // Left alone it signals the machine's outer address and sends from the loopback, as most
             // softphones do, and that must work; without such an address it would not start.
             network = if has_route() { "" } else { "net_interface 127.0.0.1\n" },

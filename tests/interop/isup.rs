@@ -260,7 +260,7 @@ fn shared() -> Vec<Case> {
             &[("isup.connected_number", "49301")],
         ),
         case(Message::new(M::ANM), &[]),
-        case(with(M::REL, [Parameter::Cause(busy)]), &[("isup.cause_indicator", "17"), ("isup.cause_location", "10")]),
+        case(with(M::REL, [Parameter::Cause(busy)]), &[("isup.cause_indicator", "17")]),
         case(Message::new(M::RLC), &[]),
         case(
             with(M::SAM, [Parameter::SubsequentNumber(SubsequentNumber::new(&digits("678")).expect("digits"))]),
@@ -313,13 +313,13 @@ fn groups() -> Vec<Case> {
     let mut cases: Vec<Case> = [M::CGB, M::CGBA, M::CGU, M::CGUA]
         .into_iter()
         .map(|kind| {
-            case(with(kind, [hardware(), status()]), &[("isup.cgs_message_type", "1"), ("isup.range_indicator", "3")])
+            case(with(kind, [hardware(), status()]), &[("isup.cgs_message_type", "1"), ("isup.range_indicator", "4")])
         })
         .collect();
     cases.extend([
-        case(with(M::GRS, [range()]), &[("isup.range_indicator", "3")]),
-        case(with(M::GRA, [status()]), &[("isup.range_indicator", "3")]),
-        case(with(M::CQM, [range()]), &[("isup.range_indicator", "3")]),
+        case(with(M::GRS, [range()]), &[("isup.range_indicator", "4")]),
+        case(with(M::GRA, [status()]), &[("isup.range_indicator", "4")]),
+        case(with(M::CQM, [range()]), &[("isup.range_indicator", "4")]),
         case(
             with(M::CQR, [range(), Parameter::CircuitStates(states.expect("four"))]),
             &[
@@ -339,6 +339,10 @@ fn tshark_reads_our_itu_messages_as_they_were_meant() {
     cases.extend([MessageType::NRM, MessageType::FAC, MessageType::IDR, MessageType::SGM].map(|kind| {
         case(Message::new(kind).with(Parameter::MessageCompatibility(MessageCompatibility::new(0b0000_1010))), &[])
     }));
+    // In messages of ANSI tshark gives the location no name.
+    let release = Release { cause: Cause::BUSY, location: Location::BeyondInterworking };
+    let release = Message::new(MessageType::REL).with(Parameter::Cause(CauseIndicators::new(release)));
+    cases.push(case(release, &[("q931.cause_location", "10")]));
     check("isup_itu", Variant::Itu, &cases);
 }
 
