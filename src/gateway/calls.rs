@@ -276,7 +276,12 @@ impl Gateway {
                     self.endpoint.terminate_with(step.now, session, Some(reason), carried, &mut step.sip);
                 }
             }
-            TrunkEvent::Iam(_) | TrunkEvent::Rlc => {}
+            // SUS is not shown to SIP.
+            TrunkEvent::Iam(_)
+            | TrunkEvent::Rlc
+            | TrunkEvent::Sam(_)
+            | TrunkEvent::Sus { .. }
+            | TrunkEvent::Res { .. } => {}
         }
     }
 
