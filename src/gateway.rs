@@ -9,6 +9,7 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
+//! `circuits` ISUP,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
 //! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
@@ -49,6 +50,7 @@ use crate::call::branches::BranchId;
 use crate::call::{Call, CallId};
 use crate::config::Config;
 use crate::ids::Slab;
+use crate::isup::Cic;
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent, Tone};
 use crate::rng::{Secrets, Seed};
@@ -175,6 +177,7 @@ enum Owner {
     Events,
     Messages,
     Keepalives,
+    Circuit(GroupId, Cic),
 }
 
 /// What one part has to say to another, inside one input.
@@ -359,6 +362,7 @@ impl Gateway {
                 Owner::Call(id) => self.handle_call_timeout(id, step),
                 Owner::Events => self.handle_events_timeout(step.now),
                 Owner::Messages => self.handle_messages_timeout(step),
+                Owner::Circuit(id, cic) => self.handle_circuit_timeout(id, cic, step),
                 Owner::Keepalives => self.handle_keepalives(step),
             }
             self.work_off(step);

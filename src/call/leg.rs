@@ -158,7 +158,7 @@ pub fn provisional_of_event(event: &TrunkEvent) -> Option<(u16, bool)> {
     match event {
         TrunkEvent::Acm { status: CalledStatus::SubscriberFree, in_band }
         | TrunkEvent::Cpg { event: Progress::Alerting, in_band } => Some((180, *in_band)),
-        TrunkEvent::Cpg { event: Progress::Forwarded, in_band } => Some((181, *in_band)),
+        TrunkEvent::Cpg { event, in_band } if event.is_forwarding() => Some((181, *in_band)),
         TrunkEvent::Cpg { event: Progress::Queued, in_band } => Some((182, *in_band)),
         TrunkEvent::Acm { in_band, .. } | TrunkEvent::Cpg { in_band, .. } => Some((183, *in_band)),
         _ => None,

@@ -366,3 +366,50 @@ fn enter(text: &Text, table: &mut Interworking, lowering: &mut Lowering<'_>) -> 
 fn number(word: &str, range: RangeInclusive<u16>) -> Option<u16> {
     word.parse().ok().filter(|number| range.contains(number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, NoReader};
+
+    fn group(lines: &str) -> Isup {
+        let text = format!("sip.listen = [\"udp:127.0.0.1:5060\"]\n[isup.a]\n{lines}\n");
+        let mut config = Config::parse("test.toml", &text, &NoReader).unwrap_or_else(|f| panic!("{}", f.render(false)));
+        config.isups.remove(0)
+    }
+
+    #[test]
+    fn a_simulated_group_needs_nothing_but_its_transport() {
+        let isup = group("transport = \"simulated\"");
+        assert_eq!(isup.circuits, (1..=30).collect());
+        assert_eq!((isup.variant, isup.selection, isup.control), Default::default());
+        assert_eq!(
+            (isup.timers, isup.location, isup.suspend),
+            (Timers::default(), Location::LocalNetwork, Suspend::Hide)
+        );
+    }
+
+    #[test]
+    fn every_key_of_a_group_is_read() {
+        let isup = group(
+            "transport = \"m3ua\"\ncircuits = \"1-3, 9\"\nvariant = \"ansi\"\nselection = \"odd-even\"\ncontrol = \"all\"\n\
+             own-point-code = \"1-2-3\"\npeer-point-code = 7\ntimers = { t7 = \"5s\", t9 = \"100s\", meant = [\"t7\"] }\n\
+             location = \"BI\"\nsuspend = \"hold\"\ncountry-code = \"44\"",
+        );
+        assert_eq!(isup.transport, IsupTransport::M3ua);
+        assert_eq!(isup.circuits, [1, 2, 3, 9].into());
+        assert_eq!((isup.variant, isup.selection, isup.control), (Variant::Ansi, Selection::OddEven, Control::All));
+        assert_eq!((isup.own_point_code, isup.peer_point_code), (0x01_02_03, 7));
+        assert_eq!(isup.timers.of(Timer::T7), Duration::from_secs(5));
+        assert_eq!(isup.timers.of(Timer::T9), Duration::from_secs(100));
+        assert_eq!((isup.location, isup.suspend), (Location::BeyondInterworking, Suspend::Hold));
+        assert_eq!(isup.country_code.as_deref(), Some("44"));
+    }
+
+    #[test]
+    fn the_words_for_timers_are_their_names() {
+        for (key, timer) in TIMERS.into_iter().zip(Timer::ALL) {
+            assert_eq!(key.to_uppercase(), timer.to_string());
+        }
+    }
+}
