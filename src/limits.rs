@@ -41,8 +41,12 @@ pub const FORWARDS_PER_CALL: usize = 5;
 pub const REDIRECTS_PER_CALL: usize = 5;
 /// Contacts of one redirect that are tried.
 pub const CONTACTS_PER_REDIRECT: usize = 8;
-/// Server and client transactions at once.
-pub const TRANSACTIONS_MAX: usize = 50_000;
+/// Server transactions at once. An answered one lives on for 32 s (RFC 3261 timers J and L), and a call has two of them:
+/// 2,000 calls a second have 128,000.
+pub const TRANSACTIONS_MAX: usize = 160_000;
+/// SIP sessions at once, those included that have ended and whose INVITE waits for answers of other branches
+/// (RFC 6026 timer M, 32 s): 2,000 calls a second have 64,000 of them.
+pub const SESSIONS_MAX: usize = 2 * CALLS_MAX + TRANSACTIONS_MAX / 2;
 /// TCP and TLS connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Of these, those that one source may open: one IPv4 address, or one /64 of IPv6.
