@@ -109,6 +109,11 @@ pub const CARRIED_PARTS: usize = 8;
 pub const CARRIED_BYTES: usize = 16 * 1024;
 /// INFO and MESSAGE of one leg that wait for the answer of the other leg.
 pub const CROSSING_PER_LEG: usize = 8;
+/// Translations between statuses and causes that the record of one call keeps: one for each refused branch, and one for
+/// the caller.
+pub const TRANSLATIONS_PER_CALL: usize = 16;
+/// Calls that have ended and can still be explained.
+pub const ENDED_CALLS: usize = 256;
 /// Octets of the signalling information field of MTP, routing label and ISUP message (Q.703 2.3.8).
 pub const ISUP_FIELD_OCTETS: usize = 272;
 /// Parameters of one ISUP message.
