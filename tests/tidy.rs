@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &str, &str)] = &[
     ("dialplan", "", ""),
     ("trunk", "sip", ""),
     ("isup", "trunk", ""),
+    ("switch", "isup trunk dialplan media", ""),
     ("line", "trunk", "tipring_hal"),
     ("call", "sip sdp line trunk dialplan media", "tipring_hal"),
     ("config", "dialplan sip sdp line trunk", "tipring_hal"),
