@@ -30,9 +30,9 @@ const MAY_USE: &[(&str, &str, &str)] = &[
     ("isup", "trunk", ""),
     ("switch", "isup trunk dialplan media", ""),
     ("line", "trunk", "tipring_hal"),
-    ("call", "sip sdp line trunk dialplan media", "tipring_hal"),
-    ("config", "dialplan sip sdp line trunk", "tipring_hal"),
-    ("gateway", "call config sip sdp line trunk dialplan media", "tipring_hal g7xx tracing"),
+    ("call", "sip sdp line trunk dialplan media isup", "tipring_hal"),
+    ("config", "dialplan sip sdp line trunk isup", "tipring_hal"),
+    ("gateway", "call config sip sdp line trunk dialplan media isup", "tipring_hal g7xx tracing"),
     ("media", "rtp", "tipring_hal g7xx"),
     (
         "shell",

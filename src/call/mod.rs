@@ -8,6 +8,7 @@
 pub mod b2bua;
 pub mod branches;
 pub mod fork;
+pub mod isup;
 pub mod leg;
 pub mod record;
 pub mod transfer;

@@ -17,7 +17,7 @@ mod values;
 
 pub use failover::Failover;
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
-pub use isup::Isup;
+pub use isup::{Isup, IsupTransport, Suspend};
 pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;

@@ -274,6 +274,8 @@ impl Control {
                 Output::CloseStream { connection } => self.parts.sockets.close(connection),
                 Output::Line(port, command) => self.command_line(now, port, command),
                 Output::Media(worker, command) => self.command_media(worker, command),
+                // Nobody is there yet who would carry it.
+                Output::Isup { .. } => {}
                 Output::Binding(change) => {
                     if let Some(store) = &mut self.parts.store {
                         store.note(now, self.parts.clock.wall(), change);

@@ -439,6 +439,8 @@ impl World {
                     let records = self.answer(&question);
                     self.consequences.push_back(Consequence::Resolved(question, records));
                 }
+                // Nobody is there yet who would carry it.
+                Output::Isup { .. } => {}
                 Output::Binding(_) | Output::Text(_) => {}
             }
         }
