@@ -16,11 +16,13 @@
 
 mod circuit;
 mod demo;
+mod far_ends;
 mod groups;
 mod messages;
 mod script;
 mod steps;
 
+pub use far_ends::{FarEnds, Said};
 pub use script::{Alarm, Call, Number, Script, Step, Trouble, Trunk};
 
 use crate::isup::{Cic, Message, Variant};
