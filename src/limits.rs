@@ -130,6 +130,10 @@ pub const ISUP_CIRCUITS: usize = 4_096;
 pub const ISUP_ATTEMPTS: usize = 3;
 /// Address messages of one call that are kept to be said again on another circuit.
 pub const ISUP_ADDRESS_MESSAGES: usize = 20;
+/// Messages that are on their way to or from a simulated switch.
+pub const SWITCH_MESSAGES: usize = 65_536;
+/// Entries of each kind, and steps of one entry, in the script of a simulated switch.
+pub const SWITCH_ENTRIES: usize = 1_024;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 
