@@ -94,6 +94,10 @@ pub mod tag {
     pub const PROTOCOL_DATA: u16 = 0x0210;
     /// Correlation identifier.
     pub const CORRELATION: u16 = 0x0013;
+    /// User and cause of DUPU, two octets each: why, and which user part.
+    pub const USER_CAUSE: u16 = 0x0204;
+    /// Congestion indications of SCON: the level is the last octet.
+    pub const CONGESTION: u16 = 0x0205;
 }
 
 /// The user part that DATA is for: ISUP (RFC 4666 3.3.1).
