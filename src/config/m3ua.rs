@@ -1,11 +1,11 @@
 //! `m3ua = { ... }` of `[isup.NAME]`: how the messages of a trunk group reach the far exchange.
 
 use super::findings::Finding;
-use super::section::{Lowering, Text, Value};
+use super::section::{Lowering, Value};
 use super::tables::choice;
 use super::values;
 use crate::isup::m3ua::{Role, Settings, TrafficMode};
-use crate::isup::{PointCode, PointCodeError, Variant};
+use crate::isup::{PointCode, Variant};
 use crate::limits;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -53,9 +53,11 @@ pub struct M3ua {
 }
 
 impl M3ua {
-    /// What the core wants to know, between these exchanges.
-    pub fn settings(&self, variant: Variant, own: PointCode, peer: PointCode) -> Settings {
-        Settings {
+    /// What the core wants to know, between these exchanges; `None` when a point code has more bits than the
+    /// variant.
+    pub fn settings(&self, variant: Variant, own: u32, peer: u32) -> Option<Settings> {
+        let (own, peer) = (PointCode::new(variant, own)?, PointCode::new(variant, peer)?);
+        Some(Settings {
             role: self.role,
             variant,
             own,
@@ -69,7 +71,7 @@ impl M3ua {
             ack: self.ack,
             recovery: self.recovery,
             heartbeat: self.heartbeat,
-        }
+        })
     }
 }
 
@@ -230,28 +232,4 @@ fn fits(place: &super::Place, local: SocketAddr, peers: &[SocketAddr], lowering:
     };
     lowering.push(finding);
     false
-}
-
-/// `"2-3-4"`, `"1033"` or `1033`: the name of an exchange.
-pub(super) fn point_code(value: Value<'_>, variant: Variant, lowering: &mut Lowering<'_>) -> Option<PointCode> {
-    if value.is_integer() {
-        let number = lowering.integer(value, 0..=i64::from(PointCode::max(variant)), "C0026")?;
-        return PointCode::new(variant, u32::try_from(number).ok()?);
-    }
-    let text: Text = lowering.text(value)?;
-    match PointCode::parse(variant, &text.text) {
-        Ok(code) => Some(code),
-        Err(error) => {
-            let message = match error {
-                PointCodeError::Form => format!("\"{}\" is no point code", text.text),
-                PointCodeError::TooHigh { .. } => error.to_string(),
-            };
-            let help = match variant {
-                Variant::Itu => "zone, area and point: \"2-3-4\", up to \"7-255-7\"; or one number up to 16383",
-                Variant::Ansi => "network, cluster and member: \"245-12-3\"; or one number up to 16777215",
-            };
-            lowering.push(Finding::error("C0026", &text.place, message).help(help));
-            None
-        }
-    }
 }

@@ -23,11 +23,6 @@ impl Value<'_> {
         Place { file: self.file, span: self.item.span() }
     }
 
-    /// Whether it is a whole number, where a text would do too.
-    pub(super) fn is_integer(&self) -> bool {
-        matches!(self.item.get_ref(), DeValue::Integer(_))
-    }
-
     /// Whether it is this text, for a word that stands in the place of something else.
     pub(super) fn is_text(&self, word: &str) -> bool {
         matches!(self.item.get_ref(), DeValue::String(text) if **text == *word)
