@@ -3,10 +3,11 @@
 use super::findings::{Finding, Place};
 use super::section::{Lowering, Section, Text, Value};
 use super::tables::{choice, choices};
-use crate::isup::Variant;
-use crate::isup::group::{Control, Selection};
+use crate::isup::group::{Control, Selection, Settings};
 use crate::isup::timers::{Setting, Timer, Timers};
+use crate::isup::{Cic, Variant};
 use crate::limits::ISUP_CIRCUITS;
+use crate::switch::{Script, Trunk};
 use crate::trunk::Location;
 use crate::trunk::interwork::{Interworking, Profile};
 use std::collections::BTreeSet;
@@ -38,10 +39,26 @@ pub struct Isup {
     pub location: Location,
     /// What SIP learns of SUS and RES.
     pub suspend: Suspend,
+    /// `script`: what the simulated switch does; the demo exchange when there is none.
+    pub script: Option<Script>,
     /// `country-code`: digits, at most three.
     pub country_code: Option<String>,
     /// `interworking` and `overrides`.
     pub interworking: Interworking,
+}
+
+impl Isup {
+    /// The simulated far end, if it has one: its end of the circuits, and what it does.
+    pub fn far_end(&self) -> Option<(Trunk, Script)> {
+        if self.transport != IsupTransport::Simulated {
+            return None;
+        }
+        let mut settings = Settings::new(self.variant, self.own_point_code, self.peer_point_code);
+        settings.control = self.control;
+        let codes = self.circuits.iter().filter_map(|code| Cic::new(self.variant, *code));
+        let circuits = codes.map(|cic| (cic.value(), !settings.controls(cic))).collect();
+        Some((Trunk { variant: self.variant, circuits }, self.script.clone().unwrap_or_default()))
+    }
 }
 
 /// How messages reach the far end.
@@ -138,6 +155,7 @@ pub(super) fn isup(
         timers: timers?,
         location: location?,
         suspend: suspend?,
+        script: None,
         country_code: country_code?,
         interworking: interworking?,
     };
