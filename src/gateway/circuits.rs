@@ -8,9 +8,11 @@
 //!
 //! A circuit with a call has a seat here that names the call. The seat goes when REL was said or heard, since RLC
 //! is the matter of the circuit itself (Q.764 2.3); a leg without its seat is told nothing any more.
-//! `circuits/incoming` has calls of the far end before they are calls, `circuits/voice` what is heard.
+//! `circuits/incoming` has calls of the far end before they are calls, `circuits/voice` what is heard,
+//! `circuits/maintenance` what operators want.
 
 mod incoming;
+mod maintenance;
 mod voice;
 
 use super::{Gateway, GroupId, Output, Owner, Step, Work};
@@ -32,6 +34,8 @@ use crate::trunk::{CalledStatus, Cause, Iam, Release, TrunkEvent};
 use incoming::Gathering;
 use std::collections::BTreeMap;
 use tracing::{debug, warn};
+
+pub use maintenance::{CircuitSummary, Maintenance};
 
 /// 38: network out of order.
 const NETWORK_OUT_OF_ORDER: u8 = 38;

@@ -609,3 +609,39 @@ fn octets_that_are_no_message_and_groups_that_are_not_there_do_nothing() {
     assert_eq!((it.media(), it.heard(LEFT)), (vec![], vec![]));
     let _ = ParameterCode::END;
 }
+
+#[test]
+fn an_operator_sees_blocks_and_resets_circuits() {
+    let (mut it, _) = Between::connected("");
+    let mut maintain = |it: &mut Between, group: &str, circuit, what| {
+        let mut outcome = Err("nothing was said".to_owned());
+        it.input(Input::Maintain { group, circuit, what, outcome: &mut outcome });
+        outcome
+    };
+    assert_eq!(maintain(&mut it, "isup/far", 2, Maintenance::Block), Ok(()));
+    assert_eq!(it.exchange_heard(), ["2 BLO"]);
+    it.says_plain(2, MessageType::BLA);
+    it.says_plain(3, MessageType::BLO);
+    it.exchange_heard();
+    let seen = it.gateway.circuit_summaries(Some("far")).expect("the group");
+    let words = |s: &CircuitSummary| format!("{} {} {} {} {:?}", s.cic, s.state, s.direction, s.blocked, s.call);
+    assert_eq!(
+        seen.iter().map(words).collect::<Vec<_>>(),
+        ["1 talking out  Some(1)", "2 idle  here None", "3 idle  there None"]
+    );
+    it.call_from_left("800");
+    assert_eq!(it.heard(LEFT), ["503 cause 34"]);
+    assert_eq!(maintain(&mut it, "far", 2, Maintenance::Unblock), Ok(()));
+    it.says_plain(2, MessageType::UBA);
+    assert_eq!(maintain(&mut it, "far", 1, Maintenance::Reset), Ok(()));
+    assert_eq!(it.exchange_heard(), ["2 UBL", "1 RSC"]);
+    assert_eq!(it.heard(LEFT), ["BYE cause 41"]);
+    it.call_from_left("800");
+    assert_eq!(it.exchange_heard(), ["2 IAM"]);
+    for (group, circuit) in [("nobody", 1), ("far", 4), ("far", 5_000)] {
+        let why = maintain(&mut it, group, circuit, Maintenance::Block).expect_err("there is none");
+        assert!(why.contains(group) || why.contains("not in this group"), "{why}");
+    }
+    assert_eq!(it.gateway.circuit_summaries(None).map(|all| all.len()), Some(4));
+    assert_eq!(it.gateway.circuit_summaries(Some("nobody")), None);
+}
