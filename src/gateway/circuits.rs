@@ -305,8 +305,7 @@ impl Gateway {
         let Some(trunk) = self.circuits.trunk_mut(id) else { return };
         match message.kind() {
             MessageType::IAM => return self.circuit_calls(id, cic, message, step),
-            // The circuit takes the call up again where the check of continuity left it.
-            MessageType::COT => return,
+            MessageType::COT => return self.circuit_is_good(id, cic, step),
             _ => {}
         }
         let Some(event) = event_of(message, &trunk.side) else {

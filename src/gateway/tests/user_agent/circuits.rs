@@ -3,6 +3,7 @@
 use super::*;
 use crate::call::isup::{Side, iam_message, messages_of};
 use crate::config::{IsupTransport, Suspend};
+use crate::isup::indicators::{Continuity, ContinuityCheck, InformationRequest, NatureOfConnection};
 use crate::isup::number::SubsequentNumber;
 use crate::isup::supervision::RangeAndStatus;
 use crate::isup::{Cic, Digits, Message, MessageType, Parameter, ParameterCode, Variant};
@@ -82,7 +83,7 @@ fn rel(cause: u8) -> TrunkEvent {
 fn text_of(octets: &[u8]) -> String {
     let (cic, message) = Message::decode(Variant::Itu, octets).expect("what we send can be read");
     let cause = message.cause().map_or(String::new(), |cause| format!(" {}", cause.cause().value()));
-    format!("{cic} {}{cause}", message.kind())
+    format!("{cic} {}{cause}", message.kind().name().unwrap_or("?"))
 }
 
 impl Between {
@@ -197,7 +198,9 @@ impl Between {
     fn is_over(mut self) {
         self.run(Duration::from_secs(64));
         let counts = self.gateway.counts();
-        assert_eq!((counts.calls, counts.streams, counts.rtp_ports), (0, 0, 0));
+        assert_eq!((counts.calls, counts.sip.sessions), (0, 0));
+        let circuits = self.gateway.circuit_summaries(None).expect("all groups");
+        assert!(circuits.iter().all(|circuit| circuit.state == "idle" && circuit.call.is_none()), "{circuits:?}");
     }
 }
 
@@ -286,7 +289,7 @@ fn a_circuit_whose_rel_is_not_answered_is_not_used() {
     it.exchange_heard();
     it.call_from_left("800");
     assert_eq!(it.exchange_heard(), ["2 IAM"]);
-    it.run(Duration::from_secs(10));
+    it.run(Duration::from_secs(15));
     assert!(it.exchange_heard().contains(&"1 REL 102".to_owned()), "T1 repeats it");
 }
 
@@ -582,7 +585,7 @@ fn questions_of_the_exchange_are_answered() {
     let mut it = exchange("");
     it.call_from_left("800");
     it.exchange_heard();
-    let wanted = crate::isup::indicators::InformationRequest::default().with_calling_number(true);
+    let wanted = InformationRequest::default().with_calling_number(true);
     it.exchange_says(FAR, 1, &Message::new(MessageType::INR).with(Parameter::InformationRequest(wanted)));
     let number = it.outputs.iter().find_map(|output| match output {
         Output::Isup { octets, .. } => {
@@ -607,7 +610,6 @@ fn octets_that_are_no_message_and_groups_that_are_not_there_do_nothing() {
     it.input(Input::FarEnd { group: GroupId(9), available: false });
     assert_eq!(it.gateway.counts().calls, 1);
     assert_eq!((it.media(), it.heard(LEFT)), (vec![], vec![]));
-    let _ = ParameterCode::END;
 }
 
 #[test]
@@ -644,4 +646,29 @@ fn an_operator_sees_blocks_and_resets_circuits() {
     }
     assert_eq!(it.gateway.circuit_summaries(None).map(|all| all.len()), Some(4));
     assert_eq!(it.gateway.circuit_summaries(Some("nobody")), None);
+}
+
+#[test]
+fn a_circuit_that_is_checked_first_has_its_call_after_cot() {
+    let mut it = exchange("");
+    let checked = |it: &mut Between, code| {
+        let iam = Iam { called: "900".to_owned(), ..Iam::default() };
+        let message = iam_message(&iam, &Side::default()).expect("an IAM").without(ParameterCode::NATURE_OF_CONNECTION);
+        let nature = NatureOfConnection::default().with_continuity(ContinuityCheck::REQUIRED);
+        it.exchange_says(FAR, code, &message.with(Parameter::NatureOfConnection(nature)));
+    };
+    checked(&mut it, 1);
+    assert_eq!(it.sent[RIGHT].len(), 0);
+    let good = Parameter::Continuity(Continuity::default().with_successful(true));
+    it.exchange_says(FAR, 1, &Message::new(MessageType::COT).with(good));
+    let (callee, _) = it.incoming();
+    it.act(RIGHT, |e, now, out| e.accept(now, callee, body(RIGHT, 1, "0"), out));
+    assert_eq!(it.exchange_heard(), ["1 CON"]);
+    it.says(1, &rel(16));
+    it.exchange_heard();
+    checked(&mut it, 2);
+    it.run(Duration::from_secs(11));
+    assert_eq!(it.exchange_heard(), ["2 REL 41"], "T8");
+    it.says_plain(2, MessageType::RLC);
+    it.is_over();
 }
