@@ -12,6 +12,7 @@
 mod backward;
 mod forward;
 mod numbers;
+pub mod overlap;
 
 pub use backward::{answer_of, event_of, messages_of};
 pub use forward::{iam_message, iam_of};
