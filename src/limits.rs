@@ -124,12 +124,32 @@ pub const ISUP_GROUP_CIRCUITS: usize = 32;
 pub const M3UA_OCTETS: usize = 4_096;
 /// Parameters of one M3UA message.
 pub const M3UA_PARAMETERS: usize = 32;
+/// Peers that one trunk group sets up associations to.
+pub const M3UA_PEERS: usize = 8;
+/// Associations that one trunk group accepts.
+pub const M3UA_ASSOCIATIONS: usize = 16;
+/// ISUP messages of one trunk group that wait while no process is active.
+pub const M3UA_WAITING: usize = 512;
+/// How often a request that is not acknowledged is said again, before the association is given up.
+pub const M3UA_REPEATS: u8 = 2;
+/// How long setting up an association may take.
+pub const M3UA_CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long to wait after an association was lost for the first time; twice as long each time after that.
+pub const M3UA_RETRY: Duration = Duration::from_secs(1);
+/// The longest of these waits.
+pub const M3UA_RETRY_MAX: Duration = Duration::from_secs(32);
+/// How long calls stay away from an exchange that is said to have no ISUP.
+pub const M3UA_USER_PART_PAUSE: Duration = Duration::from_secs(30);
 /// Circuits of one trunk group: as many as ITU codes can name.
 pub const ISUP_CIRCUITS: usize = 4_096;
 /// Circuits that one call tries, one after the other.
 pub const ISUP_ATTEMPTS: usize = 3;
 /// Address messages of one call that are kept to be said again on another circuit.
 pub const ISUP_ADDRESS_MESSAGES: usize = 20;
+/// Messages that are on their way to or from a simulated switch.
+pub const SWITCH_MESSAGES: usize = 65_536;
+/// Entries of each kind, and steps of one entry, in the script of a simulated switch.
+pub const SWITCH_ENTRIES: usize = 1_024;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

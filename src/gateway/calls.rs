@@ -43,6 +43,10 @@ impl Gateway {
             Leg::Line(port) => Some(*port),
             _ => None,
         };
+        let circuit = match &a {
+            Leg::Circuit { group, cic } => Some((*group, *cic)),
+            _ => None,
+        };
         let diversions = iam.diversions.clone();
         let id = self.calls.insert(Call {
             number,
@@ -77,6 +81,9 @@ impl Gateway {
         }
         if let Some(port) = port.and_then(|port| self.ports.get_mut(&port)) {
             port.call = Some((id, Side::A));
+        }
+        if let Some((group, cic)) = circuit {
+            self.circuits.take_seat(group, cic, id, Side::A);
         }
         id
     }
@@ -162,6 +169,8 @@ impl Gateway {
                 Action::End => self.end_call(id, step),
             }
         }
+        // After the lines have ended their own tones.
+        self.play_circuits(id, step);
     }
 
     fn released(&mut self, id: CallId, side: Side, release: Release, step: &mut Step<'_>) {
@@ -212,7 +221,8 @@ impl Gateway {
                         port.call = None;
                     }
                 }
-                Leg::Service(_) | Leg::Operator => {}
+                // It left its seat with the release.
+                Leg::Circuit { .. } | Leg::Service(_) | Leg::Operator => {}
             }
         }
         step.out.push(Output::Record(record));
@@ -235,6 +245,10 @@ impl Gateway {
                 if matches!(event, TrunkEvent::Rel(_)) {
                     step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc));
                 }
+            }
+            Some(Leg::Circuit { group, cic }) => {
+                let circuit = (*group, *cic);
+                self.tell_circuit(id, circuit, (side, None), event, step);
             }
             Some(Leg::Sip(_)) => self.tell_session(id, side, event, step),
             // A call that was never routed has no called leg, and nobody who owes an RLC.
@@ -286,12 +300,8 @@ impl Gateway {
                     self.endpoint.terminate_with(step.now, session, Some(reason), carried, &mut step.sip);
                 }
             }
-            // SUS is not shown to SIP.
-            TrunkEvent::Iam(_)
-            | TrunkEvent::Rlc
-            | TrunkEvent::Sam(_)
-            | TrunkEvent::Sus { .. }
-            | TrunkEvent::Res { .. } => {}
+            TrunkEvent::Sus { .. } | TrunkEvent::Res { .. } => self.suspended(id, side, step),
+            TrunkEvent::Iam(_) | TrunkEvent::Rlc | TrunkEvent::Sam(_) => {}
         }
     }
 
