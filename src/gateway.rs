@@ -25,6 +25,7 @@ mod carriers;
 mod circuits;
 mod click_to_dial;
 mod digits;
+mod encapsulation;
 mod events;
 mod forking;
 mod forwarding;
