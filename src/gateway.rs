@@ -231,6 +231,8 @@ pub struct Gateway {
     secrets: Secrets,
     calls: Slab<Call>,
     calls_begun: u64,
+    /// The last calls that have ended, at most [`limits::ENDED_CALLS`].
+    ended: VecDeque<crate::call::record::CallRecord>,
     sessions: BTreeMap<SessionId, (CallId, Side)>,
     /// Sessions of branches that have not won.
     branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
@@ -262,6 +264,7 @@ impl Gateway {
             secrets: seed.fork("media").secrets(),
             calls: Slab::default(),
             calls_begun: 0,
+            ended: VecDeque::new(),
             sessions: BTreeMap::new(),
             branch_sessions: BTreeMap::new(),
             hunts: forking::Hunts::new(&seed.fork("hunting")),

@@ -36,7 +36,7 @@ const MAY_USE: &[(&str, &str, &str)] = &[
     ("media", "rtp", "tipring_hal g7xx"),
     (
         "shell",
-        "gateway call config sip sdp rtp line trunk dialplan media switch",
+        "gateway call config sip sdp rtp line trunk isup dialplan media switch",
         "tipring_hal tipring_virtual g7xx tracing tokio",
     ),
     (

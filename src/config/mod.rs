@@ -6,6 +6,7 @@ mod failover;
 mod findings;
 mod isup;
 mod load;
+mod m3ua;
 mod passing;
 mod profile;
 mod routes;
@@ -18,6 +19,7 @@ mod values;
 pub use failover::Failover;
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
 pub use isup::{Isup, IsupTransport, Suspend};
+pub use m3ua::{Carrier, M3ua};
 pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;

@@ -11,7 +11,7 @@
 //! get their turn before the next one is taken.
 
 use super::cards::{CardLines, Hands};
-use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, TrunkRow};
+use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, StoryRow, TrunkRow};
 use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{self, MediaCounters, MediaThread};
@@ -431,6 +431,13 @@ impl Control {
                     draining: gateway.is_draining(),
                 })
             }
+            Request::Explain { call } => match gateway.call_story(now, call) {
+                Some((record, ended)) => Response::Story(Box::new(StoryRow::new(record, ended))),
+                None => Response::Failed(format!(
+                    "there is no call {call}, or it ended too long ago: the last {} are remembered",
+                    limits::ENDED_CALLS
+                )),
+            },
             Request::Hangup { call } => {
                 if gateway.call_summaries().iter().any(|c| c.number == call) {
                     self.feed(now, Input::Hangup { call });

@@ -10,6 +10,7 @@ mod control;
 pub mod control_client;
 pub mod control_protocol;
 mod control_socket;
+mod control_story;
 mod dns;
 mod logging;
 mod media_thread;
