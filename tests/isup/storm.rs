@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use tipring::call::record::ReleasedBy;
 use tipring::config::{Config, NoReader};
 use tipring::dialplan::Pattern;
 use tipring::ids::GroupId;
@@ -108,6 +109,7 @@ fn calls(rng: &mut Rng, count: u64) -> Vec<Call> {
         anonymous: rng.chance(1, 8),
         overlap: rng.chance(1, 3).then_some(1),
         digit_every: Duration::from_millis(150),
+        continuity: rng.chance(1, 6).then(|| rng.chance(7, 8)),
         steps: vec![
             Step::Wait(Duration::from_millis(rng.between(100, 4_000))),
             Step::release(Cause::new(16).expect("a cause")),
@@ -173,6 +175,7 @@ impl Storm {
             alarms: if weather.alarms { alarms(&mut rng, time) } else { Vec::new() },
             loss_tenth_percent: weather.loss_tenth_percent,
             delay: Duration::from_millis(20),
+            loss_until: Some(time + Duration::from_secs(600)),
             ..Script::default()
         };
         let config = config(script);
@@ -298,14 +301,18 @@ fn calls_in_fair_weather_end_with_the_same_cause_on_both_sides() {
     let weather = Weather { loss_tenth_percent: 0, alarms: false };
     let storm = storm("calls_in_fair_weather_end_with_the_same_cause_on_both_sides", &weather);
     let records = storm.world.records();
-    let mut compared = 0;
+    let (mut compared, mut crossings) = (0, 0);
     for (_, _, ended) in storm.world.far_end_calls().iter().filter(|(_, _, ended)| ended.from_gateway) {
         let of_it: Vec<_> = records.iter().filter(|record| record.called == ended.called).collect();
         let [record] = of_it.as_slice() else { panic!("{} records of {ended:?}", of_it.len()) };
-        assert_eq!(record.release.cause, ended.cause, "{ended:?}\n{record:?}");
+        // REL of one side may cross REL of the other.
+        let crossed = record.released_by == ReleasedBy::Caller && !ended.by_gateway;
+        crossings += usize::from(crossed);
+        assert!(crossed || record.release.cause == ended.cause, "{ended:?}\n{record:?}");
         assert_eq!(record.answered_at.is_some(), ended.answered, "{ended:?}\n{record:?}");
         compared += 1;
     }
+    assert!(crossings * 20 <= compared, "{crossings} of {compared} releases crossed");
     assert!(compared > records.len() / 4, "only {compared} of {} calls were compared", records.len());
 }
 
