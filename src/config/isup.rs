@@ -1,5 +1,6 @@
 //! `[isup.NAME]`, and how any trunk translates between statuses and causes.
 
+use super::far_end;
 use super::findings::{Finding, Place};
 use super::section::{Lowering, Section, Text, Value};
 use super::tables::{choice, choices};
@@ -103,7 +104,7 @@ const CONTROLS: [(&str, Control); 5] = [
     ("all", Control::All),
     ("none", Control::None),
 ];
-const LOCATIONS: [(&str, Location); 8] = [
+pub(super) const LOCATIONS: [(&str, Location); 8] = [
     ("U", Location::User),
     ("LPN", Location::LocalPrivate),
     ("LN", Location::LocalNetwork),
@@ -140,7 +141,8 @@ pub(super) fn isup(
     let location = one_of("location", "location", &LOCATIONS, Location::LocalNetwork, &mut section, lowering);
     let suspend = one_of("suspend", "way to show SUS", &SUSPENDS, Suspend::default(), &mut section, lowering);
     let country_code = country_code(&mut section, lowering);
-    section.later(&["script", "m3ua"]);
+    let script = script(transport, &mut section, lowering);
+    section.later(&["m3ua"]);
     let title = section.place.clone();
     section.finish(lowering);
     let isup = Isup {
@@ -155,11 +157,27 @@ pub(super) fn isup(
         timers: timers?,
         location: location?,
         suspend: suspend?,
-        script: None,
+        script: script?,
         country_code: country_code?,
         interworking: interworking?,
     };
     take(&isup, title, taken, lowering).then_some(isup)
+}
+
+/// `script` of a simulated switch.
+fn script(
+    transport: Option<IsupTransport>,
+    section: &mut Section<'_>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Option<Script>> {
+    let Some(value) = section.get("script") else { return Some(None) };
+    let text = lowering.text(value)?;
+    if transport == Some(IsupTransport::M3ua) {
+        let finding = Finding::error("C0104", &text.place, "only a simulated switch has a script");
+        lowering.push(finding.help("leave it out, or write transport = \"simulated\""));
+        return None;
+    }
+    far_end::script(&text, lowering).map(Some)
 }
 
 /// Two exchanges name a circuit by their point codes and its code: no two groups may have the same.
