@@ -41,8 +41,12 @@ pub const FORWARDS_PER_CALL: usize = 5;
 pub const REDIRECTS_PER_CALL: usize = 5;
 /// Contacts of one redirect that are tried.
 pub const CONTACTS_PER_REDIRECT: usize = 8;
-/// Server and client transactions at once.
-pub const TRANSACTIONS_MAX: usize = 50_000;
+/// Server transactions at once. An answered one lives on for 32 s (RFC 3261 timers J and L), and a call has two of them:
+/// 2,000 calls a second have 128,000.
+pub const TRANSACTIONS_MAX: usize = 160_000;
+/// SIP sessions at once, those included that have ended and whose INVITE waits for answers of other branches
+/// (RFC 6026 timer M, 32 s): 2,000 calls a second have 64,000 of them.
+pub const SESSIONS_MAX: usize = 2 * CALLS_MAX + TRANSACTIONS_MAX / 2;
 /// TCP and TLS connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Of these, those that one source may open: one IPv4 address, or one /64 of IPv6.
@@ -105,6 +109,11 @@ pub const CARRIED_PARTS: usize = 8;
 pub const CARRIED_BYTES: usize = 16 * 1024;
 /// INFO and MESSAGE of one leg that wait for the answer of the other leg.
 pub const CROSSING_PER_LEG: usize = 8;
+/// Translations between statuses and causes that the record of one call keeps: one for each refused branch, and one for
+/// the caller.
+pub const TRANSLATIONS_PER_CALL: usize = 16;
+/// Calls that have ended and can still be explained.
+pub const ENDED_CALLS: usize = 256;
 /// Octets of the signalling information field of MTP, routing label and ISUP message (Q.703 2.3.8).
 pub const ISUP_FIELD_OCTETS: usize = 272;
 /// Parameters of one ISUP message.
@@ -137,6 +146,10 @@ pub const ISUP_CIRCUITS: usize = 4_096;
 pub const ISUP_ATTEMPTS: usize = 3;
 /// Address messages of one call that are kept to be said again on another circuit.
 pub const ISUP_ADDRESS_MESSAGES: usize = 20;
+/// Messages that are on their way to or from a simulated switch.
+pub const SWITCH_MESSAGES: usize = 65_536;
+/// Entries of each kind, and steps of one entry, in the script of a simulated switch.
+pub const SWITCH_ENTRIES: usize = 1_024;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

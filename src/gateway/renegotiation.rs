@@ -54,6 +54,7 @@ impl Gateway {
         };
         match other {
             Some(Leg::Sip(other)) => other.wants,
+            Some(Leg::Circuit { group, cic }) => self.circuits.wish(*group, *cic),
             _ => Direction::SendRecv,
         }
     }

@@ -49,6 +49,7 @@ pub(super) struct Trunks {
     trunks: Vec<Trunk>,
     events: mpsc::Sender<Event>,
     heard: VecDeque<Heard>,
+    withdrawing: bool,
 }
 
 impl Trunks {
@@ -72,7 +73,7 @@ impl Trunks {
                 name,
             })
         });
-        (Trunks { trunks: trunks.collect(), events, heard: VecDeque::new() }, receiver)
+        (Trunks { trunks: trunks.collect(), events, heard: VecDeque::new(), withdrawing: false }, receiver)
     }
 
     /// What the gateway is to hear, one after the other.
@@ -154,8 +155,14 @@ impl Trunks {
         }
     }
 
+    /// Whether this group reaches its far exchange by M3UA.
+    pub(super) fn has(&self, group: GroupId) -> bool {
+        self.trunks.iter().any(|trunk| trunk.group == group)
+    }
+
     /// Takes all of them out of service.
     pub(super) fn withdraw(&mut self, now: Instant) {
+        self.withdrawing = true;
         for number in 0..self.trunks.len() {
             self.trunks[number].listeners.clear();
             self.trunks[number].listen_at = None;
@@ -163,6 +170,11 @@ impl Trunks {
             self.trunks[number].endpoint.withdraw(now, &mut out);
             self.carry_out(now, number, out);
         }
+    }
+
+    /// Whether [`Trunks::withdraw`] has begun.
+    pub(super) fn is_withdrawing(&self) -> bool {
+        self.withdrawing
     }
 
     /// Whether [`Trunks::withdraw`] has come to its end.

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, Read};
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use tokio::io::unix::AsyncFd;
 
 /// Its number among the protocols of IP, which is the level of its options too.
 const SCTP: libc::c_int = 132;
@@ -59,6 +60,13 @@ pub(super) fn listen(local: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Watches a socket for the runtime.
+pub(super) fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a `Socket` owns its descriptor, gives the same one for as long as it lives, and `AsyncFd` lends it out
+    // only by shared reference, by which it can't be closed.
+    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+}
+
 /// Makes a socket with an association ready, and says how many streams may go out.
 pub(super) fn prepare(socket: &Socket) -> io::Result<u16> {
     socket.set_nonblocking(true)?;
@@ -80,9 +88,8 @@ pub(super) fn prepare(socket: &Socket) -> io::Result<u16> {
     let mut length = STATUS_OCTETS as libc::socklen_t;
     // SAFETY: the pointer and length describe `status`, which lives through the call; the kernel writes at most
     // that many octets, all of which may have any value.
-    let refused = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), SCTP, STATUS, status.as_mut_ptr().cast(), &raw mut length)
-    };
+    let refused =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), SCTP, STATUS, status.as_mut_ptr().cast(), &raw mut length) };
     if refused != 0 {
         return Err(io::Error::last_os_error());
     }

@@ -233,7 +233,7 @@ pub(super) fn adopt(association: Association, group: usize, id: AssociationId, e
 }
 
 async fn connect_sctp(peer: SocketAddr, local: Option<SocketAddr>) -> io::Result<Sctp> {
-    let socket = AsyncFd::new(sctp_io::connect(peer, local)?)?;
+    let socket = sctp_io::watch(sctp_io::connect(peer, local)?)?;
     drop(socket.writable().await?);
     if let Some(error) = socket.get_ref().take_error()? {
         return Err(error);
@@ -320,7 +320,7 @@ pub(super) fn listen(
 ) -> io::Result<Listener> {
     let task = match carrier {
         Carrier::Sctp => {
-            let socket = AsyncFd::new(sctp_io::listen(local)?)?;
+            let socket = sctp_io::watch(sctp_io::listen(local)?)?;
             tokio::spawn(accept(group, events, async move || accept_sctp(&socket).await))
         }
         Carrier::Tcp => {
@@ -358,7 +358,7 @@ async fn accept_sctp(listener: &AsyncFd<Socket>) -> io::Result<(Association, Soc
     let (socket, remote) = listener.async_io(Interest::READABLE, Socket::accept).await?;
     let remote = remote.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let streams = sctp_io::prepare(&socket)?;
-    Ok((Association::Sctp(Sctp { socket: AsyncFd::new(socket)?, streams }), remote))
+    Ok((Association::Sctp(Sctp { socket: sctp_io::watch(socket)?, streams }), remote))
 }
 
 async fn accept_tcp(listener: &TcpListener) -> io::Result<(Association, SocketAddr)> {
