@@ -439,7 +439,7 @@ impl World {
                     let records = self.answer(&question);
                     self.consequences.push_back(Consequence::Resolved(question, records));
                 }
-                Output::Binding(_) | Output::Text(_) => {}
+                Output::Binding(_) | Output::Text(_) | Output::Ban { .. } => {}
             }
         }
         self.outbox = outbox;

@@ -70,6 +70,11 @@ impl Endpoint {
         Response::new(405).with(HeaderName::Allow, uas::allow(&self.settings))
     }
 
+    /// The 415 for a request whose body we would have to read and can't (RFC 3261 8.2.3).
+    pub fn unread_body(&self, request: &Request) -> Option<Response> {
+        uas::check_body_of(request, &self.settings).err().map(|response| *response)
+    }
+
     /// Whether we understand an extension.
     pub(super) fn knows(&self, tag: &str) -> bool {
         self.settings.supported.iter().any(|known| known.eq_ignore_ascii_case(tag))

@@ -262,7 +262,8 @@ impl Endpoint {
         if let Some(session) = self.sessions.get_mut(id) {
             session.refreshed_by_us(now, &answer.response, &self.settings);
         }
-        self.put_state(id, State::Established(Box::new(Established { dialog, owed, offer: Offer::None })));
+        let offer = self.sessions.get(id).map_or(Offer::None, Session::offer_under_way);
+        self.put_state(id, State::Established(Box::new(Established { dialog, owed, offer })));
         let body = answer.response.typed_body();
         out.events.push(Event::Answered { session: id, body, response: answer.response });
         self.send_waiting(now, id, out);

@@ -61,6 +61,16 @@ impl Outgoing {
         self.ack = Some((bytes, flow));
     }
 
+    /// One more transaction of it is under way, with a server that has said nothing.
+    pub(in crate::sip) fn is_left_at_a_server(&mut self) {
+        self.transactions += 1;
+    }
+
+    /// Whether this transaction is the one whose end is its end.
+    pub(in crate::sip) fn is_decided_by(&self, client: ClientId) -> bool {
+        self.client.is_none_or(|current| current == client)
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -182,6 +192,11 @@ impl Endpoint {
         if response.status < 200 {
             return;
         }
+        let is_2xx = (200..=299).contains(&response.status);
+        // A server that was left since it said nothing has passed the re-INVITE on after all.
+        if !outgoing.over && is_2xx && outgoing.method == Method::Invite {
+            outgoing.client = Some(client);
+        }
         if outgoing.over || outgoing.client != Some(client) {
             // The 2xx to a re-INVITE came again.
             if let Some((bytes, flow)) = outgoing.ack.clone() {
@@ -189,7 +204,7 @@ impl Endpoint {
             }
             return;
         }
-        let (session, is_2xx) = (outgoing.session, (200..=299).contains(&response.status));
+        let session = outgoing.session;
         let method = outgoing.method.clone();
         // Once, and once more when only the nonce was wrong.
         let may_try = outgoing.tries == 0 || (outgoing.tries == 1 && wants_another_nonce(&response));
@@ -379,6 +394,9 @@ impl Endpoint {
         }
         let (session, silent) = (outgoing.session, outgoing.silent);
         let flow = outgoing.client.and_then(|client| self.table.clients.get(client)).and_then(|client| client.sent);
+        if let Some(entry) = session.and_then(|id| self.sessions.get_mut(id)) {
+            entry.early_offered.take_if(|pending| *pending == id);
+        }
         if let Some(State::Established(established)) =
             session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
             && matches!(established.offer, Offer::Outgoing(pending) if pending == id)

@@ -131,6 +131,8 @@ pub enum User {
     Ack(SessionId),
     /// The same for a re-INVITE.
     AckRequest(RequestId),
+    /// The same for an ACK of others.
+    Passing,
 }
 
 /// The machine of a client transaction.
@@ -283,7 +285,8 @@ impl Table {
             sent: None,
             gives_way: None,
             // A proxy changes neither; a dialog has its own.
-            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog()) && !matches!(user, User::Proxy(_)),
+            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog())
+                && !matches!(user, User::Proxy(_) | User::Passing),
             search,
             addressed: request.uri.clone(),
             request,
