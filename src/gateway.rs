@@ -9,6 +9,7 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
+//! `circuits` ISUP,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
 //! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
@@ -21,6 +22,7 @@ mod blast;
 mod calls;
 mod carried;
 mod carriers;
+mod circuits;
 mod click_to_dial;
 mod digits;
 mod events;
@@ -50,8 +52,9 @@ use crate::call::branches::BranchId;
 use crate::call::{Call, CallId};
 use crate::config::Config;
 use crate::ids::Slab;
+use crate::isup::Cic;
 use crate::limits;
-use crate::media::{MediaCommand, MediaEvent};
+use crate::media::{MediaCommand, MediaEvent, Tone};
 use crate::rng::{Secrets, Seed};
 use crate::sip::registration::{Binding, Change};
 use crate::sip::{
@@ -66,7 +69,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use tipring_hal::{LineCommand, LineEvent};
 
-pub use crate::ids::{CardId, PortId, WorkerId};
+pub use crate::ids::{CardId, GroupId, PortId, WorkerId};
 
 /// What can happen to the control core. One closed enum.
 pub enum Input<'a> {
@@ -88,6 +91,12 @@ pub enum Input<'a> {
     Line(CardId, LineEvent),
     /// A media worker says something.
     Media(WorkerId, MediaEvent),
+    /// A message of the far end of a circuit group, from its circuit on.
+    Isup { group: GroupId, octets: &'a [u8] },
+    /// What the voice path of a circuit carries towards us has changed; `None` is silence.
+    CircuitSound { group: GroupId, cic: u16, sound: Option<Tone> },
+    /// Messages can be carried to the far end of a circuit group from now on, or cannot.
+    FarEnd { group: GroupId, available: bool },
     /// An operator ends a call.
     Hangup { call: u64 },
     /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
@@ -122,6 +131,8 @@ pub enum Output {
     Line(PortId, LineCommand),
     /// Command a media worker. `Start` is to be preceded by binding the stream's local address.
     Media(WorkerId, MediaCommand),
+    /// Carry this message to the far end of a circuit group, from its circuit on.
+    Isup { group: GroupId, octets: Vec<u8> },
     /// A call ended.
     Record(crate::call::record::CallRecord),
     /// A registration came or went; for whoever keeps them over a restart.
@@ -172,6 +183,7 @@ enum Owner {
     Events,
     Messages,
     Keepalives,
+    Circuit(GroupId, Cic),
 }
 
 /// What one part has to say to another, inside one input.
@@ -225,11 +237,14 @@ pub struct Gateway {
     secrets: Secrets,
     calls: Slab<Call>,
     calls_begun: u64,
+    /// The last calls that have ended, at most [`limits::ENDED_CALLS`].
+    ended: VecDeque<crate::call::record::CallRecord>,
     sessions: BTreeMap<SessionId, (CallId, Side)>,
     /// Sessions of branches that have not won.
     branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
     hunts: forking::Hunts,
     ports: BTreeMap<PortId, Port>,
+    circuits: circuits::Circuits,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
@@ -257,10 +272,12 @@ impl Gateway {
             secrets: seed.fork("media").secrets(),
             calls: Slab::default(),
             calls_begun: 0,
+            ended: VecDeque::new(),
             sessions: BTreeMap::new(),
             branch_sessions: BTreeMap::new(),
             hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
+            circuits: circuits::Circuits::new(&config),
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
@@ -312,6 +329,9 @@ impl Gateway {
             }
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
+            Input::Isup { group, octets } => self.handle_isup(group, octets, &mut step),
+            Input::CircuitSound { group, cic, sound } => self.handle_circuit_sound(group, cic, sound, &mut step),
+            Input::FarEnd { group, available } => self.handle_far_end(group, available, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
             Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
             Input::Drain => self.drain(&mut step),
@@ -334,7 +354,13 @@ impl Gateway {
 
     /// When [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        let times = [self.endpoint.deadline(), self.access.deadline(), self.carriers.deadline(), self.deadlines.next()];
+        let times = [
+            self.endpoint.deadline(),
+            self.access.deadline(),
+            self.carriers.deadline(),
+            self.circuits.deadline(),
+            self.deadlines.next(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -342,12 +368,14 @@ impl Gateway {
         self.endpoint.handle_timeout(step.now, &mut step.sip);
         self.access.handle_timeout(step.now);
         self.time_carriers(step);
+        self.time_circuits(step);
         while let Some((_, owner)) = self.deadlines.take_due(step.now) {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
                 Owner::Call(id) => self.handle_call_timeout(id, step),
                 Owner::Events => self.handle_events_timeout(step.now),
                 Owner::Messages => self.handle_messages_timeout(step),
+                Owner::Circuit(id, cic) => self.handle_circuit_timeout(id, cic, step),
                 Owner::Keepalives => self.handle_keepalives(step),
             }
             self.work_off(step);

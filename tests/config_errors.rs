@@ -494,3 +494,44 @@ fn failover_names_failures_and_a_time() {
     check("[failover]\nanswer-within = \"500ms\"\n", &["3:17 C0014"]);
     check("[failover]\nwithin = \"6s\"\n", &["3:1 C0003"]);
 }
+
+#[test]
+fn circuit_groups() {
+    let simulated = |line: &str| format!("[isup.a]\ntransport = \"simulated\"\n{line}\n");
+    let m3ua = |name: &str, lines: &str| {
+        format!("[isup.{name}]\ntransport = \"m3ua\"\nown-point-code = 2\npeer-point-code = 1\n{lines}\n")
+    };
+    check(&simulated(""), &[]);
+    check("[isup.a]\n", &["2:1 C0005", "2:1 C0005"]);
+    check("[isup.a]\ntransport = \"sigtran\"\ncircuits = \"1\"\n", &["3:13 C0022"]);
+    check("[isup.a]\ntransport = \"m3ua\"\n", &["2:1 C0005", "2:1 C0005", "2:1 C0005"]);
+    check(&simulated("circuits = \"1-3,x\""), &["4:17 C0026"]);
+    check(&simulated("circuits = \"3-1\""), &["4:13 C0026"]);
+    check(&simulated("circuits = \"\""), &["4:12 C0026"]);
+    check(&simulated("circuits = \"4095\""), &[]);
+    check(&simulated("circuits = \"1,4096\""), &["4:15 C0026"]);
+    check(&simulated("variant = \"ansi\"\ncircuits = \"16383\""), &[]);
+    check(&simulated("variant = \"ansi\"\ncircuits = \"16384\""), &["5:13 C0026"]);
+    check(&simulated("variant = \"ansi\"\ncircuits = \"0-4096\""), &["5:12 C0026"]);
+    check(&simulated("circuits = \"1-9,5\""), &["4:17 C0106"]);
+    check(&simulated("variant = \"etsi\""), &["4:11 C0022"]);
+    check(&simulated("selection = \"random\""), &["4:13 C0022"]);
+    check(&simulated("control = \"both\""), &["4:11 C0022"]);
+    check(&simulated("location = \"here\""), &["4:12 C0022"]);
+    check(&simulated("suspend = \"show\""), &["4:11 C0022"]);
+    check(&simulated("own-point-code = 16384"), &["4:18 C0012"]);
+    check(&simulated("own-point-code = \"7-256-1\""), &["4:18 C0027"]);
+    check(&simulated("variant = \"ansi\"\nown-point-code = \"1-2\""), &["5:18 C0027"]);
+    check(&simulated("country-code = \"+44\""), &["4:16 C0029"]);
+    check(&simulated("timers = { t7 = \"25s\" }"), &[]);
+    check(&simulated("timers = { t7 = \"5s\" }"), &["4:17 C0028"]);
+    check(&simulated("timers = { t7 = \"5s\", meant = [\"t7\"] }"), &[]);
+    check(&simulated("timers = { t36 = \"5s\" }"), &["4:12 C0003"]);
+    check(&simulated("timers = { t7 = 5 }"), &["4:17 C0014"]);
+    check(&simulated("timers = { t7 = \"5s\", meant = [\"t77\"] }"), &["4:32 C0022"]);
+    // The same circuits to another exchange are others.
+    check(&format!("{}{}", m3ua("a", "circuits = \"1-9\""), m3ua("b", "circuits = \"10\"")), &[]);
+    check(&format!("{}{}", m3ua("a", "circuits = \"1-9\""), m3ua("b", "circuits = \"9-12\"")), &["7:1 C0108"]);
+    let shown = shown(&format!("{HEAD}{}", simulated("timers = { t7 = \"5s\" }")));
+    assert!(shown.contains("Q.764 has 20s to 30s") && shown.contains("meant = [\"t7\"]"), "{shown}");
+}

@@ -14,7 +14,8 @@
 //!
 //! (RFC 3398 7.2.5 to 7.2.9 and 8.2.3.)
 
-use crate::ids::PortId;
+use crate::ids::{GroupId, PortId};
+use crate::isup::Cic;
 use crate::media::StreamId;
 use crate::sdp::{Agreed, Capabilities, Direction};
 use crate::sip::{Carried, RequestId, SessionId};
@@ -28,6 +29,13 @@ pub enum Leg {
     Sip(SipLeg),
     /// A telephone or exchange line on a port.
     Line(PortId),
+    /// A circuit to an exchange.
+    Circuit {
+        /// Its group.
+        group: GroupId,
+        /// Which one; the call may move to another as long as nothing was heard of it.
+        cic: Cic,
+    },
     /// The gateway itself.
     Service(crate::media::Service),
     /// Whoever asked for the call by a command: a side that says and hears nothing.
@@ -153,7 +161,7 @@ pub fn provisional_of_event(event: &TrunkEvent) -> Option<(u16, bool)> {
     match event {
         TrunkEvent::Acm { status: CalledStatus::SubscriberFree, in_band }
         | TrunkEvent::Cpg { event: Progress::Alerting, in_band } => Some((180, *in_band)),
-        TrunkEvent::Cpg { event: Progress::Forwarded, in_band } => Some((181, *in_band)),
+        TrunkEvent::Cpg { event, in_band } if event.is_forwarding() => Some((181, *in_band)),
         TrunkEvent::Cpg { event: Progress::Queued, in_band } => Some((182, *in_band)),
         TrunkEvent::Acm { in_band, .. } | TrunkEvent::Cpg { in_band, .. } => Some((183, *in_band)),
         _ => None,

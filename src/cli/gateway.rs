@@ -67,6 +67,11 @@ pub(super) fn call(from: &str, to: &str, json: bool, control: &ControlArgs) -> A
     shown(control_client::call(&socket(control)?, from, to, json))
 }
 
+/// `tipring explain call`
+pub(super) fn explain_call(call: u64, json: bool, control: &ControlArgs) -> Answer {
+    shown(control_client::explain(&socket(control)?, call, json))
+}
+
 /// `tipring hangup`
 pub(super) fn hangup(call: u64, control: &ControlArgs) -> Answer {
     shown(control_client::hangup(&socket(control)?, call))

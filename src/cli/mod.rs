@@ -183,9 +183,9 @@ enum DialplanCommand {
 
 #[derive(Clone, Debug, Args)]
 struct ExplainArgs {
-    /// The number, as dialled; or `cause`, or `status`
+    /// The number, as dialled; or `cause`, `status`, `call`
     number: String,
-    /// The cause (1 to 127) or the status (300 to 699)
+    /// The cause (1 to 127), the status (300 to 699), or the number of a call of the running gateway
     value: Option<String>,
     /// Who dials: phone/201, station/105, trunk/NAME, ...
     #[arg(long, value_name = "KIND/NAME")]
@@ -193,6 +193,9 @@ struct ExplainArgs {
     /// Of a cause or status: whose table, isup/NAME or trunk/NAME
     #[arg(long, value_name = "NAME")]
     trunk: Option<String>,
+    /// Of a call: control socket of the running gateway
+    #[arg(long, value_name = "PATH", env = "TIPRING_CONTROL")]
+    control: Option<PathBuf>,
     #[command(flatten)]
     file: FileArgs,
     /// The answer as a JSON object

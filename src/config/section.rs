@@ -27,6 +27,11 @@ impl Value<'_> {
     pub(super) fn is_text(&self, word: &str) -> bool {
         matches!(self.item.get_ref(), DeValue::String(text) if **text == *word)
     }
+
+    /// Whether it is a text at all.
+    pub(super) fn is_any_text(&self) -> bool {
+        matches!(self.item.get_ref(), DeValue::String(_))
+    }
 }
 
 /// A text with its place.

@@ -290,7 +290,7 @@ impl Gateway {
             return;
         }
         let Claims { number: calling, name: calling_name, presentation, diversions } = claims;
-        let iam = Iam { called, calling, calling_name, hops, presentation, diversions };
+        let iam = Iam { called, calling, calling_name, hops, presentation, diversions, ..Iam::default() };
         match Replaces::of(&request.headers) {
             Ok(None) => {}
             Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),

@@ -88,6 +88,7 @@ impl Gateway {
         for command in commands.into_iter().chain(listens) {
             step.out.push(Output::Media(worker, command));
         }
+        self.circuits_open(id);
         Ok(())
     }
 
@@ -144,10 +145,11 @@ impl Gateway {
     /// Ends the audio of a call; streams come back by [`MediaEvent::Stopped`].
     pub(super) fn close_audio(&mut self, id: CallId, step: &mut Step<'_>) {
         self.stop_ringback(id, step);
+        let plays_circuit = self.plays_circuit(id);
         let Some(call) = self.calls.get_mut(id) else { return };
         let worker = call.worker;
         let was_open = std::mem::replace(&mut call.audio_open, false);
-        let plays_tone = matches!(call.b, Some(Leg::Service(Service::Milliwatt)));
+        let plays_tone = plays_circuit || matches!(call.b, Some(Leg::Service(Service::Milliwatt)));
         let mut unused = Vec::new();
         for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten() {
             match leg {
@@ -233,7 +235,7 @@ fn end_of(leg: Option<&Leg>) -> Option<End> {
     match leg? {
         Leg::Sip(leg) => Some(End::Stream(leg.stream)),
         Leg::Line(port) => Some(End::Port(port.port)),
-        Leg::Service(_) | Leg::Operator => None,
+        Leg::Circuit { .. } | Leg::Service(_) | Leg::Operator => None,
     }
 }
 

@@ -228,8 +228,9 @@ impl Gateway {
                 None => Err(Release::here(Cause::OUT_OF_ORDER)),
             },
             TargetKind::Phone | TargetKind::Trunk => self.ring_sip(id, candidate, party, step),
-            // Groups are taken apart before; the others are not in service before their machines are built.
-            TargetKind::Group | TargetKind::Line | TargetKind::Isup => Err(Release::here(Cause::OUT_OF_ORDER)),
+            TargetKind::Isup => self.ring_isup(id, &candidate, party, step),
+            // Groups are taken apart before; lines are not in service before their machine is built.
+            TargetKind::Group | TargetKind::Line => Err(Release::here(Cause::OUT_OF_ORDER)),
         };
         if let Err(release) = failed
             && let Some(fork) = self.fork_mut(id)
@@ -239,7 +240,13 @@ impl Gateway {
     }
 
     /// A branch for `leg`; fails when the call has had too many.
-    fn new_branch(&mut self, id: CallId, party: Party, target: &Target, leg: Leg) -> Result<BranchId, Release> {
+    pub(super) fn new_branch(
+        &mut self,
+        id: CallId,
+        party: Party,
+        target: &Target,
+        leg: Leg,
+    ) -> Result<BranchId, Release> {
         let fork = self.fork_mut(id).ok_or(Release::here(Cause::TEMPORARY))?;
         if fork.branches.made() >= limits::BRANCHES_PER_CALL {
             return Err(Release::here(Cause::CONGESTION));
@@ -481,6 +488,10 @@ impl Gateway {
                 let port = *port;
                 let _ = self.tell_port(port, event, step);
             }
+            (Leg::Circuit { group, cic }, event) => {
+                let circuit = (*group, *cic);
+                self.tell_circuit(id, circuit, (Side::B, Some(branch)), event, step);
+            }
             (Leg::Service(_), TrunkEvent::Rel(_)) => {
                 step.queue.push_back(Work::branch(id, branch, TrunkEvent::Rlc));
             }
@@ -580,6 +591,10 @@ impl Gateway {
                     seat.call = None;
                 }
             }
+            // Whoever still has its circuit is released with it.
+            Leg::Circuit { group, cic } => {
+                self.release_circuit(group, cic, id, Release::here(Cause::NORMAL), step);
+            }
             Leg::Service(_) | Leg::Operator => {}
         }
     }
@@ -603,7 +618,7 @@ fn bound_worker(call: &Call) -> Option<WorkerId> {
     match &call.a {
         Leg::Line(port) => Some(WorkerId(port.card.0)),
         Leg::Sip(leg) => (leg.started && call.answered_at.is_none()).then_some(call.worker),
-        Leg::Service(_) | Leg::Operator => None,
+        Leg::Circuit { .. } | Leg::Service(_) | Leg::Operator => None,
     }
 }
 
@@ -611,7 +626,7 @@ fn bound_worker(call: &Call) -> Option<WorkerId> {
 /// cannot move to another worker then, so all who might answer must be on the same one.
 pub(super) fn can_be_carried(call: &mut Call, branch: BranchId) -> bool {
     let Some(fork) = call.fork.as_deref() else { return false };
-    if !matches!(fork.leg(branch).map(|branch| &branch.leg), Some(Leg::Sip(_))) {
+    if !matches!(fork.leg(branch).map(|branch| &branch.leg), Some(Leg::Sip(_) | Leg::Circuit { .. })) {
         return false;
     }
     let cards = fork.legs.iter().filter_map(|branch| match &branch.leg {

@@ -13,7 +13,7 @@ use crate::config::{Forward, Redirects};
 use crate::dialplan::{Target, TargetKind};
 use crate::limits;
 use crate::sip::{Header, HeaderName, Host, NameAddr, Response, Uri};
-use crate::trunk::{Cause, Progress, Release, TrunkEvent};
+use crate::trunk::{Cause, Presentation, Progress, Release, TrunkEvent};
 use tracing::info;
 
 impl Gateway {
@@ -45,7 +45,7 @@ impl Gateway {
             return;
         }
         info!(call = call.number, by = %by, to = %to, why = why.as_diversion(), "call forwarded");
-        call.diversions.push(Diversion { by: by.clone(), number, why });
+        call.diversions.push(Diversion { by: by.clone(), number, why, presentation: Presentation::Allowed });
         // RFC 3261 21.1.3: "This response MAY be used to indicate that the call is being forwarded".
         self.called_side_says(id, TrunkEvent::Cpg { event: Progress::Forwarded, in_band: false }, step);
         match self.steps_to(id, &by, &to) {
@@ -120,7 +120,8 @@ impl Gateway {
         let by_number = self.number_of_target(&target);
         if let Some(call) = self.calls.get_mut(id) {
             let why = DiversionReason::Always;
-            call.diversions.push(Diversion { by: target.to_string(), number: by_number, why });
+            let presentation = Presentation::Allowed;
+            call.diversions.push(Diversion { by: target.to_string(), number: by_number, why, presentation });
         }
         self.called_side_says(id, TrunkEvent::Cpg { event: Progress::Forwarded, in_band: false }, step);
         let Some(fork) = self.calls.get_mut(id).and_then(|call| call.fork.as_deref_mut()) else { return false };

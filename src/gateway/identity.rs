@@ -70,7 +70,12 @@ fn diversions_of(request: &Request, trunk: &str) -> Vec<Diversion> {
         let values = request.headers.all(name).filter_map(|value| NameAddr::parse_list(value).ok());
         values.flatten().collect::<Vec<NameAddr>>()
     };
-    let diversion = |number: String, why| Diversion { by: format!("trunk/{trunk}"), number, why };
+    let diversion = |number: String, why| Diversion {
+        by: format!("trunk/{trunk}"),
+        number,
+        why,
+        presentation: Presentation::Allowed,
+    };
     // RFC 5806 5: the last diversion stands on top.
     let mut found: Vec<Diversion> = list(&HeaderName::Diversion)
         .into_iter()

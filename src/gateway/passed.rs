@@ -51,6 +51,7 @@ impl PassedCall {
             released_by,
             status,
             transferred_by: None,
+            translations: Vec::new(),
         }
     }
 }

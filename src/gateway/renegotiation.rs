@@ -78,6 +78,7 @@ impl Gateway {
         let other = call.and_then(|call| call.leg(heard_side(call, place)?.other()));
         match other {
             Some(Leg::Sip(other)) => other.wants,
+            Some(Leg::Circuit { group, cic }) => self.circuits.wish(*group, *cic),
             _ => Direction::SendRecv,
         }
     }

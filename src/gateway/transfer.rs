@@ -140,6 +140,7 @@ impl Gateway {
                         seat.call = Some((id, side));
                     }
                 }
+                Some(Leg::Circuit { group, cic }) => self.circuits.name_side(*group, *cic, id, side),
                 Some(Leg::Service(_) | Leg::Operator) | None => {}
             }
         }
@@ -517,7 +518,7 @@ fn may_replace(config: &crate::config::Config, origin: &str, replaced: &str) -> 
 fn line_worker(leg: Option<&Leg>) -> Option<u16> {
     match leg? {
         Leg::Line(port) => Some(port.card.0),
-        Leg::Sip(_) | Leg::Service(_) | Leg::Operator => None,
+        Leg::Sip(_) | Leg::Service(_) | Leg::Operator | Leg::Circuit { .. } => None,
     }
 }
 

@@ -11,7 +11,7 @@
 //! get their turn before the next one is taken.
 
 use super::cards::{CardLines, Hands};
-use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, TrunkRow};
+use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, StoryRow, TrunkRow};
 use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{self, MediaCounters, MediaThread};
@@ -23,6 +23,7 @@ use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::sip::{ConnectionId, Flow, Question, Records};
+use crate::switch::{FarEnds, Said};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -78,6 +79,7 @@ enum FollowUp {
     Closed(ConnectionId),
     Unreachable(Flow),
     Resolved(Question, Records),
+    FarEnd(Said),
 }
 
 /// What the loop owns.
@@ -95,6 +97,8 @@ pub(super) struct Parts {
     pub(super) media: Vec<Option<MediaThread>>,
     pub(super) media_wakes: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Asked>,
+    /// Switches of the circuit groups whose transport is simulated.
+    pub(super) far_ends: FarEnds,
     /// Keeps registrations over a restart.
     pub(super) store: Option<Store>,
     /// What it kept over the last one.
@@ -174,6 +178,7 @@ impl Control {
             self.look_at_lines(now);
             self.look_at_media(now);
             self.look_at_deadline(now);
+            self.look_at_far_ends(now);
             self.parts.hands.answer_listeners(now);
             self.look_at_memory();
             if self.is_at_end(now) {
@@ -227,19 +232,34 @@ impl Control {
         let lines = parts.cards.iter().filter_map(CardLines::deadline);
         let waiting = parts.media.iter().flatten().any(MediaThread::has_waiting) || self.ends_at.is_some();
         let retry = waiting.then(|| parts.clock.now() + RETRY);
-        lines.chain(parts.gateway.deadline()).chain(parts.hands.deadline()).chain(retry).min()
+        lines
+            .chain(parts.gateway.deadline())
+            .chain(parts.far_ends.deadline())
+            .chain(parts.hands.deadline())
+            .chain(retry)
+            .min()
     }
 
     /// Gives the core an input and does what it wants done, and what follows from that.
     fn feed(&mut self, now: Instant, input: Input<'_>) {
         self.parts.gateway.handle(now, input, &mut self.outbox);
         self.carry_out(now);
+        self.follow_up(now);
+    }
+
+    fn follow_up(&mut self, now: Instant) {
         for _ in 0..limits::OUTPUTS_PER_INPUT {
             let input = match self.follow_ups.pop_front() {
                 Some(FollowUp::Media(worker, event)) => Input::Media(worker, event),
                 Some(FollowUp::Closed(connection)) => Input::StreamClosed { connection },
                 Some(FollowUp::Unreachable(flow)) => Input::Unreachable { flow },
                 Some(FollowUp::Resolved(question, records)) => Input::Resolved { question, records },
+                Some(FollowUp::FarEnd(Said::Sound(group, cic, sound))) => Input::CircuitSound { group, cic, sound },
+                Some(FollowUp::FarEnd(Said::Octets(group, octets))) => {
+                    self.parts.gateway.handle(now, Input::Isup { group, octets: &octets }, &mut self.outbox);
+                    self.carry_out(now);
+                    continue;
+                }
                 None => return,
             };
             self.parts.gateway.handle(now, input, &mut self.outbox);
@@ -277,6 +297,11 @@ impl Control {
                 Output::CloseStream { connection } => self.parts.sockets.close(connection),
                 Output::Line(port, command) => self.command_line(now, port, command),
                 Output::Media(worker, command) => self.command_media(worker, command),
+                // Nobody is there yet who would carry it.
+                Output::Isup { group, octets } => {
+                    self.parts.far_ends.handle(now, group, &octets);
+                    self.hear_far_ends();
+                }
                 Output::Binding(change) => {
                     if let Some(store) = &mut self.parts.store {
                         store.note(now, self.parts.clock.wall(), change);
@@ -414,6 +439,13 @@ impl Control {
                     draining: gateway.is_draining(),
                 })
             }
+            Request::Explain { call } => match gateway.call_story(now, call) {
+                Some((record, ended)) => Response::Story(Box::new(StoryRow::new(record, ended))),
+                None => Response::Failed(format!(
+                    "there is no call {call}, or it ended too long ago: the last {} are remembered",
+                    limits::ENDED_CALLS
+                )),
+            },
             Request::Hangup { call } => {
                 if gateway.call_summaries().iter().any(|c| c.number == call) {
                     self.feed(now, Input::Hangup { call });
@@ -507,6 +539,24 @@ impl Control {
                 return;
             }
             self.feed(now, Input::Tick);
+        }
+    }
+
+    fn look_at_far_ends(&mut self, now: Instant) {
+        if self.parts.far_ends.deadline().is_some_and(|at| at <= now) {
+            self.parts.far_ends.handle_timeout(now);
+            self.hear_far_ends();
+            self.follow_up(now);
+        }
+    }
+
+    /// Notes what the simulated switches say.
+    fn hear_far_ends(&mut self) {
+        while let Some(said) = self.parts.far_ends.take() {
+            self.follow_ups.push_back(FollowUp::FarEnd(said));
+        }
+        while let Some((group, ended)) = self.parts.far_ends.take_ended() {
+            tracing::debug!(group = group.0, ?ended, "a call ended at the simulated switch");
         }
     }
 

@@ -141,6 +141,18 @@ pub fn status(socket: &Path, json: bool) -> Result<String, ClientError> {
     Ok(text)
 }
 
+/// `tipring explain call CALL`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn explain(socket: &Path, call: u64, json: bool) -> Result<String, ClientError> {
+    match request(socket, &Request::Explain { call })? {
+        Response::Story(story) if json => Ok(to_json(&story)),
+        Response::Story(story) => Ok(story.to_text()),
+        other => Err(unexpected(other)),
+    }
+}
+
 /// `tipring hangup CALL`.
 ///
 /// # Errors

@@ -22,6 +22,11 @@ pub enum Request {
     Trunks,
     /// The gateway as a whole.
     Status,
+    /// What happened to a call, running or ended a while ago.
+    Explain {
+        /// Its number, as `Calls` and the log show it.
+        call: u64,
+    },
     /// Ends a call.
     Hangup {
         /// Its number, as `Calls` shows it.
@@ -86,6 +91,8 @@ pub enum Response {
     Trunks(Vec<TrunkRow>),
     /// Answer to [`Request::Status`].
     Status(StatusRow),
+    /// Answer to [`Request::Explain`].
+    Story(Box<StoryRow>),
     /// Answer to [`HandsetAction::Listen`].
     Heard(Vec<i16>),
 }
@@ -106,6 +113,60 @@ pub struct CallRow {
     pub state: String,
     /// Milliseconds since the call began.
     pub age_ms: u64,
+}
+
+/// What happened to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StoryRow {
+    /// Its number.
+    pub call: u64,
+    /// Who called: `phone/203`, `isup/switch`.
+    pub from: String,
+    /// The caller's number, when it is known.
+    pub calling: Option<String>,
+    /// The number wanted.
+    pub number: String,
+    /// Where it went; empty when it never left.
+    pub to: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Milliseconds from its begin to its answer, when it was answered.
+    pub answered_after_ms: Option<u64>,
+    /// Milliseconds from its begin to its release, or to now.
+    pub lasted_ms: u64,
+    /// Who released it: `caller`, `callee`, `gateway`; `None` while it runs.
+    pub released_by: Option<String>,
+    /// The Q.850 cause of the release.
+    pub cause: Option<u8>,
+    /// What Q.850 calls it.
+    pub cause_name: Option<String>,
+    /// Where it was decided, as a token of RFC 8606.
+    pub location: Option<String>,
+    /// The SIP status with which the called side refused.
+    pub status: Option<u16>,
+    /// What was translated, in order.
+    pub translations: Vec<TranslationRow>,
+}
+
+/// A value that came in one language and was said in the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TranslationRow {
+    /// Whose leg speaks SIP here.
+    pub leg: String,
+    /// As it came: `status=480`, `cause=41 location=LN (Temporary failure)`, `BYE`.
+    pub original: String,
+    /// What became of it.
+    pub mapped: String,
+    /// The rule.
+    pub source: String,
+    /// The table that the rule stands in: `rfc3398 of isup/switch`; `None` where a header decided.
+    pub table: Option<String>,
+    /// Whether the row was compared with the text of its source.
+    pub verified: bool,
+    /// What the profile would have said without the configuration of the trunk.
+    pub instead_of: Option<String>,
 }
 
 /// A telephone.

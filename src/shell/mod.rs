@@ -10,6 +10,7 @@ mod control;
 pub mod control_client;
 pub mod control_protocol;
 mod control_socket;
+mod control_story;
 mod dns;
 mod logging;
 mod media_thread;
@@ -26,6 +27,7 @@ use crate::config::{Config, Listener};
 use crate::gateway::Gateway;
 use crate::rng::Seed;
 use crate::sip::Transport;
+use crate::switch::FarEnds;
 use crate::time::Instant;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -154,6 +156,7 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     let media = start_media(clock, &config, opened.audio, &media_wakes)?;
     let (store, kept) = open_store(&config, &source, clock);
     let welcome = welcome::text(&config, &source, control_socket.path());
+    let far_ends = FarEnds::new(clock.now(), config.far_ends(), &seed);
     let mut gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
     gateway.survive_broken_assumptions();
     let parts = control::Parts {
@@ -169,6 +172,7 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
         media,
         media_wakes,
         requests,
+        far_ends,
         store,
         kept,
     };

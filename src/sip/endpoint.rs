@@ -376,7 +376,7 @@ impl Endpoint {
             }
             return self.acknowledged(now, message, out);
         }
-        if self.table.servers.len() >= limits::TRANSACTIONS_MAX {
+        if self.table.servers.len() >= self.settings.transactions_max {
             let response = Response::new(503).with(HeaderName::RetryAfter, 10);
             return self.answer_statelessly(now, flow, &message.lines, response, out);
         }

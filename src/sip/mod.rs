@@ -170,6 +170,8 @@ pub struct Settings {
     pub asks_first_at: Vec<Host>,
     /// Sessions at once; a new INVITE over it gets 503 with `Retry-After`.
     pub sessions_max: usize,
+    /// Requests at once that are answered or were within half a minute; more get 503.
+    pub transactions_max: usize,
 }
 
 impl Default for Settings {
@@ -201,7 +203,8 @@ impl Default for Settings {
             realm: String::new(),
             asks_first: std::collections::BTreeSet::new(),
             asks_first_at: Vec::new(),
-            sessions_max: 2 * crate::limits::CALLS_MAX,
+            sessions_max: crate::limits::SESSIONS_MAX,
+            transactions_max: crate::limits::TRANSACTIONS_MAX,
         }
     }
 }

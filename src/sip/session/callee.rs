@@ -305,7 +305,10 @@ impl Endpoint {
         let body = message.to_request().and_then(|request| request.typed_body());
         match self.take_state(id) {
             State::Answered(answered) if answered.unacknowledged.number == message.cseq.number => {
-                let Answered { mut dialog, closing, .. } = *answered;
+                let Answered { mut dialog, closing, unacknowledged } = *answered;
+                if let Some(server) = self.table.servers.get_mut(unacknowledged.server) {
+                    server.is_acknowledged();
+                }
                 match closing {
                     Some(parting) => {
                         self.hang_up(now, id, &mut dialog, parting, out);

@@ -9,7 +9,7 @@ use super::super::parser::Message;
 use super::super::transaction::{ClientId, ClientMachine, User};
 use super::super::{Actions, Body, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
 use super::in_dialog::{Established, Offer, Owed};
-use super::{Ack, FORKS_MAX, Parting, Session, State, reason_header};
+use super::{FORKS_MAX, Parting, Session, State, reason_header};
 use crate::time::Instant;
 
 /// Our INVITE is under way.
@@ -196,7 +196,7 @@ impl Endpoint {
         calling.provisional = true;
         let tag = answer.tag.as_deref();
         let client = self.table.clients.get(answer.client);
-        let offered = client.is_some_and(|client| client.request.describes());
+        let offered = client.is_some_and(|client| client.describes);
         if tag.is_some()
             && calling.early_of(tag).is_none()
             && calling.early.len() < FORKS_MAX
@@ -343,7 +343,7 @@ impl Endpoint {
         // The one that was sent: it names the address that the server was reached from.
         let contact = client.request.contact().unwrap_or(contact);
         let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.sent?)?;
-        Some((dialog, client.request.describes()))
+        Some((dialog, client.describes))
     }
 
     /// ACK to a 2xx to the INVITE that made the session, kept for when the 2xx comes again.
@@ -364,7 +364,7 @@ impl Endpoint {
         let tag = dialog.remote.tag().map(str::to_owned);
         // Its place, which it takes as soon as it is sent.
         if let Some(session) = self.sessions.get_mut(id) {
-            session.acks.push(Ack { tag: tag.clone(), bytes: Vec::new(), flow: dialog.flow });
+            session.keep_ack(tag.clone(), Vec::new(), dialog.flow);
         }
         let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, User::Ack(id), out);
         if let Some(session) = self.sessions.get_mut(id).filter(|_| !bytes.is_empty()) {

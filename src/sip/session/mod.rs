@@ -177,7 +177,11 @@ impl Session {
         let ack = Ack { tag, bytes, flow };
         match self.acks.iter_mut().find(|other| other.tag == ack.tag && other.bytes.is_empty()) {
             Some(waiting) => *waiting = ack,
-            None => self.acks.push(ack),
+            None => {
+                // Forks that all answer are rare.
+                self.acks.reserve_exact(1);
+                self.acks.push(ack);
+            }
         }
     }
 

@@ -331,7 +331,7 @@ impl Endpoint {
         }
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         let dialog = established.dialog.clone();
-        let has_offer = self.table.clients.get(client).is_some_and(|c| c.request.describes());
+        let has_offer = self.table.clients.get(client).is_some_and(|c| c.describes);
         if has_offer {
             self.acknowledge_request(now, id, &dialog, number, None, out);
         } else {

@@ -182,6 +182,8 @@ pub struct Client {
     pub(super) addressed: Uri,
     /// The request, for ACK and CANCEL, which copy from it.
     pub request: Request,
+    /// Whether it has an offer or answer, [`Request::describes`].
+    pub(super) describes: bool,
     /// The same as it was sent.
     pub bytes: Vec<u8>,
     /// Who gets the responses.
@@ -191,11 +193,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// A final response came: nothing is sent again, and no other server is asked. The request itself is
-    /// still wanted, as each 2xx of a fork makes a dialog of it.
+    /// A final response came: nothing is sent again, and no other server is asked. For half a minute fields of
+    /// the request are still wanted, as each 2xx of a fork makes a dialog of them, and has an ACK with them.
     pub(super) fn is_answered(&mut self) {
+        use HeaderName::*;
         self.bytes = Vec::new();
         self.search = None;
+        self.request.body = Vec::new();
+        let wanted = |name: &HeaderName| {
+            matches!(
+                name,
+                Via | From | To | CallId | CSeq | Contact | Route | MaxForwards | Authorization | ProxyAuthorization
+            )
+        };
+        self.request.headers.keep(wanted);
     }
 }
 
@@ -238,10 +249,16 @@ impl Server {
     /// A final response was sent: it lives on for half a minute, and a busy gateway has thousands of these.
     /// What it still needs is where the response goes, and whether an INVITE had an offer.
     pub(super) fn is_answered(&mut self) {
-        self.request.headers.keep(&HeaderName::Via);
+        self.request.headers.keep(|name| *name == HeaderName::Via);
         if self.request.method != Method::Invite {
             self.request.body = Vec::new();
         }
+    }
+
+    /// ACK to a 2xx came: nothing of it is sent again.
+    pub(super) fn is_acknowledged(&mut self) {
+        self.last = Vec::new();
+        self.request.body = Vec::new();
     }
 }
 
@@ -289,6 +306,7 @@ impl Table {
                 && !matches!(user, User::Proxy(_) | User::Passing),
             search,
             addressed: request.uri.clone(),
+            describes: request.describes(),
             request,
             bytes: Vec::new(),
             user,
@@ -326,6 +344,7 @@ impl Table {
             follows: false,
             addressed: client.addressed.clone(),
             request: client.request.clone(),
+            describes: client.describes,
             bytes: client.bytes.clone(),
             user,
             key: std::mem::take(&mut client.key),
