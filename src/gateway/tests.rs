@@ -276,22 +276,25 @@ fn a_status_of_a_trunk_is_released_with_the_cause_of_its_table() {
 
 #[test]
 fn an_address_that_is_shut_out_stays_so_over_a_restart() {
-    let register = |bench: &mut Bench| {
+    let register = |bench: &mut Bench, nonce: &str| {
         bench.sent += 1;
+        let n = bench.sent;
         let text = format!(
-            "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{}\r\nFrom: <sip:201@example.com>;tag=a\r\n\
-             To: <sip:201@example.com>\r\nCall-ID: r\r\nCSeq: {} REGISTER\r\nMax-Forwards: 70\r\n\
-             Authorization: Digest username=\"201\", realm=\"example.com\", nonce=\"x\", uri=\"sip:example.com\", response=\"{}\"\r\n\r\n",
-            bench.sent,
-            bench.sent,
+            "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{n}\r\n\
+             From: <sip:201@example.com>;tag=a\r\nTo: <sip:201@example.com>\r\nCall-ID: r\r\nCSeq: {n} REGISTER\r\n\
+             Max-Forwards: 70\r\nAuthorization: Digest username=\"201\", realm=\"example.com\", nonce=\"{nonce}\", \
+             uri=\"sip:example.com\", algorithm=MD5, qop=auth, nc=0000000{n}, cnonce=\"a\", response=\"{}\"\r\n\r\n",
             "0".repeat(32)
         );
         bench.datagram("192.0.2.9:5060", &text);
     };
     let config = CONFIG.replace("[rtp]", "[ban]\nfailures = 3\nwithin = \"60s\"\nlasts = \"600s\"\n\n[rtp]");
     let mut bench = Bench::with(&config);
-    for _ in 0..40 {
-        register(&mut bench);
+    register(&mut bench, "of another run");
+    let refusal = bench.datagrams().pop().expect("a challenge");
+    let nonce = refusal.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a nonce").to_owned();
+    for _ in 0..5 {
+        register(&mut bench, &nonce);
     }
     let bans: Vec<_> = bench
         .outputs

@@ -244,9 +244,11 @@ impl Endpoint {
         let mut attempt = attempt;
         if bytes.len() > limits::SIP_DATAGRAM_BYTES
             && let Some(larger) = self.enlarged(now, id, &attempt)
-            && let Some(anew) = self.request_for(id, &larger.flow)
         {
-            (attempt, request) = (larger, anew);
+            self.give_back(id, request);
+            attempt = larger;
+            let Some(anew) = self.request_for(id, &attempt.flow) else { return false };
+            request = anew;
             bytes = request.to_bytes();
         }
         let Attempt { flow, domain } = attempt;
@@ -272,7 +274,13 @@ impl Endpoint {
             let uri = client.addressed.clone();
             return self.proxy_copy(proxy, uri, flow);
         }
-        let (mut request, follows) = (client.request.clone(), client.follows);
+        // With nowhere else to go it is needed once only.
+        let is_only = client.search.is_none() && client.sent.is_none();
+        let client = self.table.clients.get_mut(id)?;
+        let (mut request, follows) = match is_only {
+            true => (client.take_request(), client.follows),
+            false => (client.request.clone(), client.follows),
+        };
         if matches!(client.user, User::Passing) {
             request.headers.0.insert(0, Header::new(HeaderName::Via, self.via(flow)));
             return Some(request);
@@ -288,6 +296,14 @@ impl Endpoint {
         }
         self.finish_request(&mut request, flow);
         Some(request)
+    }
+
+    /// A request that was made for an attempt is to be made for another one.
+    fn give_back(&mut self, id: ClientId, mut request: Request) {
+        if let Some(client) = self.table.clients.get_mut(id).filter(|client| client.is_taken()) {
+            take_off(&mut request);
+            client.request = request;
+        }
     }
 
     /// An ACK has been sent: it is sent again when its 2xx comes again.

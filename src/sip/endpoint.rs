@@ -52,6 +52,8 @@ const OWNERS_PER_TIMEOUT: usize = limits::OUTPUTS_PER_INPUT / 4;
 #[derive(Debug)]
 pub struct Endpoint {
     pub(super) settings: Settings,
+    /// `Allow`, which most messages bear.
+    pub(super) allow: String,
     pub(super) timers: Timers,
     pub(super) secrets: Secrets,
     pub(super) table: Table,
@@ -88,6 +90,7 @@ impl Endpoint {
         let stateless_key = [secrets.next_u64(), secrets.next_u64()];
         Endpoint {
             timers: Timers::of(&settings),
+            allow: uas::allow(&settings),
             settings,
             secrets,
             table,
@@ -323,7 +326,7 @@ impl Endpoint {
             Err(Refusal::Answer { fault, lines }) => {
                 let mut response = Response::new(fault.status).with_reason(fault.reason);
                 if fault.status == 501 {
-                    response = response.with(HeaderName::Allow, uas::allow(&self.settings));
+                    response = response.with(HeaderName::Allow, &self.allow);
                 }
                 self.answer_statelessly(now, flow, &lines, response, out);
             }

@@ -50,7 +50,7 @@ from = ["127.0.0.2"]
 name = "phones"
 match = "20X"
 from = ["inside", "trunk/peer"]
-to = "phone/${number}"
+to = "phone/{number}"
 "#;
 
 fn flow(remote: &str) -> Flow {

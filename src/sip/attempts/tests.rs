@@ -231,7 +231,10 @@ fn left_inside_a_dialog() -> (Bench, SessionId, String, String) {
     let invite = bench.sent().remove(0).1;
     bench.answer(&invite, 200, "Contact: <sip:200@far.example:5060>\r\n");
     bench.sent();
-    bench.resolve(&Question::Ipv4("far.example".to_owned()), &["10.0.0.8", "10.0.0.9"]);
+    let addresses = ["10.0.0.8", "10.0.0.9"].map(|text| text.parse().expect("an address")).into();
+    let records = Records { addresses, ttl: Duration::from_secs(600), ..Records::default() };
+    let question = Question::Ipv4("far.example".to_owned());
+    bench.endpoint.handle_resolved(bench.now, &question, &records, &mut bench.out);
     assert_eq!(bench.sent().remove(0).0, "10.0.0.8:5060 ACK");
     bench.out.events.clear();
     let body = Some(Body::sdp("v=0"));

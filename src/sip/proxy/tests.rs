@@ -440,7 +440,11 @@ fn rfc_3263_requests_inside_a_dialog_are_located_where_their_next_hop_is_a_name(
         bench.request(CALLER, method, "sip:phone@far.example:5062", to, &headers);
         if method == "ACK" {
             assert_eq!(bench.asked, [question.clone()], "{method}");
-            let records = Records { addresses: vec!["10.0.0.4".parse().expect("an address")], ..Records::default() };
+            let records = Records {
+                addresses: vec!["10.0.0.4".parse().expect("an address")],
+                ttl: Duration::from_secs(60),
+                ..Records::default()
+            };
             bench.act(|endpoint, now, out| endpoint.handle_resolved(now, &question, &records, out));
         }
         let passed = bench.last("10.0.0.4:5062", method);

@@ -204,13 +204,12 @@ impl Endpoint {
                     return self.put_state(session, State::Ringing(ringing));
                 };
                 let Ringing { server, number, dialog, .. } = *ringing;
-                let mut response = Response::new(200)
-                    .with(HeaderName::Contact, &dialog.contact)
-                    .with(HeaderName::Allow, uas::allow(&self.settings));
-                let request = self.table.servers.get(server).map(|server| server.request.clone());
-                if let Some((entry, request)) = self.sessions.get_mut(session).zip(request) {
+                let mut response =
+                    Response::new(200).with(HeaderName::Contact, &dialog.contact).with(HeaderName::Allow, &self.allow);
+                if let Some((entry, transaction)) = self.sessions.get_mut(session).zip(self.table.servers.get(server)) {
+                    let request = &transaction.request;
                     response = response.with_headers(entry.extension_headers(&self.settings, false));
-                    response = response.with_headers(entry.refreshed_by_peer(now, &request, &self.settings));
+                    response = response.with_headers(entry.refreshed_by_peer(now, request, &self.settings));
                     entry.described = body.clone().or_else(|| entry.described.take());
                 }
                 self.respond(now, server, response.with_content(body, carried), out);

@@ -5,7 +5,7 @@ use super::super::endpoint::Endpoint;
 use super::super::message::{HeaderName, Method, Response};
 use super::super::parser::Message;
 use super::super::transaction::{ClientId, ServerId};
-use super::super::{Actions, Body, Ended, Event, RequestId, ServerTransactionId, SessionId, uas};
+use super::super::{Actions, Body, Ended, Event, RequestId, ServerTransactionId, SessionId};
 use super::callee::Unacknowledged;
 use super::{Parting, State};
 use crate::time::Instant;
@@ -225,7 +225,7 @@ impl Endpoint {
             // 12.2.2: "it MUST replace the dialog's remote target URI with the URI from the Contact".
             dialog.refresh_target(contact);
             response = response.with(HeaderName::Contact, &dialog.contact);
-            response = response.with(HeaderName::Allow, uas::allow(&self.settings));
+            response = response.with(HeaderName::Allow, &self.allow);
             response = response.with_headers(session.extension_headers(&self.settings, false));
             response = response.with_headers(session.refreshed_by_peer(now, &request, &self.settings));
             if let State::Calling(calling) = &mut session.state

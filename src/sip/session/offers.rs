@@ -8,7 +8,7 @@ use super::super::dialog::Dialog;
 use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Response};
 use super::super::transaction::ServerId;
-use super::super::{Actions, Body, RequestId, SessionId, uas};
+use super::super::{Actions, Body, RequestId, SessionId};
 use super::in_dialog::{Established, Offer};
 use super::outgoing::Outgoing;
 use super::{Session, State};
@@ -101,7 +101,7 @@ impl Endpoint {
         }
         entry.described = body.description().or_else(|| entry.described.take());
         let request = request
-            .with(HeaderName::Allow, uas::allow(&self.settings))
+            .with(HeaderName::Allow, &self.allow)
             .with_headers(entry.extension_headers(&self.settings, false))
             .with_headers(headers)
             .with_body(Some(body));
@@ -143,7 +143,7 @@ impl Endpoint {
         session.described = body.as_ref().and_then(Body::description).or_else(|| session.described.take());
         let request = request
             .with_headers([contact])
-            .with(HeaderName::Allow, uas::allow(&self.settings))
+            .with(HeaderName::Allow, &self.allow)
             .with_headers(session.extension_headers(&self.settings, false))
             .with_headers(session.timer_headers(&self.settings))
             .with_headers(headers)

@@ -7,7 +7,7 @@ use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::transaction::{ClientId, User};
 use super::super::{
-    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId, uas,
+    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId,
 };
 use super::in_dialog::{Offer, Owed};
 use super::offers::Content;
@@ -125,9 +125,8 @@ impl Endpoint {
         let mut request = established.dialog.request(method.clone());
         let flow = established.dialog.next_hop();
         if matches!(method, Method::Invite | Method::Update) {
-            request = request
-                .with(HeaderName::Contact, &established.dialog.contact)
-                .with(HeaderName::Allow, uas::allow(&self.settings));
+            request =
+                request.with(HeaderName::Contact, &established.dialog.contact).with(HeaderName::Allow, &self.allow);
         } else if matches!(method, Method::Notify | Method::Refer | Method::Subscribe) {
             request = request.with(HeaderName::Contact, &established.dialog.contact);
         }
@@ -349,10 +348,9 @@ impl Endpoint {
         body: Option<Body>,
         out: &mut Actions,
     ) {
-        let invite = self.outgoing.get(id).and_then(|o| o.client).and_then(|client| self.table.clients.get(client));
-        let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
+        let credentials = self.credentials_of(self.outgoing.get(id).and_then(|o| o.client));
         let ack = dialog.acknowledge(number).with_body(body);
-        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, User::AckRequest(id), out);
+        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, credentials, User::AckRequest(id), out);
         if let Some(outgoing) = self.outgoing.get_mut(id).filter(|_| !bytes.is_empty()) {
             outgoing.keep_ack(bytes, flow);
         }

@@ -173,7 +173,7 @@ impl Endpoint {
             response = response
                 .with(HeaderName::Require, TAG)
                 .with(HeaderName::RSeq, sequence)
-                .with(HeaderName::Allow, super::super::uas::allow(&self.settings));
+                .with(HeaderName::Allow, &self.allow);
         }
         self.respond(now, ringing.server, response, out);
     }
