@@ -170,6 +170,9 @@ impl Control {
         if !kept.bindings.is_empty() {
             self.feed(now, Input::Restore(kept.bindings));
         }
+        if !kept.bans.is_empty() {
+            self.feed(now, Input::RestoreBans(kept.bans));
+        }
         if !kept.texts.is_empty() {
             self.feed(now, Input::RestoreTexts(kept.texts));
         }
@@ -331,6 +334,11 @@ impl Control {
                 Output::Text(change) => {
                     if let Some(store) = &mut self.parts.store {
                         store.note_text(now, self.parts.clock.wall(), change);
+                    }
+                }
+                Output::Ban { address, until } => {
+                    if let Some(store) = &mut self.parts.store {
+                        store.note_ban(now, self.parts.clock.wall(), address, until);
                     }
                 }
                 Output::Record(record) => tracing::debug!(?record, "call record"),

@@ -229,7 +229,7 @@ fn open_store(config: &Config, source: &ConfigSource, clock: Clock) -> (Option<s
     match store::Store::open(&path, clock.now(), clock.wall()) {
         Ok((store, kept)) => (Some(store), kept),
         Err(error) => {
-            tracing::error!("store: {error}; registrations and texts end with this run");
+            tracing::error!("store: {error}; registrations, texts and bans end with this run");
             (None, store::Kept::default())
         }
     }
