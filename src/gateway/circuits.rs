@@ -15,11 +15,13 @@ mod incoming;
 mod maintenance;
 mod voice;
 
+use super::encapsulation::said_by;
 use super::{Gateway, GroupId, Output, Owner, Step, Work};
 use crate::call::CallId;
 use crate::call::b2bua::Side;
 use crate::call::branches::{BranchId, Party};
 use crate::call::fork::{BranchLeg, Candidate};
+use crate::call::isup::body::{octets_of, renewed};
 use crate::call::isup::{self, answer_of, event_of, iam_message, messages_of};
 use crate::call::leg::Leg;
 use crate::config::{Config, IsupTransport, Suspend};
@@ -315,8 +317,12 @@ impl Gateway {
             return self.gather(id, cic, &event, step);
         }
         match event {
-            TrunkEvent::Rel(release) => self.circuit_ended(id, cic, release, step),
+            TrunkEvent::Rel(release) => {
+                self.remember_heard(id, cic, message);
+                self.circuit_ended(id, cic, release, step);
+            }
             event => {
+                self.remember_heard(id, cic, message);
                 if let Some(seat) = self.circuits.seat_mut(id, cic) {
                     match event {
                         TrunkEvent::Sus { .. } => seat.suspended = true,
@@ -326,6 +332,16 @@ impl Gateway {
                 }
                 self.circuit_says(id, cic, event, step);
             }
+        }
+    }
+
+    /// Keeps what a circuit said as it was written, for a leg that can say it so again.
+    fn remember_heard(&mut self, id: GroupId, cic: Cic, message: &Message) {
+        let Some(trunk) = self.circuits.trunk(id) else { return };
+        let Some(seat) = trunk.seats.get(&cic) else { return };
+        let (call, side) = (seat.call, seat.side);
+        if let Some(octets) = octets_of(message, &trunk.side) {
+            self.remember_isup(call, side, octets);
         }
     }
 
@@ -465,7 +481,9 @@ impl Gateway {
         if side == Side::A {
             seat.acm_by = None;
         }
-        for message in messages_of(event, seat.acm_said, &trunk.side) {
+        let heard = self.calls.get(call).and_then(|call| said_by(call, side.other()));
+        let messages = messages_of(event, seat.acm_said, &trunk.side).into_iter();
+        for message in messages.map(|message| renewed(message, heard, event, &trunk.side)).collect::<Vec<_>>() {
             let kind = message.kind();
             let outcome = self.with_group(id, step, |group, now, out| group.send(now, cic, message, out));
             match outcome {
@@ -489,17 +507,25 @@ impl Gateway {
         step: &mut Step<'_>,
     ) {
         let Some(trunk) = self.circuits.trunk(id) else { return };
-        if trunk.seats.get(&cic).is_none_or(|seat| seat.call != call) {
-            return;
-        }
+        let Some(side) = trunk.seats.get(&cic).filter(|seat| seat.call == call).map(|seat| seat.side) else { return };
         self.leave_seat(id, cic, step);
-        self.refuse_circuit(id, cic, release, step);
+        let event = TrunkEvent::Rel(release);
+        let Some(trunk) = self.circuits.trunk(id) else { return };
+        let heard = self.calls.get(call).and_then(|call| said_by(call, side.other()));
+        let messages = messages_of(&event, true, &trunk.side).into_iter();
+        let messages = messages.map(|message| renewed(message, heard, &event, &trunk.side)).collect();
+        self.send_release(id, cic, messages, step);
     }
 
     /// REL on a circuit, whoever has it.
     fn refuse_circuit(&mut self, id: GroupId, cic: Cic, release: Release, step: &mut Step<'_>) {
         let Some(trunk) = self.circuits.trunk(id) else { return };
-        for message in messages_of(&TrunkEvent::Rel(release), true, &trunk.side) {
+        let messages = messages_of(&TrunkEvent::Rel(release), true, &trunk.side);
+        self.send_release(id, cic, messages, step);
+    }
+
+    fn send_release(&mut self, id: GroupId, cic: Cic, messages: Vec<Message>, step: &mut Step<'_>) {
+        for message in messages {
             let outcome = self.with_group(id, step, |group, now, out| group.send(now, cic, message, out));
             if let Some(Err(error)) = outcome {
                 debug!(circuit = %cic, %error, "not released");

@@ -615,7 +615,7 @@ fn octets_that_are_no_message_and_groups_that_are_not_there_do_nothing() {
 #[test]
 fn an_operator_sees_blocks_and_resets_circuits() {
     let (mut it, _) = Between::connected("");
-    let mut maintain = |it: &mut Between, group: &str, circuit, what| {
+    let maintain = |it: &mut Between, group: &str, circuit, what| {
         let mut outcome = Err("nothing was said".to_owned());
         it.input(Input::Maintain { group, circuit, what, outcome: &mut outcome });
         outcome
