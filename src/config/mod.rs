@@ -3,6 +3,7 @@
 mod access;
 mod equipment;
 mod failover;
+mod far_end;
 mod findings;
 mod isup;
 mod load;

@@ -127,6 +127,9 @@ impl Gateway {
         }
         self.touch_call(id);
         self.carry_out(id, actions, step);
+        if was != State::Answered && state == State::Answered {
+            self.tell_holds(id, step);
+        }
     }
 
     /// The call itself decides to end.
@@ -337,13 +340,14 @@ impl Gateway {
         response: &Response,
         step: &mut Step<'_>,
     ) {
+        self.read_description(session, body);
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
-        leg.read_answer(body);
         let has_media = leg.agreed.is_some();
         let Some(event) = leg::event_of_provisional(status, leg.acm_passed, has_media) else { return };
         leg.acm_passed |= !matches!(status, 181 | 182);
         let event = self.event_with_body(id, place, response.typed_body().as_ref(), event);
         step.queue.push_back(place.says(id, event).bringing(Carried::of_response(response)));
+        self.answer_unless_relayed(session, step);
     }
 
     /// The called side answered.
@@ -354,8 +358,8 @@ impl Gateway {
         response: &Response,
         step: &mut Step<'_>,
     ) {
+        self.read_description(session, body);
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
-        leg.read_answer(body);
         let event = if leg.acm_passed { TrunkEvent::Anm } else { TrunkEvent::Con };
         if leg.agreed.is_some() {
             if let Place::Side(side) = place {
@@ -386,6 +390,7 @@ impl Gateway {
         leg.read_answer(body);
         if leg.agreed.is_some() {
             self.refresh_stream(id, side, step);
+            self.answer_late_offer(id, step);
         } else {
             self.release_call(id, Release::here(Cause::BEARER), step);
         }

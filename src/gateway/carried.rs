@@ -14,6 +14,7 @@ use crate::call::branches::BranchId;
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::{Call, CallId};
 use crate::config::Encapsulate;
+use crate::dialplan::{Target, TargetKind, Verdict};
 use crate::limits::CROSSING_PER_LEG;
 use crate::sip::{
     Carried, Ended, Failure, HeaderName, Passing, Request, RequestId, Response, ServerTransactionId, SessionId,
@@ -64,6 +65,17 @@ impl Gateway {
         let carried = if from.trusted && to.trusted { carried } else { carried.without_private() };
         // Whoever writes ISUP in its bodies is read and written anew (`encapsulation`).
         if from.encapsulates || to.encapsulates { without_isup(carried) } else { carried }
+    }
+
+    /// Whether everybody whom this INVITE may reach would get its body, which we don't read. Who is in a group, and
+    /// who is rung digit by digit, is known only when it is rung: there it stays with us.
+    pub(super) fn is_for_others(&self, origin: &str, called: &str, request: &Request) -> bool {
+        let Verdict::Targets(targets) = self.route(origin, called).verdict else { return false };
+        let gets = |target: &Target| {
+            matches!(target.kind, TargetKind::Phone | TargetKind::Trunk)
+                && !self.between(origin, &target.to_string(), Carried::of_request(request)).parts.is_empty()
+        };
+        !targets.is_empty() && targets.iter().all(gets)
     }
 
     /// What the INVITE of the caller brings for somebody who is called.

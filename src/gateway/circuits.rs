@@ -8,9 +8,11 @@
 //!
 //! A circuit with a call has a seat here that names the call. The seat goes when REL was said or heard, since RLC
 //! is the matter of the circuit itself (Q.764 2.3); a leg without its seat is told nothing any more.
-//! `circuits/incoming` has calls of the far end before they are calls, `circuits/voice` what is heard.
+//! `circuits/incoming` has calls of the far end before they are calls, `circuits/voice` what is heard,
+//! `circuits/maintenance` what operators want.
 
 mod incoming;
+mod maintenance;
 mod voice;
 
 use super::encapsulation::said_by;
@@ -34,6 +36,8 @@ use crate::trunk::{CalledStatus, Cause, Iam, Release, TrunkEvent};
 use incoming::Gathering;
 use std::collections::BTreeMap;
 use tracing::{debug, warn};
+
+pub use maintenance::{CircuitSummary, Maintenance};
 
 /// 38: network out of order.
 const NETWORK_OUT_OF_ORDER: u8 = 38;
@@ -303,8 +307,7 @@ impl Gateway {
         let Some(trunk) = self.circuits.trunk_mut(id) else { return };
         match message.kind() {
             MessageType::IAM => return self.circuit_calls(id, cic, message, step),
-            // The circuit takes the call up again where the check of continuity left it.
-            MessageType::COT => return,
+            MessageType::COT => return self.circuit_is_good(id, cic, step),
             _ => {}
         }
         let Some(event) = event_of(message, &trunk.side) else {
