@@ -672,3 +672,24 @@ fn a_circuit_that_is_checked_first_has_its_call_after_cot() {
     it.says_plain(2, MessageType::RLC);
     it.is_over();
 }
+
+#[test]
+fn ansi_has_anm_where_itu_has_con() {
+    let mut it = exchange("variant = \"ansi\"");
+    let side = Side { variant: Variant::Ansi, ..Side::default() };
+    let iam = Iam { called: "900".to_owned(), ..Iam::default() };
+    let octets = iam_message(&iam, &side).and_then(|m| m.encode(Variant::Ansi, cic(2)).map_err(|_| Cause::PROTOCOL));
+    it.input(Input::Isup { group: FAR, octets: &octets.expect("an IAM") });
+    let (callee, _) = it.incoming();
+    it.act(RIGHT, |e, now, out| e.accept(now, callee, body(RIGHT, 1, "0"), out));
+    let said: Vec<MessageType> = it
+        .outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Isup { octets, .. } => Message::decode(Variant::Ansi, octets).ok().map(|(_, m)| m.kind()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [MessageType::ANM]);
+    assert_eq!(it.gateway.circuit_summaries(Some("far")).map(|all| all[1].state), Some("talking"));
+}
