@@ -123,7 +123,9 @@ fn how_a_user_agent_behaves() {
     check(&trunk("keepalive = \"1s\""), &["4:13 C0014"]);
     check(&trunk("keepalive = 30"), &["4:13 C0014"]);
     check(
-        &trunk("100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\"\nencapsulate = \"sip-i\""),
+        &trunk(
+            "100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\"\nencapsulate = \"sip-i\"",
+        ),
         &[],
     );
 }
