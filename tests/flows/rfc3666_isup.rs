@@ -77,6 +77,8 @@ impl Flow {
              [trunk.sipnet]\nto = \"sip:127.0.4.2:{port}{}\"\nfrom = \"127.0.4.2\"\n{trunk}\n\
              [[route]]\nname = \"to the PSTN\"\nmatch = \"+1972X{{7}}\"\nfrom = \"trunk/sipnet\"\ntransit = true\n\
              to = \"isup/pstn\"\n\
+             [[route]]\nname = \"to SIP, any length\"\nmatch = \"+1515X{{3,9}}\"\nfrom = \"isup/pstn\"\ntransit = true\n\
+             to = \"trunk/sipnet\"\n\
              [[route]]\nname = \"to SIP\"\nmatch = \"+1314X{{7}}\"\nfrom = \"isup/pstn\"\ntransit = true\n\
              to = \"trunk/sipnet\"\n",
             by()
@@ -426,6 +428,45 @@ fn isup_to_sip_digits_that_come_in_parts() {
     flow.answer(486, false);
     flow.stage.expect(&mut flow.alice, Method::Ack);
     flow.hears(&rel(10, 17));
+    flow.says(RLC);
+    flow.finish();
+}
+
+/// RFC 3578 3.2: "If 4xx, 5xx or 6xx final responses arrive (e.g., 484 address incomplete) [...] the gateway should not
+/// send any REL"; the digits that come then make another INVITE.
+#[test]
+fn isup_to_sip_a_network_that_misses_digits_gets_them() {
+    let mut flow = Flow::new();
+    flow.says(&iam(0, &[0x03, 0x10, 0x15, 0x35, 0x33], FROM_BOB, &[]));
+    let invite = flow.stage.expect_within(&mut flow.alice, Method::Invite, Duration::from_secs(5)); // T10
+    assert_eq!(invite.uri.user().as_deref(), Some("+1515333"));
+    flow.answer(484, false);
+    flow.stage.expect(&mut flow.alice, Method::Ack);
+    flow.silence(Duration::from_secs(2));
+    flow.says(&[0x02, 2, 0, 3, 0x80, 0x44, 0x0F]); // 44, ST
+    let invite = flow.stage.expect(&mut flow.alice, Method::Invite);
+    assert_eq!(invite.uri.user().as_deref(), Some("+151533344"));
+    flow.answer(180, false);
+    flow.hears(ACM_FREE);
+    flow.answer(200, true);
+    flow.stage.expect(&mut flow.alice, Method::Ack);
+    flow.hears(ANM);
+    flow.says(&rel(0, 16));
+    flow.hears(RLC);
+    flow.stage.expect(&mut flow.alice, Method::Bye);
+    flow.answer(200, false);
+    flow.stage.finish(2);
+}
+
+/// The same, and no digits come: T35.
+#[test]
+fn isup_to_sip_digits_that_never_come_are_cause_28() {
+    let mut flow = Flow::new();
+    flow.says(&iam(0, &[0x03, 0x10, 0x15, 0x35, 0x33], FROM_BOB, &[]));
+    flow.stage.expect_within(&mut flow.alice, Method::Invite, Duration::from_secs(5));
+    flow.answer(484, false);
+    flow.stage.expect(&mut flow.alice, Method::Ack);
+    flow.hears_within(&rel(2, 28), Duration::from_secs(16));
     flow.says(RLC);
     flow.finish();
 }
