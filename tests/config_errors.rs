@@ -118,10 +118,14 @@ fn how_a_user_agent_behaves() {
     check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
     check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
     check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
+    check(&trunk("encapsulate = \"sip-t\""), &["4:15 C0022"]);
+    check(&trunk("encapsulate = true"), &["4:15 C0004"]);
     check(&trunk("keepalive = \"1s\""), &["4:13 C0014"]);
     check(&trunk("keepalive = 30"), &["4:13 C0014"]);
     check(
-        &trunk("100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\""),
+        &trunk(
+            "100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\"\nencapsulate = \"sip-i\"",
+        ),
         &[],
     );
 }
