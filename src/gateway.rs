@@ -13,7 +13,7 @@
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
 //! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
-//! they are there, `carried` what one leg says to the other beside the call, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
+//! they are there, `late` calls whose callee makes the offer, `carried` what one leg says to the other beside the call, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
 //! redirected, `summaries` what an operator can ask.
 
 mod access;
@@ -25,14 +25,17 @@ mod carriers;
 mod circuits;
 mod click_to_dial;
 mod digits;
+mod encapsulation;
 mod events;
 mod forking;
 mod forwarding;
 mod identity;
 mod interworking;
 mod keepalive;
+mod late;
 mod lines;
 mod messages;
+mod passed;
 mod proxying;
 mod renegotiation;
 mod ringback;
@@ -41,6 +44,7 @@ mod rtp_ports;
 mod summaries;
 mod transfer;
 
+pub use circuits::{CircuitSummary, Maintenance};
 pub use keepalive::Reach;
 pub use messages::{Text, TextChange};
 pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
@@ -64,7 +68,7 @@ use blast::Guarded;
 use lines::Port;
 use rtp_ports::RtpPorts;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tipring_hal::{LineCommand, LineEvent};
 
 pub use crate::ids::{CardId, GroupId, PortId, WorkerId};
@@ -99,12 +103,16 @@ pub enum Input<'a> {
     Hangup { call: u64 },
     /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
     Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
+    /// An operator wants something of a circuit of the group `isup/NAME`; why it cannot be is written to `outcome`.
+    Maintain { group: &'a str, circuit: u16, what: Maintenance, outcome: &'a mut Result<(), String> },
     /// An operator wants no new calls.
     Drain,
     /// Registrations that were kept over a restart, each with its account.
     Restore(Vec<(String, Binding)>),
     /// Texts that were kept over a restart; after the registrations.
     RestoreTexts(Vec<Text>),
+    /// Addresses that were shut out before a restart, and until when.
+    RestoreBans(Vec<(IpAddr, Instant)>),
     /// The deadline has come.
     Tick,
 }
@@ -135,6 +143,8 @@ pub enum Output {
     Binding(Change),
     /// A text waits for its phone, or does not any more; for the same.
     Text(TextChange),
+    /// An address is shut out from now on; for the same.
+    Ban { address: IpAddr, until: Instant },
 }
 
 /// Outputs of one input, in order. Empty when `handle` starts.
@@ -247,6 +257,8 @@ pub struct Gateway {
     keepalives: keepalive::Keepalives,
     /// Requests inside dialogs that wait for the answer of the other leg.
     crossings: BTreeMap<sip::RequestId, carried::Crossing>,
+    /// Calls that we passed on.
+    passed: passed::Passed,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -277,6 +289,7 @@ impl Gateway {
             messages: messages::Messages::default(),
             keepalives: keepalive::Keepalives::new(&config, now),
             crossings: BTreeMap::new(),
+            passed: passed::Passed::default(),
             draining: false,
             faults: 0,
             survives: false,
@@ -325,9 +338,13 @@ impl Gateway {
             Input::FarEnd { group, available } => self.handle_far_end(group, available, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
             Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
+            Input::Maintain { group, circuit, what, outcome } => {
+                *outcome = self.maintain(group, circuit, what, &mut step);
+            }
             Input::Drain => self.drain(&mut step),
             Input::Restore(bindings) => self.restore(now, bindings),
             Input::RestoreTexts(texts) => self.restore_texts(texts, &mut step),
+            Input::RestoreBans(bans) => self.endpoint.ban(now, &bans),
             Input::Tick => self.handle_tick(&mut step),
         }
         self.work_off(&mut step);
@@ -448,8 +465,9 @@ impl Gateway {
                     self.message_answered(request, &outcome, step);
                 }
             }
-            sip::Event::AuthFailed(failure) => access::log_failure(&failure),
+            sip::Event::AuthFailed(failure) => self.auth_failed(&failure, step),
             sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
+            sip::Event::PassedOn { server, request, status } => self.passed_on(server, &request, status, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
@@ -468,6 +486,7 @@ impl Gateway {
     fn drain(&mut self, step: &mut Step<'_>) {
         self.draining = true;
         self.leave_carriers(step);
+        self.write_passed(step);
         /// Calls released by one input; the rest at the next tick.
         const CALLS_PER_STEP: usize = 200;
         let up: Vec<CallId> = self.calls.iter().filter(|(_, c)| c.is_up()).map(|(id, _)| id).collect();

@@ -53,6 +53,8 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 pub const CONNECTIONS_PER_SOURCE: usize = 256;
 /// TLS handshakes that one source may begin in a second, and twice as many at once.
 pub const TLS_HANDSHAKES_PER_SECOND: u64 = 50;
+/// Answered calls that were passed on and wait for the BYE that ends their record.
+pub const PASSED_CALLS: usize = 2_048;
 /// Answers of the resolver that are kept.
 pub const LOCATION_CACHE: usize = 1_024;
 /// Longest time that one of them is kept, whatever its time to live.

@@ -78,6 +78,8 @@ pub struct SipLeg {
     pub brings: Option<Box<Carried>>,
     /// Requests of it that wait for the answer of the other leg.
     pub crossing: usize,
+    /// Our INVITE had no offer, since the caller's had none: the peer makes it, and our answer is the caller's.
+    pub late: bool,
     /// It joined just now, so that a new offer would tell it nothing.
     pub fresh: bool,
 }
@@ -119,6 +121,7 @@ impl SipLeg {
             digits_by_info: false,
             brings: None,
             crossing: 0,
+            late: false,
             fresh: false,
         }
     }

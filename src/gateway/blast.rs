@@ -48,6 +48,7 @@ impl Gateway {
             | sip::Event::Response { .. }
             | sip::Event::AuthFailed(_)
             | sip::Event::Undecided { .. }
+            | sip::Event::PassedOn { .. }
             | sip::Event::NotifyDue { .. }
             | sip::Event::Unsubscribed { .. } => return Guarded::Nobody,
         };

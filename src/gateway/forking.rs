@@ -378,12 +378,17 @@ impl Gateway {
         let digits_by_info = self.profile_of(named).digits_by == DigitsBy::Info;
         headers.extend(referred_by);
         let brought = self.brought_by_caller(call, &named.to_string());
+        let number = super::access::number_of(&target.uri).unwrap_or_else(|| call.iam.called.clone());
+        let brought = self.with_iam(call, &named.to_string(), &number, brought);
+        let (asks, wish) = (super::late::asks_for_offer(call), super::late::wish_of_caller(call));
         let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
         let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
         leg.take_digits_by_info(digits_by_info);
-        if leg.settle(None).is_err() {
+        // A caller that offers nothing asks for an offer, and the one who is called makes it.
+        leg.late = asks;
+        if !asks && leg.settle(None, wish).is_err() {
             self.forget_stream(stream);
             return Err(Release::here(Cause::BEARER));
         }
@@ -621,7 +626,7 @@ fn bound_worker(call: &Call) -> Option<WorkerId> {
 
 /// Whether the media of a branch can be given to the caller before an answer: the stream of a caller
 /// cannot move to another worker then, so all who might answer must be on the same one.
-fn can_be_carried(call: &mut Call, branch: BranchId) -> bool {
+pub(super) fn can_be_carried(call: &mut Call, branch: BranchId) -> bool {
     let Some(fork) = call.fork.as_deref() else { return false };
     if !matches!(fork.leg(branch).map(|branch| &branch.leg), Some(Leg::Sip(_) | Leg::Circuit { .. })) {
         return false;

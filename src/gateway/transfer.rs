@@ -26,6 +26,7 @@ use crate::call::{Call, CallId};
 use crate::dialplan::{Target, TargetKind, is_inside};
 use crate::media::MediaCommand;
 
+use crate::sdp::Direction;
 use crate::sip::session::replaces::Named;
 use crate::sip::{Body, Header, HeaderName, Method, Reason, Request, Response, ServerTransactionId, SessionId};
 use crate::time::Duration;
@@ -438,7 +439,7 @@ impl Gateway {
                     Leg::Sip(a) => a.liked().first().copied(),
                     _ => None,
                 };
-                leg.settle(preferred).map_err(|_| 488_u16)?;
+                leg.settle(preferred, Direction::SendRecv).map_err(|_| 488_u16)?;
                 info!(call = call.number, by = origin, from = %replaced, "call picked up");
                 let (body, stream, new) = (leg.sent.clone().map(Body::sdp), leg.stream, leg.session);
                 let party = fork.new_party();
@@ -462,7 +463,7 @@ impl Gateway {
                     Some(Leg::Sip(other)) => other.liked().first().copied(),
                     _ => None,
                 };
-                leg.settle(preferred).map_err(|_| 488_u16)?;
+                leg.settle(preferred, Direction::SendRecv).map_err(|_| 488_u16)?;
                 leg.fresh = true;
                 info!(call = call.number, by = origin, "a dialog is replaced");
                 let (body, new) = (leg.sent.clone().map(Body::sdp), leg.session);

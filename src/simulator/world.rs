@@ -459,7 +459,7 @@ impl World {
                     self.far_ends.handle(self.now, group, &octets);
                     self.hear_far_ends();
                 }
-                Output::Binding(_) | Output::Text(_) => {}
+                Output::Binding(_) | Output::Text(_) | Output::Ban { .. } => {}
             }
         }
         self.outbox = outbox;

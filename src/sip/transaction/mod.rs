@@ -131,6 +131,8 @@ pub enum User {
     Ack(SessionId),
     /// The same for a re-INVITE.
     AckRequest(RequestId),
+    /// The same for an ACK of others.
+    Passing,
 }
 
 /// The machine of a client transaction.
@@ -191,6 +193,18 @@ pub struct Client {
 }
 
 impl Client {
+    /// The request, of which only the start line stays until it has been sent.
+    pub(super) fn take_request(&mut self) -> Request {
+        let headers = std::mem::take(&mut self.request.headers);
+        let body = std::mem::take(&mut self.request.body);
+        Request { headers, body, ..self.request.clone() }
+    }
+
+    /// Whether that was done.
+    pub(super) fn is_taken(&self) -> bool {
+        self.request.headers.0.is_empty()
+    }
+
     /// A final response came: nothing is sent again, and no other server is asked. For half a minute fields of
     /// the request are still wanted, as each 2xx of a fork makes a dialog of them, and has an ACK with them.
     pub(super) fn is_answered(&mut self) {
@@ -300,7 +314,8 @@ impl Table {
             sent: None,
             gives_way: None,
             // A proxy changes neither; a dialog has its own.
-            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog()) && !matches!(user, User::Proxy(_)),
+            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog())
+                && !matches!(user, User::Proxy(_) | User::Passing),
             search,
             addressed: request.uri.clone(),
             describes: request.describes(),
