@@ -47,6 +47,15 @@ pub trait Kernels {
         areas: [&mut [i16; 50]; M],
     ) -> [bool; M];
 
+    /// The same of forty outputs of one filter, and something else that waits for itself beside it: it is
+    /// called for each block of four outputs, in order.
+    fn synthesise_beside(
+        a: &Predictor,
+        x: &[i16; 40],
+        area: &mut [i16; 50],
+        beside: impl FnMut(usize),
+    ) -> bool;
+
     /// Twice the correlations of `h` with `x` from 0 to 39 on; the second half of `x` is zero.
     fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40];
 
