@@ -9,10 +9,11 @@
 //! One input is worked off completely before `handle` returns: what one part says to another waits
 //! in a queue that lives only inside the call. The parts:
 //! `access` who may call, `calls` legs and trunk events, `audio` streams and tones, `lines` ports,
+//! `circuits` ISUP,
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
 //! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
-//! they are there, `carried` what one leg says to the other beside the call, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
+//! they are there, `late` calls whose callee makes the offer, `carried` what one leg says to the other beside the call, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
 //! redirected, `summaries` what an operator can ask.
 
 mod access;
@@ -21,16 +22,20 @@ mod blast;
 mod calls;
 mod carried;
 mod carriers;
+mod circuits;
 mod click_to_dial;
 mod digits;
+mod encapsulation;
 mod events;
 mod forking;
 mod forwarding;
 mod identity;
 mod interworking;
 mod keepalive;
+mod late;
 mod lines;
 mod messages;
+mod passed;
 mod proxying;
 mod renegotiation;
 mod ringback;
@@ -39,6 +44,7 @@ mod rtp_ports;
 mod summaries;
 mod transfer;
 
+pub use circuits::{CircuitSummary, Maintenance};
 pub use keepalive::Reach;
 pub use messages::{Text, TextChange};
 pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
@@ -48,8 +54,9 @@ use crate::call::branches::BranchId;
 use crate::call::{Call, CallId};
 use crate::config::Config;
 use crate::ids::Slab;
+use crate::isup::Cic;
 use crate::limits;
-use crate::media::{MediaCommand, MediaEvent};
+use crate::media::{MediaCommand, MediaEvent, Tone};
 use crate::rng::{Secrets, Seed};
 use crate::sip::registration::{Binding, Change};
 use crate::sip::{
@@ -61,10 +68,10 @@ use blast::Guarded;
 use lines::Port;
 use rtp_ports::RtpPorts;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tipring_hal::{LineCommand, LineEvent};
 
-pub use crate::ids::{CardId, PortId, WorkerId};
+pub use crate::ids::{CardId, GroupId, PortId, WorkerId};
 
 /// What can happen to the control core. One closed enum.
 pub enum Input<'a> {
@@ -86,16 +93,26 @@ pub enum Input<'a> {
     Line(CardId, LineEvent),
     /// A media worker says something.
     Media(WorkerId, MediaEvent),
+    /// A message of the far end of a circuit group, from its circuit on.
+    Isup { group: GroupId, octets: &'a [u8] },
+    /// What the voice path of a circuit carries towards us has changed; `None` is silence.
+    CircuitSound { group: GroupId, cic: u16, sound: Option<Tone> },
+    /// Messages can be carried to the far end of a circuit group from now on, or cannot.
+    FarEnd { group: GroupId, available: bool },
     /// An operator ends a call.
     Hangup { call: u64 },
     /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
     Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
+    /// An operator wants something of a circuit of the group `isup/NAME`; why it cannot be is written to `outcome`.
+    Maintain { group: &'a str, circuit: u16, what: Maintenance, outcome: &'a mut Result<(), String> },
     /// An operator wants no new calls.
     Drain,
     /// Registrations that were kept over a restart, each with its account.
     Restore(Vec<(String, Binding)>),
     /// Texts that were kept over a restart; after the registrations.
     RestoreTexts(Vec<Text>),
+    /// Addresses that were shut out before a restart, and until when.
+    RestoreBans(Vec<(IpAddr, Instant)>),
     /// The deadline has come.
     Tick,
 }
@@ -118,12 +135,16 @@ pub enum Output {
     Line(PortId, LineCommand),
     /// Command a media worker. `Start` is to be preceded by binding the stream's local address.
     Media(WorkerId, MediaCommand),
+    /// Carry this message to the far end of a circuit group, from its circuit on.
+    Isup { group: GroupId, octets: Vec<u8> },
     /// A call ended.
     Record(crate::call::record::CallRecord),
     /// A registration came or went; for whoever keeps them over a restart.
     Binding(Change),
     /// A text waits for its phone, or does not any more; for the same.
     Text(TextChange),
+    /// An address is shut out from now on; for the same.
+    Ban { address: IpAddr, until: Instant },
 }
 
 /// Outputs of one input, in order. Empty when `handle` starts.
@@ -166,6 +187,7 @@ enum Owner {
     Events,
     Messages,
     Keepalives,
+    Circuit(GroupId, Cic),
 }
 
 /// What one part has to say to another, inside one input.
@@ -219,11 +241,14 @@ pub struct Gateway {
     secrets: Secrets,
     calls: Slab<Call>,
     calls_begun: u64,
+    /// The last calls that have ended, at most [`limits::ENDED_CALLS`].
+    ended: VecDeque<crate::call::record::CallRecord>,
     sessions: BTreeMap<SessionId, (CallId, Side)>,
     /// Sessions of branches that have not won.
     branch_sessions: BTreeMap<SessionId, (CallId, BranchId)>,
     hunts: forking::Hunts,
     ports: BTreeMap<PortId, Port>,
+    circuits: circuits::Circuits,
     streams: Slab<audio::StreamRecord>,
     rtp_ports: RtpPorts,
     deadlines: Deadlines<Owner>,
@@ -232,6 +257,8 @@ pub struct Gateway {
     keepalives: keepalive::Keepalives,
     /// Requests inside dialogs that wait for the answer of the other leg.
     crossings: BTreeMap<sip::RequestId, carried::Crossing>,
+    /// Calls that we passed on.
+    passed: passed::Passed,
     draining: bool,
     faults: u64,
     survives: bool,
@@ -249,10 +276,12 @@ impl Gateway {
             secrets: seed.fork("media").secrets(),
             calls: Slab::default(),
             calls_begun: 0,
+            ended: VecDeque::new(),
             sessions: BTreeMap::new(),
             branch_sessions: BTreeMap::new(),
             hunts: forking::Hunts::new(&seed.fork("hunting")),
             ports: lines::ports(&config),
+            circuits: circuits::Circuits::new(&config),
             streams: Slab::default(),
             rtp_ports: RtpPorts::new(config.rtp.first_port, config.rtp.last_port),
             deadlines: Deadlines::default(),
@@ -260,6 +289,7 @@ impl Gateway {
             messages: messages::Messages::default(),
             keepalives: keepalive::Keepalives::new(&config, now),
             crossings: BTreeMap::new(),
+            passed: passed::Passed::default(),
             draining: false,
             faults: 0,
             survives: false,
@@ -303,11 +333,18 @@ impl Gateway {
             }
             Input::Line(card, event) => self.handle_line(card, event, &mut step),
             Input::Media(worker, event) => self.handle_media(worker, event, &mut step),
+            Input::Isup { group, octets } => self.handle_isup(group, octets, &mut step),
+            Input::CircuitSound { group, cic, sound } => self.handle_circuit_sound(group, cic, sound, &mut step),
+            Input::FarEnd { group, available } => self.handle_far_end(group, available, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
             Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
+            Input::Maintain { group, circuit, what, outcome } => {
+                *outcome = self.maintain(group, circuit, what, &mut step);
+            }
             Input::Drain => self.drain(&mut step),
             Input::Restore(bindings) => self.restore(now, bindings),
             Input::RestoreTexts(texts) => self.restore_texts(texts, &mut step),
+            Input::RestoreBans(bans) => self.endpoint.ban(now, &bans),
             Input::Tick => self.handle_tick(&mut step),
         }
         self.work_off(&mut step);
@@ -324,7 +361,13 @@ impl Gateway {
 
     /// When [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        let times = [self.endpoint.deadline(), self.access.deadline(), self.carriers.deadline(), self.deadlines.next()];
+        let times = [
+            self.endpoint.deadline(),
+            self.access.deadline(),
+            self.carriers.deadline(),
+            self.circuits.deadline(),
+            self.deadlines.next(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -332,12 +375,14 @@ impl Gateway {
         self.endpoint.handle_timeout(step.now, &mut step.sip);
         self.access.handle_timeout(step.now);
         self.time_carriers(step);
+        self.time_circuits(step);
         while let Some((_, owner)) = self.deadlines.take_due(step.now) {
             match owner {
                 Owner::Port(id) => self.handle_port_timeout(id, step),
                 Owner::Call(id) => self.handle_call_timeout(id, step),
                 Owner::Events => self.handle_events_timeout(step.now),
                 Owner::Messages => self.handle_messages_timeout(step),
+                Owner::Circuit(id, cic) => self.handle_circuit_timeout(id, cic, step),
                 Owner::Keepalives => self.handle_keepalives(step),
             }
             self.work_off(step);
@@ -420,8 +465,9 @@ impl Gateway {
                     self.message_answered(request, &outcome, step);
                 }
             }
-            sip::Event::AuthFailed(failure) => access::log_failure(&failure),
+            sip::Event::AuthFailed(failure) => self.auth_failed(&failure, step),
             sip::Event::Undecided { server, request, flow } => self.undecided(server, &request, flow, step),
+            sip::Event::PassedOn { server, request, status } => self.passed_on(server, &request, status, step),
             sip::Event::NotifyDue { subscription } => self.notify_due(subscription, step),
             sip::Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             sip::Event::Ended { session, how } => self.session_ended(session, &how, step),
@@ -440,6 +486,7 @@ impl Gateway {
     fn drain(&mut self, step: &mut Step<'_>) {
         self.draining = true;
         self.leave_carriers(step);
+        self.write_passed(step);
         /// Calls released by one input; the rest at the next tick.
         const CALLS_PER_STEP: usize = 200;
         let up: Vec<CallId> = self.calls.iter().filter(|(_, c)| c.is_up()).map(|(id, _)| id).collect();

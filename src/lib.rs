@@ -17,5 +17,6 @@ pub mod shell;
 #[cfg(feature = "virtual")]
 pub mod simulator;
 pub mod sip;
+pub mod switch;
 pub mod time;
 pub mod trunk;

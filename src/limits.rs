@@ -41,14 +41,20 @@ pub const FORWARDS_PER_CALL: usize = 5;
 pub const REDIRECTS_PER_CALL: usize = 5;
 /// Contacts of one redirect that are tried.
 pub const CONTACTS_PER_REDIRECT: usize = 8;
-/// Server and client transactions at once.
-pub const TRANSACTIONS_MAX: usize = 50_000;
+/// Server transactions at once. An answered one lives on for 32 s (RFC 3261 timers J and L), and a call has two of them:
+/// 2,000 calls a second have 128,000.
+pub const TRANSACTIONS_MAX: usize = 160_000;
+/// SIP sessions at once, those included that have ended and whose INVITE waits for answers of other branches
+/// (RFC 6026 timer M, 32 s): 2,000 calls a second have 64,000 of them.
+pub const SESSIONS_MAX: usize = 2 * CALLS_MAX + TRANSACTIONS_MAX / 2;
 /// TCP and TLS connections at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Of these, those that one source may open: one IPv4 address, or one /64 of IPv6.
 pub const CONNECTIONS_PER_SOURCE: usize = 256;
 /// TLS handshakes that one source may begin in a second, and twice as many at once.
 pub const TLS_HANDSHAKES_PER_SECOND: u64 = 50;
+/// Answered calls that were passed on and wait for the BYE that ends their record.
+pub const PASSED_CALLS: usize = 2_048;
 /// Answers of the resolver that are kept.
 pub const LOCATION_CACHE: usize = 1_024;
 /// Longest time that one of them is kept, whatever its time to live.
@@ -105,6 +111,11 @@ pub const CARRIED_PARTS: usize = 8;
 pub const CARRIED_BYTES: usize = 16 * 1024;
 /// INFO and MESSAGE of one leg that wait for the answer of the other leg.
 pub const CROSSING_PER_LEG: usize = 8;
+/// Translations between statuses and causes that the record of one call keeps: one for each refused branch, and one for
+/// the caller.
+pub const TRANSLATIONS_PER_CALL: usize = 16;
+/// Calls that have ended and can still be explained.
+pub const ENDED_CALLS: usize = 256;
 /// Octets of the signalling information field of MTP, routing label and ISUP message (Q.703 2.3.8).
 pub const ISUP_FIELD_OCTETS: usize = 272;
 /// Parameters of one ISUP message.
@@ -115,12 +126,32 @@ pub const ISUP_GROUP_CIRCUITS: usize = 32;
 pub const M3UA_OCTETS: usize = 4_096;
 /// Parameters of one M3UA message.
 pub const M3UA_PARAMETERS: usize = 32;
+/// Peers that one trunk group sets up associations to.
+pub const M3UA_PEERS: usize = 8;
+/// Associations that one trunk group accepts.
+pub const M3UA_ASSOCIATIONS: usize = 16;
+/// ISUP messages of one trunk group that wait while no process is active.
+pub const M3UA_WAITING: usize = 512;
+/// How often a request that is not acknowledged is said again, before the association is given up.
+pub const M3UA_REPEATS: u8 = 2;
+/// How long setting up an association may take.
+pub const M3UA_CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long to wait after an association was lost for the first time; twice as long each time after that.
+pub const M3UA_RETRY: Duration = Duration::from_secs(1);
+/// The longest of these waits.
+pub const M3UA_RETRY_MAX: Duration = Duration::from_secs(32);
+/// How long calls stay away from an exchange that is said to have no ISUP.
+pub const M3UA_USER_PART_PAUSE: Duration = Duration::from_secs(30);
 /// Circuits of one trunk group: as many as ITU codes can name.
 pub const ISUP_CIRCUITS: usize = 4_096;
 /// Circuits that one call tries, one after the other.
 pub const ISUP_ATTEMPTS: usize = 3;
 /// Address messages of one call that are kept to be said again on another circuit.
 pub const ISUP_ADDRESS_MESSAGES: usize = 20;
+/// Messages that are on their way to or from a simulated switch.
+pub const SWITCH_MESSAGES: usize = 65_536;
+/// Entries of each kind, and steps of one entry, in the script of a simulated switch.
+pub const SWITCH_ENTRIES: usize = 1_024;
 /// Digits of a dialled number.
 pub const DIGITS_MAX: usize = 40;
 

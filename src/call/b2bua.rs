@@ -93,11 +93,11 @@ pub fn step(state: State, side: Side, event: TrunkEvent) -> (State, Vec<Action>)
         }
         // A notice that comes before the address is complete is passed on and changes nothing: the
         // call still waits for its ACM. Where ISUP has no such CPG, the ISUP leg waits with it.
-        (
-            State::Setup,
-            Side::B,
-            TrunkEvent::Cpg { event: event @ (Progress::Forwarded | Progress::Queued), in_band },
-        ) if !in_band => (State::Setup, vec![Send(Side::A, TrunkEvent::Cpg { event, in_band })]),
+        (State::Setup, Side::B, TrunkEvent::Cpg { event, in_band })
+            if !in_band && (event.is_forwarding() || event == Progress::Queued) =>
+        {
+            (State::Setup, vec![Send(Side::A, TrunkEvent::Cpg { event, in_band })])
+        }
         // A CPG that came first says what an ACM with that status would have said.
         (State::Setup, Side::B, TrunkEvent::Cpg { event, in_band }) => {
             let status = match event {
@@ -121,6 +121,13 @@ pub fn step(state: State, side: Side, event: TrunkEvent) -> (State, Vec<Action>)
         }
         (State::Alerting, Side::B, TrunkEvent::Anm | TrunkEvent::Con) => {
             (State::Answered, vec![OpenAudio, Send(Side::A, TrunkEvent::Anm)])
+        }
+        // More digits than the IAM had: for whoever is called while nobody is there yet (Q.764 2.1.2).
+        (State::Setup, Side::A, event @ TrunkEvent::Sam(_)) => (State::Setup, vec![Send(Side::B, event)]),
+        // Either telephone may be hung up for a while (Q.764 2.4.1 user, 2.4.2 network): the other side decides
+        // what that means to it.
+        (State::Answered, side, event @ (TrunkEvent::Sus { .. } | TrunkEvent::Res { .. })) => {
+            (State::Answered, vec![Send(side.other(), event)])
         }
         (State::Releasing(owes), side, TrunkEvent::Rlc) => through(owes, side, Vec::new()),
         // Two RELs crossed: each is answered, and ends what that side owed.

@@ -261,7 +261,14 @@ impl Branches {
                 let failure = Failure { release: *release, status, rang: stand == Stand::Rings };
                 self.fail(at, failure)
             }
-            (_, TrunkEvent::Iam(_) | TrunkEvent::Rlc) => Vec::new(),
+            (
+                _,
+                TrunkEvent::Iam(_)
+                | TrunkEvent::Rlc
+                | TrunkEvent::Sam(_)
+                | TrunkEvent::Sus { .. }
+                | TrunkEvent::Res { .. },
+            ) => Vec::new(),
         }
     }
 
@@ -317,7 +324,7 @@ impl Branches {
         let rings = is_ringing(&event);
         let is_new = match &event {
             _ if alone || is_heard => true,
-            TrunkEvent::Cpg { event: Progress::Forwarded | Progress::Queued, .. } => !self.told_ringing,
+            TrunkEvent::Cpg { event, .. } if event.is_forwarding() || *event == Progress::Queued => !self.told_ringing,
             // Whoever hears an announcement needs no ringback.
             _ => rings && !self.told_ringing && self.heard.is_none(),
         };

@@ -14,7 +14,8 @@
 //!
 //! (RFC 3398 7.2.5 to 7.2.9 and 8.2.3.)
 
-use crate::ids::PortId;
+use crate::ids::{GroupId, PortId};
+use crate::isup::Cic;
 use crate::media::StreamId;
 use crate::sdp::{Agreed, Capabilities, Direction};
 use crate::sip::{Carried, RequestId, SessionId};
@@ -28,6 +29,13 @@ pub enum Leg {
     Sip(SipLeg),
     /// A telephone or exchange line on a port.
     Line(PortId),
+    /// A circuit to an exchange.
+    Circuit {
+        /// Its group.
+        group: GroupId,
+        /// Which one; the call may move to another as long as nothing was heard of it.
+        cic: Cic,
+    },
     /// The gateway itself.
     Service(crate::media::Service),
     /// Whoever asked for the call by a command: a side that says and hears nothing.
@@ -70,6 +78,8 @@ pub struct SipLeg {
     pub brings: Option<Box<Carried>>,
     /// Requests of it that wait for the answer of the other leg.
     pub crossing: usize,
+    /// Our INVITE had no offer, since the caller's had none: the peer makes it, and our answer is the caller's.
+    pub late: bool,
     /// It joined just now, so that a new offer would tell it nothing.
     pub fresh: bool,
 }
@@ -111,6 +121,7 @@ impl SipLeg {
             digits_by_info: false,
             brings: None,
             crossing: 0,
+            late: false,
             fresh: false,
         }
     }
@@ -150,7 +161,7 @@ pub fn provisional_of_event(event: &TrunkEvent) -> Option<(u16, bool)> {
     match event {
         TrunkEvent::Acm { status: CalledStatus::SubscriberFree, in_band }
         | TrunkEvent::Cpg { event: Progress::Alerting, in_band } => Some((180, *in_band)),
-        TrunkEvent::Cpg { event: Progress::Forwarded, in_band } => Some((181, *in_band)),
+        TrunkEvent::Cpg { event, in_band } if event.is_forwarding() => Some((181, *in_band)),
         TrunkEvent::Cpg { event: Progress::Queued, in_band } => Some((182, *in_band)),
         TrunkEvent::Acm { in_band, .. } | TrunkEvent::Cpg { in_band, .. } => Some((183, *in_band)),
         _ => None,

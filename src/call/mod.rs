@@ -8,6 +8,7 @@
 pub mod b2bua;
 pub mod branches;
 pub mod fork;
+pub mod isup;
 pub mod leg;
 pub mod record;
 pub mod transfer;
@@ -20,7 +21,7 @@ use crate::trunk::{Iam, Release};
 use b2bua::{Side, State};
 use fork::Fork;
 use leg::Leg;
-use record::{CallRecord, ReleasedBy};
+use record::{CallRecord, ReleasedBy, Translation};
 
 /// Names a call inside the process.
 pub type CallId = Id<Call>;
@@ -58,6 +59,10 @@ pub struct Call {
     pub released: Option<(Release, ReleasedBy, Instant)>,
     /// SIP status with which the called side refused.
     pub status: Option<u16>,
+    /// What a leg said last in ISUP, and which one, for the other leg if that speaks it too.
+    pub said_in_isup: Option<Box<(Side, crate::trunk::IsupBody)>>,
+    /// What was translated between statuses and causes, in order.
+    pub translations: Vec<Translation>,
     /// Who sent the call on, the first one first.
     pub diversions: Vec<Diversion>,
     /// A transfer under way: whoever answers takes the place of the called side.
@@ -99,6 +104,13 @@ impl Call {
         matches!(self.state, State::Setup | State::Alerting | State::Answered)
     }
 
+    /// Notes a translation; what is too much for a record is not kept.
+    pub fn note(&mut self, translation: Translation) {
+        if self.translations.len() < crate::limits::TRANSLATIONS_PER_CALL {
+            self.translations.push(translation);
+        }
+    }
+
     /// The record of a call that has ended at `now`.
     pub fn record(&self, now: Instant) -> CallRecord {
         let (release, released_by, ended_at) =
@@ -116,6 +128,7 @@ impl Call {
             released_by,
             status: self.status,
             transferred_by: self.transferred_by.clone(),
+            translations: self.translations.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! `tipring explain NUMBER --from phone/201`: why a number goes where it goes.
+//! `tipring explain NUMBER --from phone/201`: why a number goes where it goes; `explain call N`: what became of a call.
 
-use super::{Answer, ExplainArgs, config, explain_table};
+use super::{Answer, ControlArgs, ExplainArgs, config, explain_table};
 use serde_json::json;
 use tipring::config::Config;
 use tipring::dialplan::{Completeness, Decision, Refusal, Verdict, is_inside};
@@ -12,11 +12,22 @@ pub(super) fn explain(args: &ExplainArgs) -> Answer {
         ("cause", Some(value), None) => explain_table::cause(&config::load(&args.file)?, value, trunk, args.json),
         ("status", Some(value), None) => explain_table::status(&config::load(&args.file)?, value, trunk, args.json),
         (number, None, Some(from)) if trunk.is_none() => explain_number(args, number, from),
+        ("call", Some(value), None) if trunk.is_none() => match value.parse() {
+            Ok(call) => explain_call(args, call),
+            Err(_) => Err(format!("\"{value}\" is no call: its number stands in `tipring calls` and in the log")),
+        },
+        ("call", ..) => usage("explain call wants the number of a call, and neither --from nor --trunk"),
         ("cause" | "status", ..) => usage("explain cause and explain status want one number and no --from"),
         (_, Some(value), _) => usage(&format!("unexpected argument '{value}'")),
         (_, None, None) => usage("--from KIND/NAME is missing: who dials decides where a number goes"),
         _ => usage("--trunk belongs to explain cause and explain status"),
     }
+}
+
+/// `tipring explain call NUMBER`: what the running gateway knows of it.
+fn explain_call(args: &ExplainArgs, call: u64) -> Answer {
+    let control = ControlArgs { control: args.control.clone(), config: args.file.config.clone() };
+    super::gateway::explain_call(call, args.json, &control)
 }
 
 /// Wrong usage, as the parser of arguments would say it: exit code 2.

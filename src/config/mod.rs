@@ -3,9 +3,11 @@
 mod access;
 mod equipment;
 mod failover;
+mod far_end;
 mod findings;
 mod isup;
 mod load;
+mod m3ua;
 mod passing;
 mod profile;
 mod routes;
@@ -17,8 +19,9 @@ mod values;
 
 pub use failover::Failover;
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
-pub use isup::Isup;
-pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
+pub use isup::{Isup, IsupTransport, Suspend};
+pub use m3ua::{Carrier, M3ua};
+pub use profile::{DigitsBy, DivertedBy, Encapsulate, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
 use crate::sdp::Codec;
@@ -102,6 +105,15 @@ impl Reader for NoReader {
 }
 
 impl Config {
+    /// The simulated far ends of all circuit groups that have one, by the number of the group.
+    pub fn far_ends(&self) -> Vec<(crate::ids::GroupId, crate::switch::Trunk, crate::switch::Script)> {
+        let far_end = |(index, isup): (usize, &Isup)| {
+            let group = crate::ids::GroupId(u16::try_from(index).ok()?);
+            isup.far_end().map(|(trunk, script)| (group, trunk, script))
+        };
+        self.isups.iter().enumerate().filter_map(far_end).collect()
+    }
+
     /// Reads the text of the file called `name` (the name is only for messages).
     pub fn parse(name: &str, text: &str, reader: &dyn Reader) -> Result<Config, Findings> {
         let (config, findings) = Config::check(name, text, reader);

@@ -52,7 +52,8 @@ fn without_plan(
         station(name, section, &card_names, &mut ports, extensions, l)
     });
     let lines = each(all, "line", lowering, |name, section, l| line(name, section, &card_names, &mut ports, l));
-    let isups = each(all, "isup", lowering, isup);
+    let mut taken = super::isup::Taken::new();
+    let isups = each(all, "isup", lowering, |name, section, l| isup(name, section, &mut taken, l));
     let domains =
         each(all, "domain", lowering, |name, section, l| services::domain(name, section, listen.as_deref(), l));
     let groups = each(all, "group", lowering, |name, section, l| services::group(name, section, all, extensions, l));

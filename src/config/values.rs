@@ -186,6 +186,11 @@ pub(super) fn name_server(text: &Text, lowering: &mut Lowering<'_>) -> Option<So
     socket_address(text, 0, &text.text, lowering)
 }
 
+/// `192.0.2.1:2905`, `[2001:db8::1]:2905`
+pub(super) fn address(text: &Text, lowering: &mut Lowering<'_>) -> Option<SocketAddr> {
+    socket_address(text, 0, &text.text, lowering)
+}
+
 /// A host name or address for URIs and challenges.
 pub(super) fn host(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<String> {
     let text = lowering.text(value)?;

@@ -110,6 +110,24 @@ impl Pattern {
         &self.text
     }
 
+    /// Whether it accepts `dialled`, whatever other patterns do.
+    pub fn accepts(&self, dialled: &str) -> bool {
+        let length = dialled.chars().count();
+        length >= self.shortest() && self.fits(dialled, length)
+    }
+
+    /// Whether it accepts something longer that begins with `dialled`.
+    pub fn may_begin(&self, dialled: &str) -> bool {
+        let length = dialled.chars().count();
+        self.reaches(length + 1) && self.fits(dialled, length)
+    }
+
+    /// Whether its first `length` places take these characters.
+    fn fits(&self, dialled: &str, length: usize) -> bool {
+        self.reaches(length)
+            && dialled.chars().enumerate().all(|(index, character)| self.place(index) >> symbol(character) & 1 == 1)
+    }
+
     /// Names of its parts.
     pub fn part_names(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().map(|p| p.name.as_str())

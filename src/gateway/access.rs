@@ -4,20 +4,21 @@
 //! stands what it is told of the configuration, and what somebody who is known may do.
 
 use super::identity::{Claims, claims_of, presentation_of};
-use super::{Gateway, Step};
+use super::{Gateway, Output, Step};
+use crate::call::isup::body::medium_of_offer;
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::transfer::Replaces;
 use crate::config::{Config, DigitsBy, Profile};
 use crate::dialplan::ANYBODY;
 use crate::rng::Seed;
-use crate::sip::guard::{AuthFailure, BanRule, Guard, GuardAccount, GuardSettings, Identity};
+use crate::sip::guard::{AuthFailure, BanRule, Guard, GuardAccount, GuardSettings, Identity, Reason};
 use crate::sip::registration::{Binding, Change, Lifetimes, Registrar};
 use crate::sip::{
     ConnectionId, Flow, Header, HeaderName, Host, Method, Request, Response, ServerTransactionId, SessionId, Settings,
     Transport, Uri,
 };
 use crate::time::Instant;
-use crate::trunk::{Cause, Iam, Release};
+use crate::trunk::{Cause, Iam, Release, interwork};
 use std::collections::BTreeSet;
 use tracing::{info, warn};
 
@@ -65,6 +66,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             Method::Message,
         ],
         accept: vec!["application/sdp".to_owned(), "multipart/mixed".to_owned()],
+        routes_unread_bodies: true,
         supported: supported(config),
         session_expires: config.sip.timers.expires,
         min_se: config.sip.timers.least,
@@ -140,7 +142,7 @@ impl Access {
 }
 
 /// One line for fail2ban and the like; what the peer wrote is escaped.
-pub(super) fn log_failure(failure: &AuthFailure) {
+fn log_failure(failure: &AuthFailure) {
     let AuthFailure { flow, method, account, reason } = failure;
     let transport = match flow.transport {
         Transport::Udp => "udp",
@@ -157,6 +159,16 @@ pub(super) fn log_failure(failure: &AuthFailure) {
 }
 
 impl Gateway {
+    /// The guard did not let somebody in, and perhaps lets nobody in from there any more.
+    pub(super) fn auth_failed(&mut self, failure: &AuthFailure, step: &mut Step<'_>) {
+        log_failure(failure);
+        if failure.reason == Reason::Banned
+            && let Some(lasts) = self.endpoint.ban_lasts()
+        {
+            step.out.push(Output::Ban { address: failure.flow.remote.ip(), until: step.now + lasts });
+        }
+    }
+
     /// Who sent a request outside of dialogs.
     pub(super) fn identify(&mut self, now: Instant, request: &Request, flow: &Flow) -> Caller {
         match self.endpoint.identify(now, request, flow) {
@@ -207,7 +219,7 @@ impl Gateway {
                     number: Some(phone.number.clone()),
                     name: phone.caller_name.clone().or_else(|| display_of(request)),
                     presentation: presentation_of(request),
-                    diversions: Vec::new(),
+                    ..Claims::default()
                 };
                 (format!("phone/{}", phone.name), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
@@ -223,14 +235,16 @@ impl Gateway {
             // What such a caller says of himself is nobody's word: it is shown as little as he proves.
             Caller::Anybody => {
                 let presentation = presentation_of(request);
-                let claims = Claims { number: None, name: None, presentation, diversions: Vec::new() };
+                let claims = Claims { presentation, ..Claims::default() };
                 (ANYBODY.to_owned(), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
         };
-        let table = self.table_of(&origin).cloned().unwrap_or_default();
+        // The table of whoever calls says with which status.
+        let caller = origin.clone();
         let refuse = |gateway: &mut Gateway, step: &mut Step<'_>, cause: Cause| {
             let release = Release::here(cause);
-            let status = table.status_of(release);
+            let status =
+                gateway.table_of(&caller).map_or_else(|| interwork::status_of(release), |t| t.status_of(release));
             let headers = super::calls::refusal_headers(status, release);
             gateway.endpoint.reject(now, session, status, headers, &mut step.sip);
         };
@@ -242,6 +256,13 @@ impl Gateway {
         let Some(called) = self.called_number(request) else {
             return refuse(self, step, Cause::UNALLOCATED);
         };
+        // RFC 3261 8.2.3: a body that we don't read is refused, unless it is for somebody who may get it.
+        if let Some(refusal) = self.endpoint.unread_body(request)
+            && !self.is_for_others(&origin, &called, request)
+        {
+            let headers = refusal.headers.iter().cloned().collect();
+            return self.endpoint.reject(now, session, refusal.status, headers, &mut step.sip);
+        }
         let hops = request.max_forwards();
         // RFC 3261 16.3 step 3: a request that has no hop left is not forwarded. One that ends here is taken.
         if hops == Some(0) && self.leaves_by_sip(&origin, &called) {
@@ -269,8 +290,28 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let Claims { number: calling, name: calling_name, presentation, diversions } = claims;
-        let iam = Iam { called, calling, calling_name, hops, presentation, diversions };
+        let Claims { number: calling, name: calling_name, presentation, diversions, category, redirections } = claims;
+        let medium = leg.offer.as_deref().map(medium_of_offer).unwrap_or_default();
+        let iam = Iam {
+            called,
+            calling,
+            calling_name,
+            hops,
+            presentation,
+            diversions,
+            category,
+            redirections,
+            medium,
+            ..Iam::default()
+        };
+        let read = self.read_iam(&origin, iam, leg.brings.as_deref().unwrap_or(&crate::sip::Carried::default()));
+        let iam = match read {
+            Ok(iam) => iam,
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        };
         match Replaces::of(&request.headers) {
             Ok(None) => {}
             Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),

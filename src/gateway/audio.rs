@@ -1,5 +1,6 @@
 //! Audio of calls: RTP ports, streams, joins, tones.
 
+use super::calls::Place;
 use super::{Gateway, Output, Step, WorkerId};
 use crate::call::CallId;
 use crate::call::b2bua::Side;
@@ -87,15 +88,17 @@ impl Gateway {
         for command in commands.into_iter().chain(listens) {
             step.out.push(Output::Media(worker, command));
         }
+        self.circuits_open(id);
         Ok(())
     }
 
     /// Makes sure that the SIP leg of `side` knows what is agreed; returns its codec.
     fn settle(&mut self, id: CallId, side: Side, preferred: Option<Codec>) -> Result<Option<Codec>, Cause> {
+        let wish = self.wish_for(id, Place::Side(side));
         let Some(Leg::Sip(leg)) = self.calls.get_mut(id).and_then(|call| call.leg_mut(side)) else {
             return Ok(None);
         };
-        leg.settle(preferred).map_err(|_| Cause::BEARER)?;
+        leg.settle(preferred, wish).map_err(|_| Cause::BEARER)?;
         Ok(leg.agreed.map(|agreed| agreed.codec))
     }
 
@@ -142,10 +145,11 @@ impl Gateway {
     /// Ends the audio of a call; streams come back by [`MediaEvent::Stopped`].
     pub(super) fn close_audio(&mut self, id: CallId, step: &mut Step<'_>) {
         self.stop_ringback(id, step);
+        let plays_circuit = self.plays_circuit(id);
         let Some(call) = self.calls.get_mut(id) else { return };
         let worker = call.worker;
         let was_open = std::mem::replace(&mut call.audio_open, false);
-        let plays_tone = matches!(call.b, Some(Leg::Service(Service::Milliwatt)));
+        let plays_tone = plays_circuit || matches!(call.b, Some(Leg::Service(Service::Milliwatt)));
         let mut unused = Vec::new();
         for leg in [Some(&mut call.a), call.b.as_mut()].into_iter().flatten() {
             match leg {
@@ -231,7 +235,7 @@ fn end_of(leg: Option<&Leg>) -> Option<End> {
     match leg? {
         Leg::Sip(leg) => Some(End::Stream(leg.stream)),
         Leg::Line(port) => Some(End::Port(port.port)),
-        Leg::Service(_) | Leg::Operator => None,
+        Leg::Circuit { .. } | Leg::Service(_) | Leg::Operator => None,
     }
 }
 
@@ -269,23 +273,32 @@ fn settings_of(agreed: Option<&Agreed>) -> StreamSettings {
 impl SipLeg {
     /// Reads an answer to our offer; an unreadable one leaves things as they are.
     pub(super) fn read_answer(&mut self, body: Option<&crate::sip::Body>) {
-        let owes_answer = !self.incoming || self.offer.is_none();
+        let owes_answer = if self.incoming { self.offer.is_none() } else { !self.late };
         if let Some(body) = body.filter(|_| owes_answer) {
             let Some(body) = body.part("application/sdp") else { return };
             match sdp::accept(&body.bytes, &self.ours) {
                 // A peer may hold from the start.
                 Ok(agreed) => {
-                    self.wants = sdp::Direction::of(agreed.receives, agreed.sends);
-                    self.agreed = Some(agreed);
+                    // Of what was not offered nothing is said.
+                    self.wants = sdp::Direction::of(
+                        agreed.receives || !self.told.receives(),
+                        agreed.sends || !self.told.sends(),
+                    );
+                    let (sends, receives) =
+                        (agreed.sends && self.told.sends(), agreed.receives && self.told.receives());
+                    self.agreed = Some(Agreed { sends, receives, ..agreed });
                 }
                 Err(reject) => debug!(why = %reject, "answer is not acceptable"),
             }
         }
     }
 
-    /// Whether the offer, if there is one, can be answered.
-    pub(super) fn can_answer(&self) -> Result<(), sdp::Reject> {
-        self.offer.as_ref().map_or(Ok(()), |offer| sdp::answer(offer, &self.ours).map(|_| ()))
+    /// Whether the offer, if there is one, can be answered; what its peer wants is known from then on.
+    pub(super) fn can_answer(&mut self) -> Result<(), sdp::Reject> {
+        let Some(offer) = &self.offer else { return Ok(()) };
+        let (_, agreed) = sdp::answer(offer, &self.ours)?;
+        self.wants = sdp::Direction::of(agreed.receives, agreed.sends);
+        Ok(())
     }
 
     /// The codecs of an offer that we share, the one we would answer first.
@@ -295,9 +308,9 @@ impl SipLeg {
         agreed.or_else(answered).into_iter().collect()
     }
 
-    /// Decides what the peer is told: an answer to its offer, or our own offer. Says the same when
-    /// it was told already.
-    pub(super) fn settle(&mut self, preferred: Option<Codec>) -> Result<(), sdp::Reject> {
+    /// Decides what the peer is told: an answer to its offer, or our own offer, either as far as the party behind
+    /// the other leg wants it (`wish`). Says the same when it was told already.
+    pub(super) fn settle(&mut self, preferred: Option<Codec>, wish: sdp::Direction) -> Result<(), sdp::Reject> {
         if self.sent.is_some() {
             return Ok(());
         }
@@ -308,13 +321,17 @@ impl SipLeg {
         }
         match &self.offer {
             Some(offer) => {
-                let (answer, agreed) = sdp::answer(offer, &self.ours)?;
+                let (_, wanted) = sdp::answer(offer, &self.ours)?;
+                let (answer, agreed) = sdp::answer_with(offer, &self.ours, wish)?;
                 self.sent = Some(answer);
-                self.wants = sdp::Direction::of(agreed.receives, agreed.sends);
+                self.wants = sdp::Direction::of(wanted.receives, wanted.sends);
                 self.told = sdp::Direction::of(agreed.sends, agreed.receives);
                 self.agreed = Some(agreed);
             }
-            None => self.sent = Some(sdp::offer(&self.ours)),
+            None => {
+                self.sent = Some(sdp::offer_with(&self.ours, wish));
+                self.told = wish;
+            }
         }
         Ok(())
     }

@@ -48,6 +48,7 @@ impl Gateway {
             | sip::Event::Response { .. }
             | sip::Event::AuthFailed(_)
             | sip::Event::Undecided { .. }
+            | sip::Event::PassedOn { .. }
             | sip::Event::NotifyDue { .. }
             | sip::Event::Unsubscribed { .. } => return Guarded::Nobody,
         };
@@ -99,7 +100,7 @@ impl Gateway {
                     step.out.push(Output::Media(call.worker, MediaCommand::Stop(leg.stream)));
                 }
                 Leg::Sip(leg) => self.forget_stream(leg.stream),
-                Leg::Line(_) | Leg::Service(_) | Leg::Operator => {}
+                Leg::Line(_) | Leg::Service(_) | Leg::Operator | Leg::Circuit { .. } => {}
             }
         }
         let sides = [(Side::A, Some(&call.a)), (Side::B, call.b.as_ref())];
@@ -117,6 +118,7 @@ impl Gateway {
                         let _ = self.tell_port(*port, &TrunkEvent::Rel(release), step);
                     }
                 }
+                Some(Leg::Circuit { group, cic }) => self.release_circuit(*group, *cic, id, release, step),
                 Some(Leg::Service(_) | Leg::Operator) | None => {}
             }
         }

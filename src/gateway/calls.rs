@@ -8,7 +8,7 @@ use crate::call::record::ReleasedBy;
 use crate::call::{Call, CallId};
 use crate::gateway::{Output, WorkerId};
 use crate::sip::{Body, Carried, Ended, Header, HeaderName, Response, SessionId};
-use crate::trunk::interwork::{self, Interworking};
+use crate::trunk::interwork;
 use crate::trunk::{Cause, Iam, Location, Release, TrunkEvent};
 use tracing::{debug, info};
 
@@ -43,6 +43,10 @@ impl Gateway {
             Leg::Line(port) => Some(*port),
             _ => None,
         };
+        let circuit = match &a {
+            Leg::Circuit { group, cic } => Some((*group, *cic)),
+            _ => None,
+        };
         let diversions = iam.diversions.clone();
         let id = self.calls.insert(Call {
             number,
@@ -60,6 +64,8 @@ impl Gateway {
             audio_open: false,
             released: None,
             status: None,
+            said_in_isup: None,
+            translations: Vec::new(),
             diversions,
             refusal: None,
             redirected_to: Vec::new(),
@@ -76,6 +82,9 @@ impl Gateway {
         }
         if let Some(port) = port.and_then(|port| self.ports.get_mut(&port)) {
             port.call = Some((id, Side::A));
+        }
+        if let Some((group, cic)) = circuit {
+            self.circuits.take_seat(group, cic, id, Side::A);
         }
         id
     }
@@ -118,6 +127,9 @@ impl Gateway {
         }
         self.touch_call(id);
         self.carry_out(id, actions, step);
+        if was != State::Answered && state == State::Answered {
+            self.tell_holds(id, step);
+        }
     }
 
     /// The call itself decides to end.
@@ -161,6 +173,8 @@ impl Gateway {
                 Action::End => self.end_call(id, step),
             }
         }
+        // After the lines have ended their own tones.
+        self.play_circuits(id, step);
     }
 
     fn released(&mut self, id: CallId, side: Side, release: Release, step: &mut Step<'_>) {
@@ -172,18 +186,27 @@ impl Gateway {
             Side::B => ReleasedBy::Callee,
         };
         let (release, by, _) = *call.released.get_or_insert((release, by, step.now));
+        let told = self.note_refusal(id, side, release);
+        let Some(call) = self.calls.get(id) else { return };
+        let heard = call.translations.first().filter(|first| Some(*first) != told.as_ref());
         let talked_ms = call.answered_at.map(|at| step.now.since(at).as_millis()).unwrap_or(0);
         info!(
             call = call.number, from = %call.origin, to = call.target.as_deref().unwrap_or("-"),
             by = by.as_str(), cause = release.cause.value(),
             why = interwork::name_of(release.cause).unwrap_or("-"),
-            status = call.status, talked_ms = u64::try_from(talked_ms).unwrap_or(u64::MAX), "call released"
+            location = release.location.as_token(), status = call.status,
+            heard = heard.map(|t| tracing::field::display(t.original)),
+            heard_rule = heard.map(|t| t.source),
+            told = told.as_ref().map(|t| tracing::field::display(t.mapped)),
+            rule = told.as_ref().map(|t| t.source),
+            talked_ms = u64::try_from(talked_ms).unwrap_or(u64::MAX), "call released"
         );
     }
 
     fn end_call(&mut self, id: CallId, step: &mut Step<'_>) {
         let Some(mut call) = self.calls.remove(id) else { return };
         let (worker, record) = (call.worker, call.record(step.now));
+        self.remember(record.clone());
         if call.answered_at.is_some() {
             self.hunts.talked(step.now, [Some(call.origin.as_str()), call.target.as_deref()]);
         }
@@ -202,7 +225,8 @@ impl Gateway {
                         port.call = None;
                     }
                 }
-                Leg::Service(_) | Leg::Operator => {}
+                // It left its seat with the release.
+                Leg::Circuit { .. } | Leg::Service(_) | Leg::Operator => {}
             }
         }
         step.out.push(Output::Record(record));
@@ -225,6 +249,10 @@ impl Gateway {
                 if matches!(event, TrunkEvent::Rel(_)) {
                     step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc));
                 }
+            }
+            Some(Leg::Circuit { group, cic }) => {
+                let circuit = (*group, *cic);
+                self.tell_circuit(id, circuit, (side, None), event, step);
             }
             Some(Leg::Sip(_)) => self.tell_session(id, side, event, step),
             // A call that was never routed has no called leg, and nobody who owes an RLC.
@@ -254,6 +282,7 @@ impl Gateway {
                 let may_offer = || leg.offer.is_some() || self.endpoint.carries_offers_early(session);
                 let body = leg.sent.clone().filter(|_| with_media && may_offer()).map(Body::sdp);
                 let carried = std::mem::take(&mut step.carried);
+                let carried = self.with_isup(id, side, event, carried);
                 self.endpoint.progress_with(step.now, session, status, body, carried, &mut step.sip);
             }
             TrunkEvent::Anm | TrunkEvent::Con => {
@@ -261,6 +290,7 @@ impl Gateway {
                 // Who might have answered needs no INVITE any more.
                 leg.brings = None;
                 let carried = std::mem::take(&mut step.carried);
+                let carried = self.with_isup(id, side, event, carried);
                 self.endpoint.accept_with(step.now, session, body, carried, &mut step.sip);
             }
             TrunkEvent::Rel(_) if leg.ended => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
@@ -268,15 +298,18 @@ impl Gateway {
                 let reason = interwork::reason_of_release(*release);
                 if leg.incoming && !answered {
                     let status = passed_on.unwrap_or(by_table);
-                    let mut carried = self.refusal_for(id, status);
+                    let carried = self.refusal_for(id, status);
+                    let mut carried = self.with_isup(id, side, event, carried);
                     carried.headers.splice(..0, refusal_headers(status, *release).into_iter().chain(contacts));
                     self.endpoint.reject_with(step.now, session, status, carried, &mut step.sip);
                 } else {
                     let carried = self.parting_for(id, side);
+                    let carried = self.with_isup(id, side, event, carried);
                     self.endpoint.terminate_with(step.now, session, Some(reason), carried, &mut step.sip);
                 }
             }
-            TrunkEvent::Iam(_) | TrunkEvent::Rlc => {}
+            TrunkEvent::Sus { .. } | TrunkEvent::Res { .. } => self.suspended(id, side, step),
+            TrunkEvent::Iam(_) | TrunkEvent::Rlc | TrunkEvent::Sam(_) => {}
         }
     }
 
@@ -307,12 +340,14 @@ impl Gateway {
         response: &Response,
         step: &mut Step<'_>,
     ) {
+        self.read_description(session, body);
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
-        leg.read_answer(body);
         let has_media = leg.agreed.is_some();
         let Some(event) = leg::event_of_provisional(status, leg.acm_passed, has_media) else { return };
         leg.acm_passed |= !matches!(status, 181 | 182);
+        let event = self.event_with_body(id, place, response.typed_body().as_ref(), event);
         step.queue.push_back(place.says(id, event).bringing(Carried::of_response(response)));
+        self.answer_unless_relayed(session, step);
     }
 
     /// The called side answered.
@@ -323,13 +358,14 @@ impl Gateway {
         response: &Response,
         step: &mut Step<'_>,
     ) {
+        self.read_description(session, body);
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
-        leg.read_answer(body);
         let event = if leg.acm_passed { TrunkEvent::Anm } else { TrunkEvent::Con };
         if leg.agreed.is_some() {
             if let Place::Side(side) = place {
                 self.refresh_stream(id, side, step);
             }
+            let event = self.event_with_body(id, place, response.typed_body().as_ref(), event);
             step.queue.push_back(place.says(id, event).bringing(Carried::of_response(response)));
             return;
         }
@@ -354,6 +390,7 @@ impl Gateway {
         leg.read_answer(body);
         if leg.agreed.is_some() {
             self.refresh_stream(id, side, step);
+            self.answer_late_offer(id, step);
         } else {
             self.release_call(id, Release::here(Cause::BEARER), step);
         }
@@ -364,8 +401,17 @@ impl Gateway {
         self.note_parting(session, how);
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.ended = true;
+        let content = match how {
+            Ended::Rejected { response, .. } => response.typed_body(),
+            Ended::Bye { request } => request.typed_body(),
+            _ => None,
+        };
+        let encapsulated = self.release_in_body(id, place, content.as_ref());
         let Some(call) = self.calls.get(id) else { return };
-        let release = release_of_end(how, self.table_of_answer(call, place));
+        let (release, translation) = self.release_of_end(how, call, place, encapsulated);
+        if let (Some(translation), Some(call)) = (translation, self.calls.get_mut(id)) {
+            call.note(translation);
+        }
         if let (Place::Branch(branch), Ended::Rejected { status: 300..=399, response }) = (place, how)
             && self.redirected(id, branch, response, step)
         {
@@ -395,7 +441,7 @@ impl Gateway {
 /// The status with which a SIP caller is refused when the called side said one: its own, as far as it
 /// concerns the caller. A challenge (401, 407) was for us, 487 is the echo of our own CANCEL,
 /// and a redirect is passed on only where the configuration wants that.
-fn passed_on(call: &Call) -> Option<u16> {
+pub(super) fn passed_on(call: &Call) -> Option<u16> {
     match call.status? {
         401 | 407 | 487 => None,
         300..=399 if call.redirected_to.is_empty() => None,
@@ -420,36 +466,6 @@ impl Place {
             Place::Branch(branch) => Work::branch(call, branch, event),
         }
     }
-}
-
-/// What the end of a session says to the other leg; `None` when we ended it ourselves.
-///
-/// A Q.850 Reason wins over the status (RFC 6432). RFC 3398 8.2.6.1: BYE and CANCEL are 16.
-fn release_of_end(how: &Ended, table: &Interworking) -> Option<Release> {
-    Some(match how {
-        Ended::Rejected { status, response } => {
-            let release = table.release_of(*status, warning_of(response));
-            let reasons = response.reasons();
-            let cause = interwork::cause_of_reasons(&reasons);
-            let location = interwork::location_of_reasons(&reasons);
-            Release { cause: cause.unwrap_or(release.cause), location: location.unwrap_or(release.location) }
-        }
-        Ended::Bye { request } | Ended::Cancelled { request } => {
-            let reasons = request.reasons();
-            let cause = interwork::cause_of_reasons(&reasons).unwrap_or(Cause::NORMAL);
-            Release { cause, location: interwork::location_of_reasons(&reasons).unwrap_or(Location::User) }
-        }
-        // No SIP answer at all: nobody responds.
-        Ended::Timeout => Release::here(Cause::NO_RESPONSE),
-        Ended::TransportFailure => Release::here(Cause::TEMPORARY),
-        Ended::AckMissing | Ended::Expired | Ended::PrackMissing => Release::here(Cause::TIMER),
-        Ended::Local => return None,
-    })
-}
-
-/// The code of the first Warning (RFC 3261 20.43: three digits, agent, text).
-fn warning_of(response: &Response) -> Option<u16> {
-    response.headers.text(&HeaderName::Warning)?.split_whitespace().next()?.parse().ok()
 }
 
 /// Header fields of a final response that refuses: why, and when to try again

@@ -85,7 +85,7 @@ impl Gateway {
             }
             Some(Leg::Sip(leg)) => End::Stream(leg.stream),
             Some(Leg::Line(port)) => End::Port(port.port),
-            Some(Leg::Service(_) | Leg::Operator) | None => return,
+            Some(Leg::Service(_) | Leg::Operator | Leg::Circuit { .. }) | None => return,
         };
         step.out.push(Output::Media(worker, MediaCommand::SendDigit(end, digit)));
     }

@@ -97,6 +97,11 @@ impl Gateway {
         self.tell_watcher(id, true, step);
     }
 
+    /// Whether we answer for the event package of this SUBSCRIBE ourselves.
+    pub(super) fn serves(request: &Request) -> bool {
+        Package::of_event(&request.headers.text(&HeaderName::Event).unwrap_or_default()).is_some()
+    }
+
     /// What a SUBSCRIBE or PUBLISH is about, or its refusal: 489 for a package that we don't know, 404 for
     /// somebody who isn't here, 403 for what is private, 406 for a watcher who can't read it.
     fn watchable(&self, caller: &Caller, request: &Request) -> Result<(Package, String), Response> {

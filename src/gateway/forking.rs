@@ -228,8 +228,9 @@ impl Gateway {
                 None => Err(Release::here(Cause::OUT_OF_ORDER)),
             },
             TargetKind::Phone | TargetKind::Trunk => self.ring_sip(id, candidate, party, step),
-            // Groups are taken apart before; the others are not in service before their machines are built.
-            TargetKind::Group | TargetKind::Line | TargetKind::Isup => Err(Release::here(Cause::OUT_OF_ORDER)),
+            TargetKind::Isup => self.ring_isup(id, &candidate, party, step),
+            // Groups are taken apart before; lines are not in service before their machine is built.
+            TargetKind::Group | TargetKind::Line => Err(Release::here(Cause::OUT_OF_ORDER)),
         };
         if let Err(release) = failed
             && let Some(fork) = self.fork_mut(id)
@@ -239,7 +240,13 @@ impl Gateway {
     }
 
     /// A branch for `leg`; fails when the call has had too many.
-    fn new_branch(&mut self, id: CallId, party: Party, target: &Target, leg: Leg) -> Result<BranchId, Release> {
+    pub(super) fn new_branch(
+        &mut self,
+        id: CallId,
+        party: Party,
+        target: &Target,
+        leg: Leg,
+    ) -> Result<BranchId, Release> {
         let fork = self.fork_mut(id).ok_or(Release::here(Cause::TEMPORARY))?;
         if fork.branches.made() >= limits::BRANCHES_PER_CALL {
             return Err(Release::here(Cause::CONGESTION));
@@ -371,12 +378,17 @@ impl Gateway {
         let digits_by_info = self.profile_of(named).digits_by == DigitsBy::Info;
         headers.extend(referred_by);
         let brought = self.brought_by_caller(call, &named.to_string());
+        let number = super::access::number_of(&target.uri).unwrap_or_else(|| call.iam.called.clone());
+        let brought = self.with_iam(call, &named.to_string(), &number, brought);
+        let (asks, wish) = (super::late::asks_for_offer(call), super::late::wish_of_caller(call));
         let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
         let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);
         let mut leg = SipLeg::new(SessionId::from_bits(u64::MAX), false, None, stream, ours);
         leg.take_digits_by_info(digits_by_info);
-        if leg.settle(None).is_err() {
+        // A caller that offers nothing asks for an offer, and the one who is called makes it.
+        leg.late = asks;
+        if !asks && leg.settle(None, wish).is_err() {
             self.forget_stream(stream);
             return Err(Release::here(Cause::BEARER));
         }
@@ -478,6 +490,10 @@ impl Gateway {
                 let port = *port;
                 let _ = self.tell_port(port, event, step);
             }
+            (Leg::Circuit { group, cic }, event) => {
+                let circuit = (*group, *cic);
+                self.tell_circuit(id, circuit, (Side::B, Some(branch)), event, step);
+            }
             (Leg::Service(_), TrunkEvent::Rel(_)) => {
                 step.queue.push_back(Work::branch(id, branch, TrunkEvent::Rlc));
             }
@@ -577,6 +593,10 @@ impl Gateway {
                     seat.call = None;
                 }
             }
+            // Whoever still has its circuit is released with it.
+            Leg::Circuit { group, cic } => {
+                self.release_circuit(group, cic, id, Release::here(Cause::NORMAL), step);
+            }
             Leg::Service(_) | Leg::Operator => {}
         }
     }
@@ -600,15 +620,15 @@ fn bound_worker(call: &Call) -> Option<WorkerId> {
     match &call.a {
         Leg::Line(port) => Some(WorkerId(port.card.0)),
         Leg::Sip(leg) => (leg.started && call.answered_at.is_none()).then_some(call.worker),
-        Leg::Service(_) | Leg::Operator => None,
+        Leg::Circuit { .. } | Leg::Service(_) | Leg::Operator => None,
     }
 }
 
 /// Whether the media of a branch can be given to the caller before an answer: the stream of a caller
 /// cannot move to another worker then, so all who might answer must be on the same one.
-fn can_be_carried(call: &mut Call, branch: BranchId) -> bool {
+pub(super) fn can_be_carried(call: &mut Call, branch: BranchId) -> bool {
     let Some(fork) = call.fork.as_deref() else { return false };
-    if !matches!(fork.leg(branch).map(|branch| &branch.leg), Some(Leg::Sip(_))) {
+    if !matches!(fork.leg(branch).map(|branch| &branch.leg), Some(Leg::Sip(_) | Leg::Circuit { .. })) {
         return false;
     }
     let cards = fork.legs.iter().filter_map(|branch| match &branch.leg {

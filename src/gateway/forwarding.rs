@@ -13,7 +13,7 @@ use crate::config::{Forward, Redirects};
 use crate::dialplan::{Target, TargetKind};
 use crate::limits;
 use crate::sip::{Header, HeaderName, Host, NameAddr, Response, Uri};
-use crate::trunk::{Cause, Progress, Release, TrunkEvent};
+use crate::trunk::{Cause, Presentation, Progress, Release, TrunkEvent};
 use tracing::info;
 
 impl Gateway {
@@ -45,7 +45,7 @@ impl Gateway {
             return;
         }
         info!(call = call.number, by = %by, to = %to, why = why.as_diversion(), "call forwarded");
-        call.diversions.push(Diversion { by: by.clone(), number, why });
+        call.diversions.push(Diversion { by: by.clone(), number, why, presentation: Presentation::Allowed });
         // RFC 3261 21.1.3: "This response MAY be used to indicate that the call is being forwarded".
         self.called_side_says(id, TrunkEvent::Cpg { event: Progress::Forwarded, in_band: false }, step);
         match self.steps_to(id, &by, &to) {
@@ -120,7 +120,8 @@ impl Gateway {
         let by_number = self.number_of_target(&target);
         if let Some(call) = self.calls.get_mut(id) {
             let why = DiversionReason::Always;
-            call.diversions.push(Diversion { by: target.to_string(), number: by_number, why });
+            let presentation = Presentation::Allowed;
+            call.diversions.push(Diversion { by: target.to_string(), number: by_number, why, presentation });
         }
         self.called_side_says(id, TrunkEvent::Cpg { event: Progress::Forwarded, in_band: false }, step);
         let Some(fork) = self.calls.get_mut(id).and_then(|call| call.fork.as_deref_mut()) else { return false };
@@ -228,7 +229,10 @@ pub(super) fn history_headers(call: &Call, domain: &str, target: &Uri) -> Vec<He
     let uri = |number: &str| Uri::sip(Some(number), Host::from_text(domain), None).to_string();
     // RFC 5806 5: "the diversion [...] MUST be added as the topmost Diversion header": the last one first.
     for diversion in call.diversions.iter().rev() {
-        let value = format!("<{}>;reason={};counter=1", uri(&diversion.number), diversion.why.as_diversion());
+        // RFC 5806 4.1, 8.1.2: who must not be shown says so.
+        let privacy = if diversion.presentation == Presentation::Restricted { ";privacy=full" } else { "" };
+        let reason = diversion.why.as_diversion();
+        let value = format!("<{}>;reason={reason};counter=1{privacy}", uri(&diversion.number));
         headers.push(Header::new(HeaderName::Diversion, value));
     }
     // RFC 7044 10.3: each retargeting goes one level deeper; `mp` names the entry that was mapped.
@@ -236,7 +240,9 @@ pub(super) fn history_headers(call: &Call, domain: &str, target: &Uri) -> Vec<He
     let mut mapped = String::new();
     for diversion in &call.diversions {
         let status = diversion.why.as_status();
-        let value = format!("<{}?Reason=SIP%3Bcause%3D{status}>;index={index}{mapped}", uri(&diversion.number));
+        let privacy = if diversion.presentation == Presentation::Restricted { "Privacy=history&" } else { "" };
+        let number = uri(&diversion.number);
+        let value = format!("<{number}?{privacy}Reason=SIP%3Bcause%3D{status}>;index={index}{mapped}");
         headers.push(Header::new(HeaderName::HistoryInfo, value));
         mapped = format!(";mp={index}");
         index.push_str(".1");

@@ -3,7 +3,9 @@
 //! A telephone or a domain with `calls = "proxy"` or `"redirect"` is called this way when a SIP caller's
 //! INVITE leads to it and to nobody else; then we touch neither its media nor its dialog. Calls from
 //! lines, to groups and by way of forwarding are carried as ever. To another domain every method is passed
-//! on: OPTIONS, MESSAGE, SUBSCRIBE with its NOTIFYs, and those that we don't know.
+//! on: OPTIONS, MESSAGE, SUBSCRIBE with its NOTIFYs, and those that we don't know. To a telephone with
+//! `calls = "proxy"` go beside INVITE all of these that are no dialog's, but what we do for telephones stays here:
+//! event packages that we serve, texts kept until it registers, PUBLISH.
 
 use super::access::{Caller, number_of};
 use super::{Gateway, Step};
@@ -28,7 +30,8 @@ pub(super) fn asks_first(config: &Config) -> BTreeSet<String> {
 enum Way {
     /// It becomes a call that we carry.
     Carry,
-    Proxy(Vec<Vec<ProxyTarget>>),
+    /// Passed on to whoever this is.
+    Proxy(String, Vec<Vec<ProxyTarget>>),
     Redirect(Vec<Header>),
     Refuse(Response),
 }
@@ -45,8 +48,11 @@ impl Gateway {
         let origin = match self.identify(step.now, request, &flow) {
             Caller::Phone(index) => format!("phone/{}", self.config.phones[index].name),
             Caller::Trunk(index) => format!("trunk/{}", self.config.trunks[index].name),
-            Caller::Anybody if request.method == Method::Invite => ANYBODY.to_owned(),
-            // A method may be open to all for our own sake; that makes us nobody's relay.
+            // A method may be open to all for our own sake; that makes us nobody's relay: of a call to another domain
+            // the dial plan decides by its number, as of any other.
+            Caller::Anybody if request.method == Method::Invite || self.domain_of(&request.uri).is_none() => {
+                ANYBODY.to_owned()
+            }
             Caller::Anybody => return self.endpoint.reply(step.now, server, Response::new(403), &mut step.sip),
             Caller::Challenge(headers) => {
                 let response = Response::new(401).with_headers(headers);
@@ -56,7 +62,10 @@ impl Gateway {
         let to = request.uri.to_string();
         match self.way_of(&origin, request, step) {
             Way::Carry => self.endpoint.be_called(step.now, server, flow, &mut step.sip),
-            Way::Proxy(targets) => {
+            Way::Proxy(target, targets) => {
+                if request.method == Method::Invite {
+                    self.note_passed(server, &origin, &target, request, step);
+                }
                 let contacts: usize = targets.iter().map(Vec::len).sum();
                 info!(from = %origin, %to, method = %request.method, contacts, "request passed on");
                 self.endpoint.proxy(step.now, server, flow, targets, &mut step.sip);
@@ -73,10 +82,16 @@ impl Gateway {
         }
     }
 
+    /// The other domain that a URI is of.
+    fn domain_of(&self, uri: &Uri) -> Option<&Domain> {
+        let host = uri.host()?;
+        self.config.domains.iter().find(|domain| Host::from_text(&domain.name).equivalent(host))
+    }
+
     fn way_of(&self, origin: &str, request: &Request, step: &Step<'_>) -> Way {
+        let is_invite = request.method == Method::Invite;
         if origin != ANYBODY
-            && let Some(host) = request.uri.host()
-            && let Some(domain) = self.config.domains.iter().find(|d| Host::from_text(&d.name).equivalent(host))
+            && let Some(domain) = self.domain_of(&request.uri)
         {
             return self.way_of_domain(domain, &request.uri);
         }
@@ -88,7 +103,14 @@ impl Gateway {
         let Some(phone) = phone.filter(|phone| phone.calls != Carriage::Carry && phone.forward.always.is_none()) else {
             return Way::Carry;
         };
+        // A redirected caller asks there by itself, once it calls.
+        if !is_invite && (phone.calls != Carriage::Proxy || Gateway::serves(request)) {
+            return Way::Carry;
+        }
         let levels = self.phone_contacts(step.now, &phone.name);
+        if levels.is_empty() && request.method == Method::Message {
+            return Way::Carry;
+        }
         if levels.is_empty() {
             let release = Release::here(Cause::ABSENT);
             let status = interwork::status_of(release);
@@ -96,6 +118,7 @@ impl Gateway {
         }
         match phone.calls {
             Carriage::Proxy => Way::Proxy(
+                target.to_string(),
                 levels
                     .into_iter()
                     .map(|level| {
@@ -125,7 +148,7 @@ impl Gateway {
             return Way::Redirect(vec![Header::new(HeaderName::Contact, NameAddr::new(contact))]);
         }
         let next_hop = NextHop::Uris(vec![domain.to.clone()]);
-        Way::Proxy(vec![vec![ProxyTarget { uri: uri.clone(), next_hop }]])
+        Way::Proxy(format!("domain/{}", domain.name), vec![vec![ProxyTarget { uri: uri.clone(), next_hop }]])
     }
 }
 

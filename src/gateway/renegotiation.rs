@@ -3,17 +3,21 @@
 //!
 //! An offer is answered at once for its own leg. What it changes for the far party - hold, resume, a
 //! codec that it could use too - is then offered to the other leg, so that a party that is held is
-//! really held and hears what the holder plays. Glare between such offers is the matter of
+//! really held and hears what the holder plays. Before the call is answered that goes by UPDATE, to a leg whose
+//! early dialog is ready for one (100rel, UPDATE allowed); any other leg is told with the answer, as until then it
+//! can be told nothing (RFC 3261 13.2.1 has no second offer in an INVITE). What a request brings beside its offer
+//! goes along with the offer that it causes; a part of a body is reason enough for one. Glare between such offers is the matter of
 //! [`crate::sip::Endpoint::offer`]. A line or a service needs no offer: its stream follows by itself.
 
+use super::transfer::name_of;
 use super::{Gateway, Step};
-use crate::call::CallId;
 use crate::call::b2bua::Side;
 use crate::call::leg::{Leg, Offered, SipLeg};
+use crate::call::{Call, CallId};
 use crate::gateway::calls::Place;
 use crate::sdp::{self, Agreed, Capabilities, Codec, Direction};
 use crate::sip::{
-    Body, Failure, Header, HeaderName, Method, Request, RequestId, Response, ServerTransactionId, SessionId,
+    Body, Carried, Failure, Header, HeaderName, Method, Request, RequestId, Response, ServerTransactionId, SessionId,
 };
 use tracing::{debug, info};
 
@@ -29,6 +33,13 @@ impl Gateway {
         let offer = request.typed_body().and_then(|body| body.part("application/sdp"));
         let is_invite = request.method == Method::Invite;
         let before = self.codec_of(session);
+        let carried = self.brought_in_dialog(session, request);
+        // RFC 3261 8.2.3: a body that neither we nor the other end read.
+        if carried.parts.is_empty()
+            && let Some(refusal) = self.endpoint.unread_body(request)
+        {
+            return self.endpoint.reply(step.now, server, refusal, &mut step.sip);
+        }
         let response = match (offer, is_invite) {
             (Some(offer), _) => self.answer_offer(session, &offer, step),
             (None, true) => self.offer_instead(session),
@@ -37,7 +48,22 @@ impl Gateway {
         let is_agreed = response.status == 200;
         self.endpoint.reply(step.now, server, response, &mut step.sip);
         if is_agreed {
-            self.pass_on(session, before, step);
+            self.pass_on(session, before, carried, step);
+        }
+    }
+
+    /// What a request in a dialog brings for the other leg.
+    fn brought_in_dialog(&mut self, session: SessionId, request: &Request) -> Carried {
+        let carried = Carried::of_request(request).without(&HeaderName::Accept);
+        let Some((id, place, _)) = self.sip_leg(session) else { return Carried::default() };
+        let Some((call, side)) = self.calls.get(id).and_then(|call| Some((call, heard_side(call, place)?))) else {
+            return Carried::default();
+        };
+        match call.leg(side.other()) {
+            Some(Leg::Sip(other)) if !other.ended => {
+                self.between(name_of(call, side), name_of(call, side.other()), carried)
+            }
+            _ => Carried::default(),
         }
     }
 
@@ -48,12 +74,11 @@ impl Gateway {
     /// What the party behind the other leg sends and hears: RFC 3264 6.1 lets an answer say less than
     /// the offer, and a party that holds is not resumed by the other one.
     pub(super) fn wish_for(&self, id: CallId, place: Place) -> Direction {
-        let other = match place {
-            Place::Side(side) => self.calls.get(id).and_then(|call| call.leg(side.other())),
-            Place::Branch(_) => None,
-        };
+        let call = self.calls.get(id);
+        let other = call.and_then(|call| call.leg(heard_side(call, place)?.other()));
         match other {
             Some(Leg::Sip(other)) => other.wants,
+            Some(Leg::Circuit { group, cic }) => self.circuits.wish(*group, *cic),
             _ => Direction::SendRecv,
         }
     }
@@ -86,7 +111,7 @@ impl Gateway {
         leg.told = Direction::of(agreed.sends, agreed.receives);
         leg.agreed = Some(agreed);
         leg.sent = Some(text.clone());
-        if let Place::Side(side) = place {
+        if let Some(side) = self.calls.get(id).and_then(|call| heard_side(call, place)) {
             self.refresh_stream(id, side, step);
         }
         Response::new(200).with_body(Some(Body::sdp(text)))
@@ -108,7 +133,7 @@ impl Gateway {
         let Some(body) = body.and_then(|body| body.part("application/sdp")) else { return };
         let before = self.codec_of(session);
         if self.take_answer(session, &body, step) {
-            self.pass_on(session, before, step);
+            self.pass_on(session, before, Carried::default(), step);
         }
     }
 
@@ -129,7 +154,7 @@ impl Gateway {
                 };
                 let (sends, receives) = (agreed.sends && told.sends(), agreed.receives && told.receives());
                 leg.agreed = Some(Agreed { sends, receives, ..agreed });
-                if let Place::Side(side) = place {
+                if let Some(side) = self.calls.get(id).and_then(|call| heard_side(call, place)) {
                     self.refresh_stream(id, side, step);
                 }
                 true
@@ -142,12 +167,15 @@ impl Gateway {
     }
 
     /// Offers to the other leg what has changed on this one.
-    fn pass_on(&mut self, session: SessionId, codec_before: Option<Codec>, step: &mut Step<'_>) {
-        let Some((id, Place::Side(side), leg)) = self.sip_leg(session) else { return };
+    fn pass_on(&mut self, session: SessionId, codec_before: Option<Codec>, carried: Carried, step: &mut Step<'_>) {
+        let Some((id, place, leg)) = self.sip_leg(session) else { return };
         let (direction, codec) = (leg.wants, leg.agreed.map(|agreed| agreed.codec));
         let waits = leg.offered.is_some();
         let changed = codec.filter(|_| codec != codec_before);
-        self.offer_to(id, side.other(), direction, changed, false, step);
+        // A branch that is not heard has nothing to do with the caller yet.
+        let Some(side) = self.calls.get(id).and_then(|call| heard_side(call, place)) else { return };
+        let has_parts = !carried.parts.is_empty();
+        self.offer_with(id, side.other(), direction, changed, has_parts, carried, step);
         if waits {
             // Our own offer still waits for its turn, and its version has been overtaken.
             let wish = self.wish_for(id, Place::Side(side));
@@ -166,18 +194,41 @@ impl Gateway {
         anyway: bool,
         step: &mut Step<'_>,
     ) {
-        let Some(call) = self.calls.get_mut(id).filter(|call| call.answered_at.is_some() && call.is_up()) else {
-            return;
-        };
-        let number = call.number;
+        self.offer_with(id, side, direction, codec, anyway, Carried::default(), step);
+    }
+
+    /// Both sides know from the answer on what the other one wanted before: a hold while it rang, or a callee who
+    /// answers holding.
+    pub(super) fn tell_holds(&mut self, id: CallId, step: &mut Step<'_>) {
+        for side in [Side::A, Side::B] {
+            let wish = self.wish_for(id, Place::Side(side));
+            self.offer_to(id, side, wish, None, false, step);
+        }
+    }
+
+    /// As [`Gateway::offer_to`], with what the other leg brings.
+    #[allow(clippy::too_many_arguments, reason = "all are needed, and a struct for two calls says no more")]
+    fn offer_with(
+        &mut self,
+        id: CallId,
+        side: Side,
+        direction: Direction,
+        codec: Option<Codec>,
+        anyway: bool,
+        carried: Carried,
+        step: &mut Step<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(id).filter(|call| call.is_up()) else { return };
+        let (number, is_early) = (call.number, call.answered_at.is_none());
         let Some(Leg::Sip(leg)) = call.leg_mut(side) else { return };
-        if leg.ended {
+        if leg.ended || (is_early && !self.endpoint.may_offer_early(leg.session)) {
             return;
         }
-        let known = leg.offered.as_ref().map_or(leg.told, |offered| offered.direction);
         // A party that holds is offered no more than it wants; the rest it takes by itself.
         let (sends, receives) = (leg.wants.receives(), leg.wants.sends());
-        let direction = Direction::of(direction.sends() && sends, direction.receives() && receives);
+        let within = |d: Direction| Direction::of(d.sends() && sends, d.receives() && receives);
+        let known = within(leg.offered.as_ref().map_or(leg.told, |offered| offered.direction));
+        let direction = within(direction);
         let codec = codec
             .filter(|codec| leg.ours.codecs.contains(codec) && leg.agreed.is_some_and(|agreed| agreed.codec != *codec));
         if known == direction && codec.is_none() && !anyway {
@@ -186,8 +237,11 @@ impl Gateway {
         let text = leg.describe(codec, direction);
         let session = leg.session;
         info!(call = number, leg = ?side, direction = direction.as_str(), "offer passed on");
-        let body = Some(Body::sdp(text.clone()));
-        let request = self.endpoint.offer(step.now, session, body, Vec::new(), &mut step.sip);
+        let (body, headers) = carried.content(Some(Body::sdp(text.clone())));
+        let request = match (is_early, body) {
+            (true, Some(body)) => self.endpoint.offer_early(step.now, session, body, headers, &mut step.sip),
+            (_, body) => self.endpoint.offer(step.now, session, body, headers, &mut step.sip),
+        };
         if let Some((.., leg)) = self.sip_leg(session) {
             leg.offered = request.map(|request| Offered { request, text, direction });
         }
@@ -217,14 +271,23 @@ impl Gateway {
             (leg.sent, leg.told) = (Some(text), direction);
         }
         if self.take_answer(session, &body, step) {
-            self.pass_on(session, before, step);
+            self.pass_on(session, before, Carried::default(), step);
         }
+    }
+}
+
+/// The side that a leg is: a branch whose media the caller hears is the called one.
+pub(super) fn heard_side(call: &Call, place: Place) -> Option<Side> {
+    match place {
+        Place::Side(side) => Some(side),
+        Place::Branch(branch) if call.b.is_none() && call.fork.as_ref()?.joined == Some(branch) => Some(Side::B),
+        Place::Branch(_) => None,
     }
 }
 
 impl SipLeg {
     /// A description of ours inside the dialog, with this codec first.
-    fn describe(&mut self, first: Option<Codec>, direction: Direction) -> String {
+    pub(super) fn describe(&mut self, first: Option<Codec>, direction: Direction) -> String {
         self.ours.version = self.ours.version.saturating_add(1);
         let mut codecs: Vec<Codec> = first.into_iter().collect();
         codecs.extend(self.agreed.map(|agreed| agreed.codec).filter(|codec| !codecs.contains(codec)));

@@ -35,7 +35,7 @@ impl Gateway {
             (Leg::Sip(leg), tone) => MediaCommand::PlayToStream(leg.stream, tone),
             (Leg::Line(port), Some(tone)) => MediaCommand::PlayTone(port.port, tone),
             (Leg::Line(port), None) => MediaCommand::StopTone(port.port),
-            (Leg::Service(_) | Leg::Operator, _) => return,
+            (Leg::Service(_) | Leg::Operator | Leg::Circuit { .. }, _) => return,
         };
         step.out.push(Output::Media(worker, command));
     }

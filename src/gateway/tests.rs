@@ -273,3 +273,48 @@ fn a_status_of_a_trunk_is_released_with_the_cause_of_its_table() {
     let reason = "Reason: Q.850;cause=19\r\n";
     assert!(cause_of(&differs, reason).contains("cause=19;"), "what the far end really said wins");
 }
+
+#[test]
+fn an_address_that_is_shut_out_stays_so_over_a_restart() {
+    let register = |bench: &mut Bench, nonce: &str| {
+        bench.sent += 1;
+        let n = bench.sent;
+        let text = format!(
+            "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{n}\r\n\
+             From: <sip:201@example.com>;tag=a\r\nTo: <sip:201@example.com>\r\nCall-ID: r\r\nCSeq: {n} REGISTER\r\n\
+             Max-Forwards: 70\r\nAuthorization: Digest username=\"201\", realm=\"example.com\", nonce=\"{nonce}\", \
+             uri=\"sip:example.com\", algorithm=MD5, qop=auth, nc=0000000{n}, cnonce=\"a\", response=\"{}\"\r\n\r\n",
+            "0".repeat(32)
+        );
+        bench.datagram("192.0.2.9:5060", &text);
+    };
+    let config = CONFIG.replace("[rtp]", "[ban]\nfailures = 3\nwithin = \"60s\"\nlasts = \"600s\"\n\n[rtp]");
+    let mut bench = Bench::with(&config);
+    register(&mut bench, "of another run");
+    let refusal = bench.datagrams().pop().expect("a challenge");
+    let nonce = refusal.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a nonce").to_owned();
+    for _ in 0..5 {
+        register(&mut bench, &nonce);
+    }
+    let bans: Vec<_> = bench
+        .outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Ban { address, until } => Some((*address, *until)),
+            _ => None,
+        })
+        .collect();
+    let address: IpAddr = "192.0.2.9".parse().expect("an address");
+    assert_eq!(bans, [(address, bench.now + Duration::from_secs(600))]);
+    let mut next = Bench::with(&config);
+    next.input(Input::RestoreBans(vec![
+        (address, Instant::from_millis(5_000)),
+        (address, Instant::from_millis(9_999_999)),
+    ]));
+    next.invite("192.0.2.9:5060", "201", "600", 70);
+    assert!(next.datagrams().is_empty(), "silence");
+    // No longer than the rule has it now.
+    next.now = Instant::from_millis(600_001);
+    next.invite("192.0.2.9:5060", "201", "600", 70);
+    assert_eq!(first_lines(&next.datagrams()), ["SIP/2.0 401 Unauthorized"]);
+}

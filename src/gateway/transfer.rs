@@ -26,6 +26,7 @@ use crate::call::{Call, CallId};
 use crate::dialplan::{Target, TargetKind, is_inside};
 use crate::media::MediaCommand;
 
+use crate::sdp::Direction;
 use crate::sip::session::replaces::Named;
 use crate::sip::{Body, Header, HeaderName, Method, Reason, Request, Response, ServerTransactionId, SessionId};
 use crate::time::Duration;
@@ -139,6 +140,7 @@ impl Gateway {
                         seat.call = Some((id, side));
                     }
                 }
+                Some(Leg::Circuit { group, cic }) => self.circuits.name_side(*group, *cic, id, side),
                 Some(Leg::Service(_) | Leg::Operator) | None => {}
             }
         }
@@ -437,7 +439,7 @@ impl Gateway {
                     Leg::Sip(a) => a.liked().first().copied(),
                     _ => None,
                 };
-                leg.settle(preferred).map_err(|_| 488_u16)?;
+                leg.settle(preferred, Direction::SendRecv).map_err(|_| 488_u16)?;
                 info!(call = call.number, by = origin, from = %replaced, "call picked up");
                 let (body, stream, new) = (leg.sent.clone().map(Body::sdp), leg.stream, leg.session);
                 let party = fork.new_party();
@@ -461,7 +463,7 @@ impl Gateway {
                     Some(Leg::Sip(other)) => other.liked().first().copied(),
                     _ => None,
                 };
-                leg.settle(preferred).map_err(|_| 488_u16)?;
+                leg.settle(preferred, Direction::SendRecv).map_err(|_| 488_u16)?;
                 leg.fresh = true;
                 info!(call = call.number, by = origin, "a dialog is replaced");
                 let (body, new) = (leg.sent.clone().map(Body::sdp), leg.session);
@@ -516,7 +518,7 @@ fn may_replace(config: &crate::config::Config, origin: &str, replaced: &str) -> 
 fn line_worker(leg: Option<&Leg>) -> Option<u16> {
     match leg? {
         Leg::Line(port) => Some(port.card.0),
-        Leg::Sip(_) | Leg::Service(_) | Leg::Operator => None,
+        Leg::Sip(_) | Leg::Service(_) | Leg::Operator | Leg::Circuit { .. } => None,
     }
 }
 

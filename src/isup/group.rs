@@ -21,7 +21,7 @@ use super::timers::{Timer, Timers};
 use super::{Cic, Variant, cause::CauseIndicators};
 use crate::limits;
 use crate::time::Instant;
-use crate::trunk::{Cause, Release};
+use crate::trunk::{Cause, Location, Release};
 use ranges::Request;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +76,8 @@ pub struct Settings {
     pub timers: Timers,
     /// What is done with what isn't known.
     pub role: Role,
+    /// Where releases of the group itself are said to be decided.
+    pub location: Location,
 }
 
 impl Settings {
@@ -89,6 +91,7 @@ impl Settings {
             control: Control::default(),
             timers: Timers::default(),
             role: Role::EndNode,
+            location: Location::LocalNetwork,
         }
     }
 
@@ -418,7 +421,7 @@ impl Group {
 
     /// Releases the call of a circuit for a reason of the protocol.
     fn release(&mut self, now: Instant, cic: Cic, cause: Cause, out: &mut Vec<Output>) {
-        let message = release_of(cause);
+        let message = release_of(cause, self.settings.location);
         if self.run(now, cic, Event::Wanted(Order::Send(Signal::Rel)), Some(message), out).is_ok() {
             out.push(Output::Ended { cic, cause });
         }
@@ -453,6 +456,7 @@ impl Group {
         out: &mut Vec<Output>,
     ) -> Result<(), OrderError> {
         let rules = Rules { controlling: self.settings.controls(cic) };
+        let location = self.settings.location;
         let slot = self.circuits.get_mut(&cic).ok_or(OrderError::UnknownCircuit(cic))?;
         let before = slot.circuit.call;
         let (circuit, actions) =
@@ -490,12 +494,12 @@ impl Group {
                     out.push(Output::Transmit { cic, message });
                 }
                 Action::Release(cause) => {
-                    let message = release_of(cause);
+                    let message = release_of(cause, location);
                     slot.release = Some(message.clone());
                     out.push(Output::Transmit { cic, message });
                 }
                 Action::RepeatRelease => {
-                    let message = slot.release.clone().unwrap_or_else(|| release_of(Cause::NORMAL));
+                    let message = slot.release.clone().unwrap_or_else(|| release_of(Cause::NORMAL, location));
                     out.push(Output::Transmit { cic, message });
                 }
                 Action::End(Ended::Cause(cause)) => out.push(Output::Ended { cic, cause }),
@@ -560,8 +564,8 @@ impl Group {
 }
 
 /// REL with a cause that was decided here.
-fn release_of(cause: Cause) -> Message {
-    Message::new(MessageType::REL).with(Parameter::Cause(CauseIndicators::new(Release::here(cause))))
+fn release_of(cause: Cause, location: Location) -> Message {
+    Message::new(MessageType::REL).with(Parameter::Cause(CauseIndicators::new(Release { cause, location })))
 }
 
 /// What a message means to the circuit that it names; `None` for those about groups and exchanges.

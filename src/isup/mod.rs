@@ -1,8 +1,8 @@
 //! ISUP: messages of Q.763, circuits and trunk groups of Q.764. Core code: bytes and events in, bytes
-//! and actions out, no sockets and no clock. Not yet joined to calls.
+//! and actions out, no sockets and no clock. `gateway::circuits` joins it to calls, `call::isup` translates.
 //!
 //! ```text
-//!   trunk events of a call (IAM, ACM, CPG, ANM, CON, REL, RLC)          <- joined in a later step
+//!   trunk events of a call (IAM, ACM, CPG, ANM, CON, REL, RLC)
 //!            |  Group::seize, Group::send / group::Output
 //!         group         selection of a circuit, glare, group supervision    (Q.764 2.1, 2.8, 2.9)
 //!            |  circuit::Event / circuit::Action
@@ -33,12 +33,14 @@ pub mod m3ua;
 pub mod message;
 pub mod number;
 pub mod parameter;
+pub mod point_code;
 pub mod supervision;
 pub mod timers;
 
 pub use message::{DecodeError, EncodeError, Message, MessageType};
 pub use number::{Digits, NatureOfAddress, Number};
 pub use parameter::{Parameter, ParameterCode};
+pub use point_code::{PointCode, PointCodeError};
 
 use smallvec::SmallVec;
 use std::fmt;
@@ -47,7 +49,7 @@ use std::fmt;
 pub type Octets = SmallVec<[u8; 16]>;
 
 /// The family of standards that a trunk speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variant {
     /// ITU-T Q.763: circuits of 12 bits, transmission medium requirement in IAM.
     #[default]

@@ -195,6 +195,8 @@ impl Fxs {
             }
             TrunkEvent::Rel(release) => self.released(now, *release, out),
             TrunkEvent::Rlc => self.clearing = false,
+            // A telephone that was called by a number has it whole, and hears silence while the other one is hung up.
+            TrunkEvent::Sam(_) | TrunkEvent::Sus { .. } | TrunkEvent::Res { .. } => {}
         }
         self.run_due(now, out);
         self.show(out);

@@ -11,18 +11,23 @@
 //! get their turn before the next one is taken.
 
 use super::cards::{CardLines, Hands};
-use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, TrunkRow};
+use super::control_protocol::{
+    CallRow, CircuitRow, Maintain, PhoneRow, Request, Response, StatusRow, StoryRow, TrunkRow,
+};
 use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{self, MediaCounters, MediaThread};
+use super::sctp::{self, Heard};
+use super::sctp_wire;
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
 use super::store::{Kept, Store};
 use super::tls::Tls;
 use super::{Clock, Reload, ShellError, rtp_io};
-use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
+use crate::gateway::{CardId, CircuitSummary, Gateway, Input, Maintenance, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::sip::{ConnectionId, Flow, Question, Records};
+use crate::switch::{FarEnds, Said};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -44,6 +49,8 @@ const MEDIA_EVENTS_PER_CYCLE: usize = 1_024;
 const TICKS_PER_CYCLE: usize = 16;
 /// How long calls may take to end while the gateway goes down.
 const DRAIN_TIME: Duration = Duration::from_secs(4);
+/// How long peers of M3UA may take to say that they know that we are gone.
+const WITHDRAW_TIME: Duration = Duration::from_millis(500);
 /// How soon to look again while the gateway goes down, and while media commands wait.
 const RETRY: Duration = Duration::from_millis(20);
 /// How long it holds from which address packets to a peer leave: networks change.
@@ -70,6 +77,8 @@ enum WakeUp {
     Signal,
     Resolved(Resolved),
     Reload,
+    /// Something happened on an association of M3UA.
+    Association(sctp_wire::Event),
 }
 
 /// What an output leads to beside itself.
@@ -78,6 +87,9 @@ enum FollowUp {
     Closed(ConnectionId),
     Unreachable(Flow),
     Resolved(Question, Records),
+    FarEnd(Said),
+    /// A far exchange that M3UA leads to.
+    M3ua(Heard),
 }
 
 /// What the loop owns.
@@ -95,6 +107,11 @@ pub(super) struct Parts {
     pub(super) media: Vec<Option<MediaThread>>,
     pub(super) media_wakes: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Asked>,
+    /// Switches of the circuit groups whose transport is simulated.
+    pub(super) far_ends: FarEnds,
+    /// Far exchanges that M3UA leads to.
+    pub(super) m3ua: sctp::Trunks,
+    pub(super) associations: mpsc::Receiver<sctp_wire::Event>,
     /// Keeps registrations over a restart.
     pub(super) store: Option<Store>,
     /// What it kept over the last one.
@@ -114,6 +131,8 @@ pub(super) struct Control {
     load_peak: usize,
     /// When the process ends at the latest, once it was told to.
     ends_at: Option<Instant>,
+    /// When M3UA has been taken out of service at the latest, once that began.
+    withdrawn_by: Option<Instant>,
     /// A card that failed is reported once.
     reported_over: Vec<bool>,
     /// So is a refused priority, for all threads together.
@@ -138,6 +157,7 @@ impl Control {
             reload: signals(SignalKind::hangup())?,
             load_peak: 0,
             ends_at: None,
+            withdrawn_by: None,
             reported_over,
             reported_priority: false,
         })
@@ -149,6 +169,9 @@ impl Control {
         let now = self.parts.clock.now();
         if !kept.bindings.is_empty() {
             self.feed(now, Input::Restore(kept.bindings));
+        }
+        if !kept.bans.is_empty() {
+            self.feed(now, Input::RestoreBans(kept.bans));
         }
         if !kept.texts.is_empty() {
             self.feed(now, Input::RestoreTexts(kept.texts));
@@ -166,11 +189,14 @@ impl Control {
                 WakeUp::Reload => {
                     let _ = self.reload(); // told in the log
                 }
+                WakeUp::Association(event) => self.take_association_events(now, event),
                 WakeUp::Lines | WakeUp::Media | WakeUp::Time => {}
             }
             self.look_at_lines(now);
             self.look_at_media(now);
             self.look_at_deadline(now);
+            self.look_at_far_ends(now);
+            self.look_at_m3ua(now);
             self.parts.hands.answer_listeners(now);
             self.look_at_memory();
             if self.is_at_end(now) {
@@ -215,6 +241,7 @@ impl Control {
             _ = self.terminate.recv() => WakeUp::Signal,
             _ = self.reload.recv() => WakeUp::Reload,
             Some(resolved) = parts.resolved.recv() => WakeUp::Resolved(resolved),
+            Some(event) = parts.associations.recv() => WakeUp::Association(event),
         }
     }
 
@@ -224,19 +251,36 @@ impl Control {
         let lines = parts.cards.iter().filter_map(CardLines::deadline);
         let waiting = parts.media.iter().flatten().any(MediaThread::has_waiting) || self.ends_at.is_some();
         let retry = waiting.then(|| parts.clock.now() + RETRY);
-        lines.chain(parts.gateway.deadline()).chain(parts.hands.deadline()).chain(retry).min()
+        lines
+            .chain(parts.gateway.deadline())
+            .chain(parts.far_ends.deadline())
+            .chain(parts.m3ua.deadline())
+            .chain(parts.hands.deadline())
+            .chain(retry)
+            .min()
     }
 
     /// Gives the core an input and does what it wants done, and what follows from that.
     fn feed(&mut self, now: Instant, input: Input<'_>) {
         self.parts.gateway.handle(now, input, &mut self.outbox);
         self.carry_out(now);
+        self.follow_up(now);
+    }
+
+    fn follow_up(&mut self, now: Instant) {
         for _ in 0..limits::OUTPUTS_PER_INPUT {
             let input = match self.follow_ups.pop_front() {
                 Some(FollowUp::Media(worker, event)) => Input::Media(worker, event),
                 Some(FollowUp::Closed(connection)) => Input::StreamClosed { connection },
                 Some(FollowUp::Unreachable(flow)) => Input::Unreachable { flow },
                 Some(FollowUp::Resolved(question, records)) => Input::Resolved { question, records },
+                Some(FollowUp::FarEnd(Said::Sound(group, cic, sound))) => Input::CircuitSound { group, cic, sound },
+                Some(FollowUp::M3ua(Heard::FarEnd(group, available))) => Input::FarEnd { group, available },
+                Some(FollowUp::FarEnd(Said::Octets(group, octets)) | FollowUp::M3ua(Heard::Isup(group, octets))) => {
+                    self.parts.gateway.handle(now, Input::Isup { group, octets: &octets }, &mut self.outbox);
+                    self.carry_out(now);
+                    continue;
+                }
                 None => return,
             };
             self.parts.gateway.handle(now, input, &mut self.outbox);
@@ -274,6 +318,14 @@ impl Control {
                 Output::CloseStream { connection } => self.parts.sockets.close(connection),
                 Output::Line(port, command) => self.command_line(now, port, command),
                 Output::Media(worker, command) => self.command_media(worker, command),
+                Output::Isup { group, octets } if self.parts.m3ua.has(group) => {
+                    self.parts.m3ua.send(now, group, octets);
+                    self.hear_m3ua();
+                }
+                Output::Isup { group, octets } => {
+                    self.parts.far_ends.handle(now, group, &octets);
+                    self.hear_far_ends();
+                }
                 Output::Binding(change) => {
                     if let Some(store) = &mut self.parts.store {
                         store.note(now, self.parts.clock.wall(), change);
@@ -282,6 +334,11 @@ impl Control {
                 Output::Text(change) => {
                     if let Some(store) = &mut self.parts.store {
                         store.note_text(now, self.parts.clock.wall(), change);
+                    }
+                }
+                Output::Ban { address, until } => {
+                    if let Some(store) = &mut self.parts.store {
+                        store.note_ban(now, self.parts.clock.wall(), address, until);
                     }
                 }
                 Output::Record(record) => tracing::debug!(?record, "call record"),
@@ -393,7 +450,21 @@ impl Control {
                 };
                 Response::Phones(gateway.phone_summaries(now).into_iter().map(row).collect())
             }
-            Request::Trunks => Response::Trunks(trunks(gateway.trunk_summaries(now))),
+            Request::Trunks => Response::Trunks(trunks(gateway.trunk_summaries(now), &self.parts.m3ua, now)),
+            Request::Circuits { group } => match gateway.circuit_summaries(group.as_deref()) {
+                Some(circuits) => Response::Circuits(circuits.into_iter().map(circuit_row).collect()),
+                None => Response::Failed(format!("there is no circuit group {}", group.unwrap_or_default())),
+            },
+            Request::Maintain { group, circuit, what } => {
+                let what = match what {
+                    Maintain::Block => Maintenance::Block,
+                    Maintain::Unblock => Maintenance::Unblock,
+                    Maintain::Reset => Maintenance::Reset,
+                };
+                let mut outcome = Err("the gateway did not say".to_owned());
+                self.feed(now, Input::Maintain { group: &group, circuit, what, outcome: &mut outcome });
+                outcome.map_or_else(Response::Failed, |()| Response::Done)
+            }
             Request::Status => {
                 let phones = gateway.phone_summaries(now);
                 let sip = || phones.iter().filter(|phone| phone.name.starts_with("phone/"));
@@ -401,11 +472,18 @@ impl Control {
                     calls: gateway.call_summaries().len(),
                     phones: sip().count(),
                     registered: sip().filter(|phone| !phone.contacts.is_empty()).count(),
-                    trunks: trunks(gateway.trunk_summaries(now)),
+                    trunks: trunks(gateway.trunk_summaries(now), &self.parts.m3ua, now),
                     banned: gateway.banned(now).iter().map(ToString::to_string).collect(),
                     draining: gateway.is_draining(),
                 })
             }
+            Request::Explain { call } => match gateway.call_story(now, call) {
+                Some((record, ended)) => Response::Story(Box::new(StoryRow::new(record, ended))),
+                None => Response::Failed(format!(
+                    "there is no call {call}, or it ended too long ago: the last {} are remembered",
+                    limits::ENDED_CALLS
+                )),
+            },
             Request::Hangup { call } => {
                 if gateway.call_summaries().iter().any(|c| c.number == call) {
                     self.feed(now, Input::Hangup { call });
@@ -502,6 +580,55 @@ impl Control {
         }
     }
 
+    fn look_at_far_ends(&mut self, now: Instant) {
+        if self.parts.far_ends.deadline().is_some_and(|at| at <= now) {
+            self.parts.far_ends.handle_timeout(now);
+            self.hear_far_ends();
+            self.follow_up(now);
+        }
+    }
+
+    /// Notes what the simulated switches say.
+    fn hear_far_ends(&mut self) {
+        while let Some(said) = self.parts.far_ends.take() {
+            self.follow_ups.push_back(FollowUp::FarEnd(said));
+        }
+        while let Some((group, ended)) = self.parts.far_ends.take_ended() {
+            tracing::debug!(group = group.0, ?ended, "a call ended at the simulated switch");
+        }
+    }
+
+    fn take_association_events(&mut self, now: Instant, first: sctp_wire::Event) {
+        let mut next = Some(first);
+        for _ in 0..STREAM_EVENTS_PER_CYCLE {
+            let Some(event) = next.take() else { break };
+            self.parts.m3ua.handle(now, event);
+            self.hear_m3ua();
+            self.follow_up(now);
+            next = self.parts.associations.try_recv().ok();
+        }
+        if let Some(event) = next {
+            self.parts.m3ua.handle(now, event);
+            self.hear_m3ua();
+            self.follow_up(now);
+        }
+    }
+
+    fn look_at_m3ua(&mut self, now: Instant) {
+        if self.parts.m3ua.deadline().is_some_and(|at| at <= now) {
+            self.parts.m3ua.handle_timeout(now);
+            self.hear_m3ua();
+            self.follow_up(now);
+        }
+    }
+
+    /// Notes what far exchanges say by M3UA.
+    fn hear_m3ua(&mut self) {
+        while let Some(heard) = self.parts.m3ua.take() {
+            self.follow_ups.push_back(FollowUp::M3ua(heard));
+        }
+    }
+
     /// After a burst its memory goes back to the system, once three quarters of it are over.
     fn look_at_memory(&mut self) {
         let load = self.parts.gateway.load();
@@ -523,18 +650,35 @@ impl Control {
         let Some(ends_at) = self.ends_at else { return false };
         let calls = self.parts.gateway.call_summaries();
         if self.parts.gateway.is_at_rest() || now >= ends_at {
-            if !calls.is_empty() {
+            if !calls.is_empty() && !self.parts.m3ua.is_withdrawing() {
                 tracing::warn!(calls = calls.len(), "calls did not end in time");
             }
-            return true;
+            // The peers are told that nobody is there any more, and may take a moment to say that they know.
+            if !self.parts.m3ua.is_withdrawing() {
+                self.parts.m3ua.withdraw(now);
+                self.withdrawn_by = Some(now + WITHDRAW_TIME);
+            }
+            return self.parts.m3ua.is_withdrawn() || self.withdrawn_by.is_some_and(|at| now >= at);
         }
         false
     }
 }
 
-fn trunks(summaries: Vec<crate::gateway::TrunkSummary>) -> Vec<TrunkRow> {
+fn trunks(summaries: Vec<crate::gateway::TrunkSummary>, m3ua: &sctp::Trunks, now: Instant) -> Vec<TrunkRow> {
     let row = |trunk: crate::gateway::TrunkSummary| TrunkRow { name: trunk.name, to: trunk.to, state: trunk.state };
-    summaries.into_iter().map(row).collect()
+    let isup = m3ua.summaries(now).into_iter().map(|(name, to, state)| TrunkRow { name, to, state });
+    summaries.into_iter().map(row).chain(isup).collect()
+}
+
+fn circuit_row(circuit: CircuitSummary) -> CircuitRow {
+    CircuitRow {
+        group: circuit.group,
+        circuit: circuit.cic,
+        state: circuit.state.to_owned(),
+        direction: circuit.direction.to_owned(),
+        blocked: circuit.blocked.to_owned(),
+        call: circuit.call,
+    }
 }
 
 fn row(now: Instant, call: crate::gateway::CallSummary) -> CallRow {

@@ -20,8 +20,27 @@ pub enum Request {
     Phones,
     /// The SIP trunks, with their registrations in words.
     Trunks,
+    /// The circuits of a group, or of all.
+    Circuits {
+        /// NAME or `isup/NAME`.
+        group: Option<String>,
+    },
+    /// Blocks, unblocks or resets a circuit.
+    Maintain {
+        /// NAME or `isup/NAME`.
+        group: String,
+        /// Its code.
+        circuit: u16,
+        /// What is to be done.
+        what: Maintain,
+    },
     /// The gateway as a whole.
     Status,
+    /// What happened to a call, running or ended a while ago.
+    Explain {
+        /// Its number, as `Calls` and the log show it.
+        call: u64,
+    },
     /// Ends a call.
     Hangup {
         /// Its number, as `Calls` shows it.
@@ -45,6 +64,18 @@ pub enum Request {
         /// What the hand, mouth or ear does.
         action: HandsetAction,
     },
+}
+
+/// What is done to a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Maintain {
+    /// No new calls on it.
+    Block,
+    /// Calls again.
+    Unblock,
+    /// Idle, whatever it was.
+    Reset,
 }
 
 /// What a simulated telephone is made to do.
@@ -84,8 +115,12 @@ pub enum Response {
     Phones(Vec<PhoneRow>),
     /// Answer to [`Request::Trunks`].
     Trunks(Vec<TrunkRow>),
+    /// Answer to [`Request::Circuits`].
+    Circuits(Vec<CircuitRow>),
     /// Answer to [`Request::Status`].
     Status(StatusRow),
+    /// Answer to [`Request::Explain`].
+    Story(Box<StoryRow>),
     /// Answer to [`HandsetAction::Listen`].
     Heard(Vec<i16>),
 }
@@ -106,6 +141,60 @@ pub struct CallRow {
     pub state: String,
     /// Milliseconds since the call began.
     pub age_ms: u64,
+}
+
+/// What happened to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StoryRow {
+    /// Its number.
+    pub call: u64,
+    /// Who called: `phone/203`, `isup/switch`.
+    pub from: String,
+    /// The caller's number, when it is known.
+    pub calling: Option<String>,
+    /// The number wanted.
+    pub number: String,
+    /// Where it went; empty when it never left.
+    pub to: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Milliseconds from its begin to its answer, when it was answered.
+    pub answered_after_ms: Option<u64>,
+    /// Milliseconds from its begin to its release, or to now.
+    pub lasted_ms: u64,
+    /// Who released it: `caller`, `callee`, `gateway`; `None` while it runs.
+    pub released_by: Option<String>,
+    /// The Q.850 cause of the release.
+    pub cause: Option<u8>,
+    /// What Q.850 calls it.
+    pub cause_name: Option<String>,
+    /// Where it was decided, as a token of RFC 8606.
+    pub location: Option<String>,
+    /// The SIP status with which the called side refused.
+    pub status: Option<u16>,
+    /// What was translated, in order.
+    pub translations: Vec<TranslationRow>,
+}
+
+/// A value that came in one language and was said in the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TranslationRow {
+    /// Whose leg speaks SIP here.
+    pub leg: String,
+    /// As it came: `status=480`, `cause=41 location=LN (Temporary failure)`, `BYE`.
+    pub original: String,
+    /// What became of it.
+    pub mapped: String,
+    /// The rule.
+    pub source: String,
+    /// The table that the rule stands in: `rfc3398 of isup/switch`; `None` where a header decided.
+    pub table: Option<String>,
+    /// Whether the row was compared with the text of its source.
+    pub verified: bool,
+    /// What the profile would have said without the configuration of the trunk.
+    pub instead_of: Option<String>,
 }
 
 /// A telephone.
@@ -130,6 +219,24 @@ pub struct TrunkRow {
     pub to: String,
     /// `registered for 3580 s more`, `not registered: 403 Forbidden, next attempt in 20 s`, `no registration`.
     pub state: String,
+}
+
+/// A circuit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CircuitRow {
+    /// `isup/NAME`.
+    pub group: String,
+    /// Its code.
+    pub circuit: u16,
+    /// `idle`, `calling`, `ringing`, `talking`, `releasing`, `resetting`, `checking`, `unequipped`.
+    pub state: String,
+    /// `out`: we seized it; `in`: the far end; empty without a call.
+    pub direction: String,
+    /// `here`, `there`, `both`; empty when nobody blocks it.
+    pub blocked: String,
+    /// The call on it.
+    pub call: Option<u64>,
 }
 
 /// The gateway as a whole.

@@ -10,10 +10,14 @@ mod control;
 pub mod control_client;
 pub mod control_protocol;
 mod control_socket;
+mod control_story;
 mod dns;
 mod logging;
 mod media_thread;
 mod rtp_io;
+mod sctp;
+mod sctp_io;
+mod sctp_wire;
 mod sip_sockets;
 mod sound;
 mod store;
@@ -26,6 +30,7 @@ use crate::config::{Config, Listener};
 use crate::gateway::Gateway;
 use crate::rng::Seed;
 use crate::sip::Transport;
+use crate::switch::FarEnds;
 use crate::time::Instant;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -154,6 +159,8 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     let media = start_media(clock, &config, opened.audio, &media_wakes)?;
     let (store, kept) = open_store(&config, &source, clock);
     let welcome = welcome::text(&config, &source, control_socket.path());
+    let (m3ua, associations) = sctp::Trunks::new(&config, &seed.fork("m3ua"));
+    let far_ends = FarEnds::new(clock.now(), config.far_ends(), &seed);
     let mut gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
     gateway.survive_broken_assumptions();
     let parts = control::Parts {
@@ -169,6 +176,9 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
         media,
         media_wakes,
         requests,
+        far_ends,
+        m3ua,
+        associations,
         store,
         kept,
     };
@@ -219,7 +229,7 @@ fn open_store(config: &Config, source: &ConfigSource, clock: Clock) -> (Option<s
     match store::Store::open(&path, clock.now(), clock.wall()) {
         Ok((store, kept)) => (Some(store), kept),
         Err(error) => {
-            tracing::error!("store: {error}; registrations and texts end with this run");
+            tracing::error!("store: {error}; registrations, texts and bans end with this run");
             (None, store::Kept::default())
         }
     }

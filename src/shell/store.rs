@@ -1,4 +1,4 @@
-//! Registrations and texts over a restart: an SQLite file, written by a thread of its own.
+//! Registrations, texts and addresses that are shut out over a restart: an SQLite file, written by a thread of its own.
 //!
 //! The control thread hands over what changed and goes on; the thread writes all that waits in one
 //! transaction. Times in the file are wall-clock times, as the monotonic clock ends with the process.
@@ -8,6 +8,7 @@ use crate::gateway::{Text, TextChange};
 use crate::limits::STORE_QUEUE;
 use crate::sip::registration::{Binding, Change};
 use crate::time::{Duration, Instant};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -49,6 +50,8 @@ pub(super) struct Kept {
     pub(super) bindings: Vec<(String, Binding)>,
     /// Texts that wait, in order.
     pub(super) texts: Vec<Text>,
+    /// Addresses that are shut out, and until when.
+    pub(super) bans: Vec<(IpAddr, Instant)>,
 }
 
 /// What the file is told: times since 1970.
@@ -59,6 +62,7 @@ enum Row {
     Delete { account: String, uri: String },
     PutText { ends: Duration, text: Box<Text> },
     DeleteText { number: u64 },
+    PutBan { address: IpAddr, ends: Duration },
 }
 
 /// The file, and the thread that writes it.
@@ -98,6 +102,11 @@ impl Store {
             TextChange::Kept(text) => Row::PutText { ends: wall + text.expires.since(now), text },
             TextChange::Gone(number) => Row::DeleteText { number },
         });
+    }
+
+    /// The same for an address that is shut out. It is not told when that is over: the time says so.
+    pub(super) fn note_ban(&mut self, now: Instant, wall: Duration, address: IpAddr, until: Instant) {
+        self.queue(Row::PutBan { address, ends: wall + until.since(now) });
     }
 
     fn queue(&mut self, row: Row) {
@@ -157,15 +166,15 @@ mod file {
 
 #[cfg(feature = "store-sqlite")]
 mod file {
-    use super::{Binding, Duration, Instant, Kept, Path, Row, StoreError, Text};
-    use crate::limits::TEXTS_MAX;
+    use super::{Binding, Duration, Instant, IpAddr, Kept, Path, Row, StoreError, Text};
+    use crate::limits::{SOURCES_MAX, TEXTS_MAX};
     use crate::sip::{Body, Flow, Header, HeaderName, NameAddr, Transport, Uri};
     use rusqlite::{Connection, ErrorCode, params};
 
     /// How long another program may hold the file while ours starts.
     const BUSY: Duration = Duration::from_millis(500);
     /// `user_version` of the file.
-    const VERSION: i64 = 2;
+    const VERSION: i64 = 3;
     const SCHEMA: &str = "
         CREATE TABLE IF NOT EXISTS binding (
             account TEXT NOT NULL, uri TEXT NOT NULL,
@@ -180,7 +189,8 @@ mod file {
             sender TEXT NOT NULL, receiver TEXT NOT NULL, ends_ms INTEGER NOT NULL,
             headers TEXT NOT NULL, content_type TEXT NOT NULL, content BLOB NOT NULL
         );
-        PRAGMA user_version = 2;";
+        CREATE TABLE IF NOT EXISTS ban (address TEXT PRIMARY KEY, ends_ms INTEGER NOT NULL) WITHOUT ROWID;
+        PRAGMA user_version = 3;";
 
     /// An open file.
     pub(super) struct File {
@@ -202,7 +212,8 @@ mod file {
             }
             let bindings = load(&mut connection, now, wall).map_err(fault)?;
             let texts = load_texts(&connection, now, wall).map_err(fault)?;
-            let kept = Kept { bindings, texts };
+            let bans = load_bans(&connection, now, wall).map_err(fault)?;
+            let kept = Kept { bindings, texts, bans };
             Ok((File { connection }, kept))
         }
 
@@ -217,6 +228,10 @@ mod file {
                         delete.execute(params![account, uri])?;
                     }
                     Row::PutText { ends, text } => put_text(&transaction, ends, &text)?,
+                    Row::PutBan { address, ends } => {
+                        let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO ban VALUES (?1, ?2)")?;
+                        insert.execute(params![address.to_string(), milliseconds(ends)])?;
+                    }
                     Row::DeleteText { number } => {
                         let mut delete = transaction.prepare_cached("DELETE FROM text WHERE number = ?1")?;
                         delete.execute([whole(number)])?;
@@ -375,6 +390,22 @@ mod file {
         Ok(kept)
     }
 
+    /// Removes bans that are over; gives the rest, as many as there is room for.
+    fn load_bans(connection: &Connection, now: Instant, wall: Duration) -> rusqlite::Result<Vec<(IpAddr, Instant)>> {
+        connection.execute("DELETE FROM ban WHERE ends_ms <= ?1", [milliseconds(wall)])?;
+        let mut select = connection.prepare("SELECT address, ends_ms FROM ban ORDER BY ends_ms DESC LIMIT ?1")?;
+        let mut rows = select.query([i64::try_from(SOURCES_MAX).unwrap_or(i64::MAX)])?;
+        let mut kept = Vec::new();
+        while let Some(row) = rows.next()? {
+            let ends = Duration::from_millis(u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0));
+            // What somebody else wrote and is no address bans nobody.
+            kept.extend(
+                row.get::<_, String>(0)?.parse().ok().map(|address| (address, now + ends.saturating_sub(wall))),
+            );
+        }
+        Ok(kept)
+    }
+
     /// The text of a row; `None` when somebody wrote what cannot be read.
     fn text_of(row: &rusqlite::Row<'_>, now: Instant, wall: Duration) -> rusqlite::Result<Option<Text>> {
         let address = |column: usize| row.get::<_, String>(column).map(|text| NameAddr::parse(text.as_bytes()));
@@ -477,6 +508,21 @@ mod tests {
         drop(store);
         let (_store, kept) = open(&path, 100);
         assert!(kept.texts.is_empty());
+    }
+
+    #[test]
+    fn bans_last_over_a_restart_for_the_rest_of_their_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("store.db");
+        let (mut store, _) = open(&path, 0);
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for (text, seconds) in [("192.0.2.1", 100), ("2001:db8::1", 50), ("192.0.2.2", 20), ("192.0.2.1", 90)] {
+            store.note_ban(Instant::ZERO, WALL, address(text), Instant::from_millis(seconds * 1_000));
+        }
+        drop(store);
+        let (_store, kept) = open(&path, 30);
+        let at = Instant::from_millis;
+        assert_eq!(kept.bans, [(address("192.0.2.1"), at(60_000)), (address("2001:db8::1"), at(20_000))]);
     }
 
     #[test]

@@ -671,7 +671,8 @@ impl SipPhone {
             }
             Event::Response { .. } | Event::Acknowledged { .. } | Event::EarlyAnswer { .. } | Event::AuthFailed(_) => {}
             // A telephone of the simulator accepts no subscription and passes nothing on.
-            Event::Undecided { .. } | Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {}
+            Event::Undecided { .. } | Event::PassedOn { .. } | Event::NotifyDue { .. } | Event::Unsubscribed { .. } => {
+            }
         }
     }
 

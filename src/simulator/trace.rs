@@ -100,6 +100,12 @@ impl Trace {
         }
     }
 
+    /// A message of ISUP went to the far end (`i`) or came from it (`j`).
+    pub fn isup(&mut self, now: Instant, what: u8, group: u16, octets: &[u8]) {
+        self.begin(now, what, usize::from(group));
+        self.bytes(octets);
+    }
+
     /// A block was moved.
     pub fn block(&mut self, now: Instant, card: usize, input: &Block, output: &Block) {
         self.begin(now, b'b', card);

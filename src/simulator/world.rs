@@ -20,11 +20,12 @@ use super::stations::Station;
 use super::trace::Trace;
 use crate::call::record::CallRecord;
 use crate::config::{Config, Driver, Plays, Station as StationConfig};
-use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
+use crate::gateway::{CardId, Gateway, GroupId, Input, Outbox, Output, PortId, WorkerId};
 use crate::limits::{STREAMS_PER_WORKER, TICKS_CATCH_UP};
 use crate::media::{MediaCommand, MediaEvent, MediaOut, PacketBatch, StreamId, Worker, WorkerLayout};
 use crate::rng::Seed;
 use crate::sip::{Flow, Question, Records, Transport};
+use crate::switch::{Ended, FarEnds, Said};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -103,6 +104,10 @@ pub struct World {
     events: u64,
     misdirected: u64,
     zone: BTreeMap<Question, Records>,
+    /// Simulated switches of the circuit groups that have one.
+    far_ends: FarEnds,
+    /// Calls that ended at one of them, and when.
+    far_end_calls: Vec<(Instant, GroupId, Ended)>,
 }
 
 struct CardSeat {
@@ -126,6 +131,7 @@ struct WorkerSeat {
 enum Consequence {
     Media(WorkerId, MediaEvent),
     Resolved(Question, Records),
+    FarEnd(Said),
 }
 
 /// Where the next input comes from; earlier ones go first at the same time.
@@ -135,6 +141,7 @@ enum Source {
     Card(usize),
     Network,
     Gateway,
+    FarEnds,
     Worker(usize),
     Phone(usize),
 }
@@ -178,6 +185,8 @@ impl World {
             events: 0,
             misdirected: 0,
             zone: settings.zone,
+            far_ends: FarEnds::new(now, settings.config.far_ends(), &seed),
+            far_end_calls: Vec::new(),
             gateway: Gateway::new(settings.config, seed.fork("gateway"), now),
         }
     }
@@ -200,6 +209,16 @@ impl World {
     /// Calls that ended so far.
     pub fn records(&self) -> &[CallRecord] {
         &self.records
+    }
+
+    /// The simulated switches.
+    pub fn far_ends(&self) -> &FarEnds {
+        &self.far_ends
+    }
+
+    /// Calls that ended at a simulated switch so far, and when.
+    pub fn far_end_calls(&self) -> &[(Instant, GroupId, Ended)] {
+        &self.far_end_calls
     }
 
     /// A mark of everything that was delivered and sent so far.
@@ -337,6 +356,11 @@ impl World {
             Source::Card(card) => self.tick_card(card),
             Source::Network => self.deliver_packet(),
             Source::Gateway => self.control(Input::Tick),
+            Source::FarEnds => {
+                self.far_ends.handle_timeout(self.now);
+                self.hear_far_ends();
+                self.settle();
+            }
             Source::Worker(worker) => self.tick_worker(worker),
             Source::Phone(phone) => {
                 self.at_phone(PhoneId(phone), |phone, now, sent| phone.handle_timeout(now, sent));
@@ -368,6 +392,7 @@ impl World {
         }
         offer(due(self.network.next()), Source::Network);
         offer(due(self.gateway.deadline()), Source::Gateway);
+        offer(due(self.far_ends.deadline()), Source::FarEnds);
         for (index, seat) in self.workers.iter().enumerate() {
             offer(due(seat.next_tick), Source::Worker(index));
         }
@@ -394,18 +419,7 @@ impl World {
     fn control(&mut self, input: Input<'_>) {
         self.gateway.handle(self.now, input, &mut self.outbox);
         self.carry_out();
-        // Ends: a consequence comes from an output, and what is stopped or refused causes no further one.
-        while let Some(consequence) = self.consequences.pop_front() {
-            let input = match consequence {
-                Consequence::Media(worker, event) => {
-                    self.trace.media_event(self.now, worker.0, &event);
-                    Input::Media(worker, event)
-                }
-                Consequence::Resolved(question, records) => Input::Resolved { question, records },
-            };
-            self.gateway.handle(self.now, input, &mut self.outbox);
-            self.carry_out();
-        }
+        self.settle();
     }
 
     fn carry_out(&mut self) {
@@ -439,10 +453,26 @@ impl World {
                     let records = self.answer(&question);
                     self.consequences.push_back(Consequence::Resolved(question, records));
                 }
-                Output::Binding(_) | Output::Text(_) => {}
+                // Nobody is there yet who would carry it.
+                Output::Isup { group, octets } => {
+                    self.trace.isup(self.now, b'i', group.0, &octets);
+                    self.far_ends.handle(self.now, group, &octets);
+                    self.hear_far_ends();
+                }
+                Output::Binding(_) | Output::Text(_) | Output::Ban { .. } => {}
             }
         }
         self.outbox = outbox;
+    }
+
+    /// Notes what the far ends say; it is handed on when the control core is next free.
+    fn hear_far_ends(&mut self) {
+        while let Some(said) = self.far_ends.take() {
+            self.consequences.push_back(Consequence::FarEnd(said));
+        }
+        while let Some((group, ended)) = self.far_ends.take_ended() {
+            self.far_end_calls.push((self.now, group, ended));
+        }
     }
 
     /// What the resolver says. A gateway on all addresses sends from its own one.
@@ -504,9 +534,25 @@ impl World {
 
     /// Hands on what was noted outside of [`World::control`].
     fn settle(&mut self) {
-        if let Some(Consequence::Media(worker, event)) = self.consequences.pop_front() {
-            self.trace.media_event(self.now, worker.0, &event);
-            self.control(Input::Media(worker, event));
+        // Ends: a consequence comes from an output, what is stopped or refused causes no further one, and two
+        // exchanges answer each other a few times at most.
+        while let Some(consequence) = self.consequences.pop_front() {
+            let input = match consequence {
+                Consequence::Media(worker, event) => {
+                    self.trace.media_event(self.now, worker.0, &event);
+                    Input::Media(worker, event)
+                }
+                Consequence::Resolved(question, records) => Input::Resolved { question, records },
+                Consequence::FarEnd(Said::Octets(group, octets)) => {
+                    self.trace.isup(self.now, b'j', group.0, &octets);
+                    self.gateway.handle(self.now, Input::Isup { group, octets: &octets }, &mut self.outbox);
+                    self.carry_out();
+                    continue;
+                }
+                Consequence::FarEnd(Said::Sound(group, cic, sound)) => Input::CircuitSound { group, cic, sound },
+            };
+            self.gateway.handle(self.now, input, &mut self.outbox);
+            self.carry_out();
         }
     }
 

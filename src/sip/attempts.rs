@@ -112,6 +112,23 @@ impl Endpoint {
         }
     }
 
+    /// The same for an ACK of others, on its way through a proxy.
+    pub(super) fn start_passing_ack(
+        &mut self,
+        now: Instant,
+        next_hop: impl Into<NextHop>,
+        ack: Request,
+        out: &mut Actions,
+    ) {
+        let NextHop::Uris(uris) = next_hop.into() else { return };
+        let search = Box::new(Search::new(uris));
+        let id = self.table.add_client(now + LOCATE_WITHIN, ack, User::Passing, Some(search));
+        match self.advance(now, id, None, out) {
+            Progress::Waiting => self.schedule(Owner::Client(id)),
+            Progress::Sent | Progress::Exhausted => self.drop_client(id),
+        }
+    }
+
     fn count_client(&mut self, user: User) {
         let session = match user {
             User::Invite(session) | User::Nobody(session) | User::Ack(session) | User::Left { session, .. } => {
@@ -122,7 +139,7 @@ impl Endpoint {
                 self.hold_proxy(proxy);
                 None
             }
-            User::Notify(_) | User::Spent | User::AckRequest(_) => None,
+            User::Notify(_) | User::Spent | User::Passing | User::AckRequest(_) => None,
         };
         if let Some(session) = session.and_then(|id| self.sessions.get_mut(id)) {
             session.clients += 1;
@@ -227,9 +244,11 @@ impl Endpoint {
         let mut attempt = attempt;
         if bytes.len() > limits::SIP_DATAGRAM_BYTES
             && let Some(larger) = self.enlarged(now, id, &attempt)
-            && let Some(anew) = self.request_for(id, &larger.flow)
         {
-            (attempt, request) = (larger, anew);
+            self.give_back(id, request);
+            attempt = larger;
+            let Some(anew) = self.request_for(id, &attempt.flow) else { return false };
+            request = anew;
             bytes = request.to_bytes();
         }
         let Attempt { flow, domain } = attempt;
@@ -241,11 +260,8 @@ impl Endpoint {
         }
         self.table.sent(now, &self.timers, id, flow, request, bytes);
         if let Some(client) = self.table.clients.get_mut(id) {
-            // An INVITE inside a dialog, or of others, waits for as long as RFC 3261 has it: that it is made twice
-            // would be seen.
-            let may = client.request.method != Method::Invite || matches!(client.user, User::Invite(_));
             let further = client.search.as_ref().is_some_and(|search| search.has_further());
-            client.gives_way = (may && further).then(|| now + self.settings.fail_over);
+            client.gives_way = further.then(|| now + self.settings.fail_over);
         }
         self.schedule(Owner::Client(id));
         true
@@ -258,7 +274,17 @@ impl Endpoint {
             let uri = client.addressed.clone();
             return self.proxy_copy(proxy, uri, flow);
         }
-        let (mut request, follows) = (client.request.clone(), client.follows);
+        // With nowhere else to go it is needed once only.
+        let is_only = client.search.is_none() && client.sent.is_none();
+        let client = self.table.clients.get_mut(id)?;
+        let (mut request, follows) = match is_only {
+            true => (client.take_request(), client.follows),
+            false => (client.request.clone(), client.follows),
+        };
+        if matches!(client.user, User::Passing) {
+            request.headers.0.insert(0, Header::new(HeaderName::Via, self.via(flow)));
+            return Some(request);
+        }
         if client.sent.is_some() {
             take_off(&mut request);
         }
@@ -270,6 +296,14 @@ impl Endpoint {
         }
         self.finish_request(&mut request, flow);
         Some(request)
+    }
+
+    /// A request that was made for an attempt is to be made for another one.
+    fn give_back(&mut self, id: ClientId, mut request: Request) {
+        if let Some(client) = self.table.clients.get_mut(id).filter(|client| client.is_taken()) {
+            take_off(&mut request);
+            client.request = request;
+        }
     }
 
     /// An ACK has been sent: it is sent again when its 2xx comes again.
@@ -353,8 +387,12 @@ impl Endpoint {
         let Some(why) = why else { return };
         // Over UDP its final response may come again, and is absorbed for a while (17.1.1.2, 17.1.2.2).
         let by_udp = self.table.clients.get(id).and_then(|c| c.sent).is_some_and(|f| f.transport == Transport::Udp);
+        let is_invite = self.table.clients.get(id).is_some_and(|client| client.request.method == Method::Invite);
         let aside = match (why, self.table.clients.get(id).map(|client| client.user)) {
             (Reason::Silence, Some(User::Invite(session))) => Some(User::Left { session, cancelled: false }),
+            // What it has to say after all counts: a 2xx inside a dialog is the answer (14.1), and one to a request
+            // of others goes back as each of them does (16.7 step 5).
+            (Reason::Silence, Some(user @ (User::Request(_) | User::Proxy(_)))) if is_invite => Some(user),
             (Reason::Silence | Reason::Unavailable(_), _) if by_udp => Some(User::Spent),
             _ => None,
         };
@@ -362,6 +400,15 @@ impl Endpoint {
             && let Some(left) = self.table.set_aside(id, user)
         {
             self.count_client(user);
+            match user {
+                User::Request(request) => {
+                    if let Some(outgoing) = self.outgoing.get_mut(request) {
+                        outgoing.is_left_at_a_server();
+                    }
+                }
+                User::Proxy(proxy) => self.leave_copy(now, proxy, left),
+                _ => {}
+            }
             self.schedule(Owner::Client(left));
         }
         if let Some(client) = self.table.clients.get_mut(id) {
@@ -377,7 +424,7 @@ impl Endpoint {
             User::Request(request) => self.outgoing.get(request).is_some(),
             User::Proxy(proxy) => self.proxies.get(proxy).is_some_and(|proxy| proxy.may_try_next(id)),
             User::Nobody(_) | User::Notify(_) | User::Ack(_) | User::AckRequest(_) => true,
-            User::Spent | User::Left { .. } => false,
+            User::Spent | User::Passing | User::Left { .. } => false,
         }
     }
 

@@ -6,7 +6,7 @@ use super::headers::{NameAddr, Via};
 use super::location::NextHop;
 use super::message::{Header, HeaderName, Headers, Method, Request, Response};
 use super::parser::{Lines, split_list};
-use super::transaction::{ServerAction, ServerId, ServerMachine, User};
+use super::transaction::{ClientId, ServerAction, ServerId, ServerMachine, User};
 use super::uri::{Host, Params, Uri};
 use super::{Actions, Flow, Settings, Transport, transport, uas};
 use crate::time::Instant;
@@ -67,7 +67,12 @@ fn with_tag(to: &[u8], status: u16, tag: &str) -> Vec<u8> {
 impl Endpoint {
     /// A 405 with what is allowed (RFC 3261 8.2.1).
     pub fn not_allowed(&self) -> Response {
-        Response::new(405).with(HeaderName::Allow, uas::allow(&self.settings))
+        Response::new(405).with(HeaderName::Allow, &self.allow)
+    }
+
+    /// The 415 for a request whose body we would have to read and can't (RFC 3261 8.2.3).
+    pub fn unread_body(&self, request: &Request) -> Option<Response> {
+        uas::check_body_of(request, &self.settings).err().map(|response| *response)
     }
 
     /// Whether we understand an extension.
@@ -79,7 +84,7 @@ impl Endpoint {
     pub fn capabilities(&self) -> Response {
         let join = |items: &[String]| items.join(", ");
         let mut response = Response::new(200)
-            .with(HeaderName::Allow, uas::allow(&self.settings))
+            .with(HeaderName::Allow, &self.allow)
             .with(HeaderName::Accept, join(&self.settings.accept))
             .with(HeaderName::AcceptEncoding, "identity")
             .with(HeaderName::AcceptLanguage, "en");
@@ -159,20 +164,26 @@ impl Endpoint {
         }
     }
 
+    /// What an INVITE of ours proved itself by.
+    pub(super) fn credentials_of(&self, client: Option<ClientId>) -> Vec<Header> {
+        let invite = client.and_then(|client| self.table.clients.get(client));
+        let is_one = |h: &&Header| matches!(h.name, HeaderName::Authorization | HeaderName::ProxyAuthorization);
+        invite.map(|client| client.request.headers.iter().filter(is_one).cloned().collect()).unwrap_or_default()
+    }
+
     /// Sends an ACK to a 2xx; returns its bytes and flow, for when the 2xx comes again. No bytes: its way is being
     /// located, and `user` has it when it is sent.
     pub(super) fn send_ack(
         &mut self,
         now: Instant,
         next_hop: NextHop,
-        mut ack: Request,
-        invite: &Headers,
+        ack: Request,
+        credentials: Vec<Header>,
         user: User,
         out: &mut Actions,
     ) -> (Vec<u8>, Flow) {
         // 13.2.2.4: "the ACK MUST contain the same credentials as the INVITE".
-        let credentials = |h: &&Header| matches!(h.name, HeaderName::Authorization | HeaderName::ProxyAuthorization);
-        ack = ack.with_headers(invite.iter().filter(credentials).cloned());
+        let mut ack = ack.with_headers(credentials);
         let flow = self.flow_of(&next_hop);
         if let NextHop::Dialog { uri, flow } = next_hop {
             self.start_ack(now, (uri, flow), ack, user, out);

@@ -52,6 +52,8 @@ const OWNERS_PER_TIMEOUT: usize = limits::OUTPUTS_PER_INPUT / 4;
 #[derive(Debug)]
 pub struct Endpoint {
     pub(super) settings: Settings,
+    /// `Allow`, which most messages bear.
+    pub(super) allow: String,
     pub(super) timers: Timers,
     pub(super) secrets: Secrets,
     pub(super) table: Table,
@@ -88,6 +90,7 @@ impl Endpoint {
         let stateless_key = [secrets.next_u64(), secrets.next_u64()];
         Endpoint {
             timers: Timers::of(&settings),
+            allow: uas::allow(&settings),
             settings,
             secrets,
             table,
@@ -323,7 +326,7 @@ impl Endpoint {
             Err(Refusal::Answer { fault, lines }) => {
                 let mut response = Response::new(fault.status).with_reason(fault.reason);
                 if fault.status == 501 {
-                    response = response.with(HeaderName::Allow, uas::allow(&self.settings));
+                    response = response.with(HeaderName::Allow, &self.allow);
                 }
                 self.answer_statelessly(now, flow, &lines, response, out);
             }
@@ -376,7 +379,7 @@ impl Endpoint {
             }
             return self.acknowledged(now, message, out);
         }
-        if self.table.servers.len() >= limits::TRANSACTIONS_MAX {
+        if self.table.servers.len() >= self.settings.transactions_max {
             let response = Response::new(503).with(HeaderName::RetryAfter, 10);
             return self.answer_statelessly(now, flow, &message.lines, response, out);
         }
@@ -522,7 +525,7 @@ impl Endpoint {
                 User::Left { session, cancelled } => {
                     self.left_answered(now, session, id, cancelled, message, response, out);
                 }
-                User::Spent | User::Ack(_) | User::AckRequest(_) => {}
+                User::Spent | User::Passing | User::Ack(_) | User::AckRequest(_) => {}
             }
         }
         if status >= 200
@@ -606,10 +609,15 @@ impl Endpoint {
         let Some(client) = self.table.clients.get(id) else { return };
         match client.user {
             User::Invite(session) => self.invite_failed(session, failure, out),
-            User::Request(request) => self.request_failed(now, request, failure, out),
+            User::Request(request) => {
+                // What was left at another server ends nothing.
+                if self.outgoing.get(request).is_some_and(|outgoing| outgoing.is_decided_by(id)) {
+                    self.request_failed(now, request, failure, out);
+                }
+            }
             User::Notify(subscription) => self.notify_failed(subscription, failure, out),
             User::Proxy(proxy) => self.proxy_failed(now, proxy, id, failure, out),
-            User::Nobody(_) | User::Spent | User::Left { .. } | User::Ack(_) | User::AckRequest(_) => {}
+            User::Nobody(_) | User::Spent | User::Passing | User::Left { .. } | User::Ack(_) | User::AckRequest(_) => {}
         }
         self.drop_client(id);
     }
@@ -622,7 +630,7 @@ impl Endpoint {
                 Some(session)
             }
             User::Request(request) => self.release_request(request, id),
-            User::Notify(_) | User::Spent | User::AckRequest(_) => None,
+            User::Notify(_) | User::Spent | User::Passing | User::AckRequest(_) => None,
             User::Proxy(proxy) => {
                 self.release_proxy(proxy);
                 None

@@ -282,6 +282,22 @@ impl Guard {
     }
 
     /// Addresses that are shut out at `now`, in order.
+    /// Shuts addresses out again that were before a restart, each until then; nobody when there is no such rule.
+    pub fn ban(&mut self, now: Instant, bans: &[(IpAddr, Instant)]) {
+        let longest = self.ban_lasts().map(|lasts| now + lasts);
+        for (address, until) in bans {
+            if let Some(longest) = longest {
+                self.sources.ban(now, *address, longest.min(*until));
+            }
+        }
+    }
+
+    /// How long an address is shut out.
+    pub fn ban_lasts(&self) -> Option<Duration> {
+        self.sources.rule().map(|rule| rule.lasts)
+    }
+
+    /// Addresses that are shut out.
     pub fn banned(&self, now: Instant) -> Vec<IpAddr> {
         self.sources.banned(now)
     }

@@ -264,9 +264,9 @@ impl Headers {
         self.0.insert(at.min(self.0.len()), header);
     }
 
-    /// Removes all but those with this name, and gives their memory back.
-    pub(super) fn keep(&mut self, name: &HeaderName) {
-        self.0.retain(|header| header.name == *name);
+    /// Removes all but those whose names are wanted, and gives their memory back.
+    pub(super) fn keep(&mut self, wanted: impl Fn(&HeaderName) -> bool) {
+        self.0.retain(|header| wanted(&header.name));
         self.0.shrink_to_fit();
     }
 

@@ -146,6 +146,9 @@ pub struct Settings {
     pub allow: Vec<Method>,
     /// Media types of bodies that an INVITE may bring; others get 415 with `Accept`.
     pub accept: Vec<String>,
+    /// Bodies of INVITE and UPDATE that we do not read are left to the application, which answers
+    /// [`Endpoint::unread_body`] where nobody else reads them.
+    pub routes_unread_bodies: bool,
     /// Option tags that `Require` may name; others get 420 with `Unsupported`.
     pub supported: Vec<String>,
     /// RFC 4028: after this time without refresh a session is taken for dead; `None`: session timers
@@ -160,12 +163,15 @@ pub struct Settings {
     pub ring_max: Duration,
     /// The realm of our challenges: credentials for it are not passed on.
     pub realm: String,
-    /// User parts of Request-URIs whose INVITE is not taken before the application has said so.
+    /// User parts of Request-URIs whose INVITE is not taken before the application has said so; nor is another
+    /// request that is no dialog's, except REGISTER and PUBLISH.
     pub asks_first: std::collections::BTreeSet<String>,
     /// Hosts of Request-URIs, likewise.
     pub asks_first_at: Vec<Host>,
     /// Sessions at once; a new INVITE over it gets 503 with `Retry-After`.
     pub sessions_max: usize,
+    /// Requests at once that are answered or were within half a minute; more get 503.
+    pub transactions_max: usize,
 }
 
 impl Default for Settings {
@@ -188,6 +194,7 @@ impl Default for Settings {
                 Method::Update,
             ],
             accept: vec!["application/sdp".to_owned()],
+            routes_unread_bodies: false,
             supported: Vec::new(),
             session_expires: None,
             min_se: session::expiry::MIN_SE,
@@ -196,7 +203,8 @@ impl Default for Settings {
             realm: String::new(),
             asks_first: std::collections::BTreeSet::new(),
             asks_first_at: Vec::new(),
-            sessions_max: 2 * crate::limits::CALLS_MAX,
+            sessions_max: crate::limits::SESSIONS_MAX,
+            transactions_max: crate::limits::TRANSACTIONS_MAX,
         }
     }
 }
@@ -472,8 +480,8 @@ pub enum Event {
         /// The way that the request took last, as far as it was sent at all.
         flow: Option<Flow>,
     },
-    /// A new INVITE that [`Settings::asks_first`] names, or any request to a host of
-    /// [`Settings::asks_first_at`]: [`Endpoint::proxy`], for an INVITE [`Endpoint::be_called`], or
+    /// A new request that [`Settings::asks_first`] names, or any one to a host of
+    /// [`Settings::asks_first_at`]: [`Endpoint::proxy`], [`Endpoint::be_called`], or
     /// [`Endpoint::reply`] is owed.
     Undecided {
         /// To be decided about.
@@ -482,6 +490,15 @@ pub enum Event {
         request: Request,
         /// Where it came from.
         flow: Flow,
+    },
+    /// An INVITE that is passed on got its final answer, the first one, or a BYE passes through.
+    PassedOn {
+        /// Its transaction with whoever sent it.
+        server: ServerTransactionId,
+        /// The request.
+        request: Request,
+        /// The status; `None` for BYE.
+        status: Option<u16>,
     },
     /// A subscription was refreshed, ended by the peer, or its time is over; [`Endpoint::notify`] is owed.
     NotifyDue {

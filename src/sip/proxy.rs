@@ -62,6 +62,9 @@ struct Branch {
     /// `None`: it could not be sent.
     client: Option<ClientId>,
     state: BranchState,
+    /// It was left at a server that said nothing, and the copy went on to the next one: of what comes from there
+    /// only a 2xx counts, and what it makes of the request is cancelled.
+    left: bool,
 }
 
 #[derive(Debug)]
@@ -112,7 +115,7 @@ impl Proxy {
     }
 
     fn is_waiting(&self) -> bool {
-        self.branches.iter().any(|branch| matches!(branch.state, BranchState::Waiting { .. }))
+        self.branches.iter().any(|branch| !branch.left && matches!(branch.state, BranchState::Waiting { .. }))
     }
 }
 
@@ -150,6 +153,7 @@ impl Endpoint {
                 if status == 420 {
                     response = response.with_headers(route::unsupported(self.table.servers.get(server)));
                 }
+                self.tell_passed_on(server, Some(status), out);
                 return self.respond(now, server, response, out);
             }
         };
@@ -173,6 +177,15 @@ impl Endpoint {
             transaction.proxy = Some(id);
         }
         self.try_next_group(now, id, out);
+    }
+
+    /// Says what became of an INVITE, or that a BYE passes.
+    fn tell_passed_on(&self, server: ServerId, status: Option<u16>, out: &mut Actions) {
+        let method = if status.is_some() { Method::Invite } else { Method::Bye };
+        let request = self.table.servers.get(server).map(|server| &server.request);
+        if let Some(request) = request.filter(|request| request.method == method) {
+            out.events.push(super::Event::PassedOn { server, request: request.clone(), status });
+        }
     }
 
     /// Sends copies to the next targets; without any the best response goes back.
@@ -215,7 +228,17 @@ impl Endpoint {
             // 16.9: a transport that fails counts as 503.
             None => BranchState::Final(Response::new(503)),
         };
-        proxy.branches.push(Branch { client, state });
+        proxy.branches.push(Branch { client, state, left: false });
+    }
+
+    /// A copy of an INVITE went on to the next server, and this transaction stays with the one that was silent.
+    pub(super) fn leave_copy(&mut self, now: Instant, id: ProxyId, client: ClientId) {
+        let until = Some(now + self.timers.t1_64());
+        if let Some(proxy) = self.proxies.get_mut(id) {
+            let state = BranchState::Waiting { provisional: false, cancel: Cancel::Wanted, until };
+            proxy.branches.push(Branch { client: Some(client), state, left: true });
+            self.schedule(Owner::Proxy(id));
+        }
     }
 
     /// The copy that goes over a flow.
@@ -274,6 +297,7 @@ impl Endpoint {
         let (server, answered) = (proxy.server, proxy.answered);
         let is_invite = proxy.request.method == Method::Invite;
         let Some(branch) = proxy.branch_of(client) else { return };
+        let left = branch.left;
         match (response.status, &mut branch.state) {
             (..=100, BranchState::Waiting { provisional, cancel, until })
             | (101..=199, BranchState::Waiting { provisional, cancel, until }) => {
@@ -293,7 +317,7 @@ impl Endpoint {
                 }
                 self.schedule(Owner::Proxy(id));
                 // 16.7 step 5: 100 is not passed on, and nothing provisional behind a final response.
-                if response.status > 100 && !answered {
+                if response.status > 100 && !answered && !left {
                     self.relay(now, server, response, out);
                 }
             }
@@ -302,6 +326,9 @@ impl Endpoint {
                 *state = BranchState::Final(Response::new(response.status));
                 proxy.untried.clear();
                 let first = !std::mem::replace(&mut proxy.answered, true);
+                if first {
+                    self.tell_passed_on(server, Some(response.status), out);
+                }
                 if first || is_invite {
                     self.relay(now, server, response, out);
                 }
@@ -309,7 +336,7 @@ impl Endpoint {
             }
             (status, state @ BranchState::Waiting { .. }) => {
                 *state = BranchState::Final(response);
-                if (600..).contains(&status) {
+                if (600..).contains(&status) && !left {
                     // 16.7 step 5: no new branches, and the pending ones are cancelled.
                     proxy.untried.clear();
                     self.cancel_branches(now, id, out);

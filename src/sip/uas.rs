@@ -38,7 +38,7 @@ pub fn inspect(message: &Message<'_>, settings: &Settings) -> Result<(), Box<Res
         return Err(Box::new(Response::new(416)));
     }
     check_extensions(&message.lines, settings)?;
-    if matches!(method, Method::Invite | Method::Update) {
+    if matches!(method, Method::Invite | Method::Update) && !settings.routes_unread_bodies {
         check_body(&message.lines, settings)?;
     }
     if *method == Method::Invite {
@@ -72,10 +72,23 @@ fn check_extensions(lines: &Lines<'_>, settings: &Settings) -> Result<(), Box<Re
 
 /// 8.2.3.
 fn check_body(lines: &Lines<'_>, settings: &Settings) -> Result<(), Box<Response>> {
-    if lines.body.is_empty() {
+    check_content(lines.body, |name| lines.get(name), settings)
+}
+
+/// The same for a request whose body may be read by somebody else ([`Settings::routes_unread_bodies`]).
+pub fn check_body_of(request: &Request, settings: &Settings) -> Result<(), Box<Response>> {
+    check_content(&request.body, |name| request.headers.get(name), settings)
+}
+
+fn check_content<'m>(
+    body: &[u8],
+    field: impl Fn(&HeaderName) -> Option<&'m [u8]>,
+    settings: &Settings,
+) -> Result<(), Box<Response>> {
+    if body.is_empty() {
         return Ok(());
     }
-    let disposition = lines.get(&HeaderName::ContentDisposition).map(text_of).unwrap_or_default();
+    let disposition = field(&HeaderName::ContentDisposition).map(text_of).unwrap_or_default();
     if disposition.to_ascii_lowercase().replace([' ', '\t'], "").contains(";handling=optional") {
         return Ok(());
     }
@@ -84,18 +97,18 @@ fn check_body(lines: &Lines<'_>, settings: &Settings) -> Result<(), Box<Response
         let response = Response::new(415).with(HeaderName::Accept, accept);
         Err(Box::new(response.with(HeaderName::AcceptEncoding, "identity")))
     };
-    let encoding = lines.get(&HeaderName::ContentEncoding).map(text_of);
+    let encoding = field(&HeaderName::ContentEncoding).map(text_of);
     if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return refuse();
     }
-    let Some(content_type) = lines.get(&HeaderName::ContentType) else { return refuse() };
+    let Some(content_type) = field(&HeaderName::ContentType) else { return refuse() };
     let content_type = decode(content_type);
     let media_type: String = media_type_of(&content_type).chars().filter(|c| !c.is_whitespace()).collect();
     let is_known = |media_type: &str| settings.accept.iter().any(|known| known.eq_ignore_ascii_case(media_type));
     let is_multipart = |media_type: &String| media_type.to_ascii_lowercase().starts_with("multipart/");
     // RFC 5621 3.1: of several parts those count that are understood; there has to be one.
     let holds_known = || {
-        let body = Body { content_type: content_type.clone().into_owned(), bytes: lines.body.to_vec() };
+        let body = Body { content_type: content_type.clone().into_owned(), bytes: body.to_vec() };
         settings.accept.iter().filter(|known| !is_multipart(known)).any(|known| body.part(known).is_some())
     };
     match if is_multipart(&media_type) { holds_known() } else { is_known(&media_type) } {

@@ -3,8 +3,11 @@
 //! Every leg, SIP or line, speaks these ISUP-style events; [`crate::call`] joins any two legs with
 //! one machine. Names are those of Q.763/Q.764; causes are those of Q.850.
 
+mod address;
 pub mod interwork;
 pub mod tables;
+
+pub use address::{CallingCategory, IsupBody, Medium, Nature, Screening};
 
 use std::fmt;
 
@@ -29,6 +32,8 @@ impl Cause {
     pub const ABSENT: Cause = Cause(20);
     /// 21: call rejected.
     pub const REJECTED: Cause = Cause(21);
+    /// 25: exchange routing error; also a call that has made all its hops.
+    pub const ROUTING_ERROR: Cause = Cause(25);
     /// 26: non-selected user clearing: somebody else answered the call.
     pub const NON_SELECTED: Cause = Cause(26);
     /// 27: destination out of order.
@@ -163,6 +168,8 @@ pub struct Diversion {
     pub number: String,
     /// Why.
     pub why: DiversionReason,
+    /// Whether it may be shown.
+    pub presentation: Presentation,
 }
 
 /// Why a telephone sent a call on (Q.763 3.36, redirecting reason).
@@ -176,17 +183,23 @@ pub enum DiversionReason {
     NoAnswer,
     /// It is not registered, or does not respond.
     Unreachable,
+    /// Its user sent the call on while it rang.
+    DeflectedRinging,
+    /// Its user sent the call on at once.
+    DeflectedAtOnce,
     /// A peer told of it and not why.
     #[default]
     Unknown,
 }
 
 impl DiversionReason {
-    const ALL: [(DiversionReason, &'static str, u16); 5] = [
+    const ALL: [(DiversionReason, &'static str, u16); 7] = [
         (DiversionReason::Always, "unconditional", 302),
         (DiversionReason::Busy, "user-busy", 486),
         (DiversionReason::NoAnswer, "no-answer", 408),
         (DiversionReason::Unreachable, "unavailable", 503),
+        (DiversionReason::DeflectedAtOnce, "deflection", 480),
+        (DiversionReason::DeflectedRinging, "deflection", 487),
         (DiversionReason::Unknown, "unknown", 404),
     ];
 
@@ -227,6 +240,23 @@ pub struct Iam {
     /// Who passed the call on before it came here, the first one first; at most
     /// [`crate::limits::DIVERSIONS_MAX`].
     pub diversions: Vec<Diversion>,
+    /// What the digits of `called` are.
+    pub called_nature: Nature,
+    /// What the digits of `calling` are.
+    pub calling_nature: Nature,
+    /// How much `calling` is worth.
+    pub screening: Screening,
+    /// Who calls.
+    pub category: CallingCategory,
+    /// What the way must carry.
+    pub medium: Medium,
+    /// How often the call was redirected as somebody told, where that is more than there are diversions.
+    pub redirections: u8,
+    /// Whether more digits may follow (no ST came, Q.764 2.1.2).
+    pub more_digits: bool,
+    /// The IAM that it came in, where the caller's side speaks ISUP: whoever speaks it too learns what stands nowhere
+    /// here (RFC 3372 3.1).
+    pub isup: Option<Box<IsupBody>>,
 }
 
 impl Iam {
@@ -235,7 +265,7 @@ impl Iam {
     pub fn as_shown(&self) -> Iam {
         match self.presentation {
             Presentation::Allowed => self.clone(),
-            Presentation::Restricted => Iam { calling: None, calling_name: None, ..self.clone() },
+            Presentation::Restricted => Iam { calling: None, calling_name: None, isup: None, ..self.clone() },
         }
     }
 }
@@ -260,8 +290,19 @@ pub enum Progress {
     InBand,
     /// 6: call forwarded unconditionally.
     Forwarded,
+    /// 4: call forwarded on busy.
+    ForwardedBusy,
+    /// 5: call forwarded on no reply.
+    ForwardedNoReply,
     /// No event of its own in Q.763: the call is queued (SIP 182), which ISUP shows as progress.
     Queued,
+}
+
+impl Progress {
+    /// Whether it says that the call goes elsewhere: SIP 181.
+    pub fn is_forwarding(self) -> bool {
+        matches!(self, Progress::Forwarded | Progress::ForwardedBusy | Progress::ForwardedNoReply)
+    }
 }
 
 /// What legs say to each other through the call.
@@ -291,4 +332,16 @@ pub enum TrunkEvent {
     Rel(Release),
     /// Release complete.
     Rlc,
+    /// Subsequent address message: more digits of the number wanted; an `F` behind them is ST, the number is complete.
+    Sam(String),
+    /// Suspend: the called telephone was hung up, and may come back.
+    Sus {
+        /// Whether the network says so (timer T6), and not an ISDN subscriber (T2).
+        network: bool,
+    },
+    /// Resume: it came back.
+    Res {
+        /// As in SUS.
+        network: bool,
+    },
 }

@@ -2,6 +2,9 @@
 //! INFO, trunks that do not answer, calls that nobody ends.
 
 mod carried;
+mod circuits;
+mod early;
+mod late;
 
 use super::*;
 use crate::media::End;
@@ -89,8 +92,11 @@ fn direction_in(bytes: &[u8]) -> String {
 
 impl Between {
     fn new(left: &str, right: &str) -> Between {
-        let text = CONFIG.replace("LEFT", left).replace("RIGHT", right);
-        let config = Config::parse("test.toml", &text, &NoReader).expect("a valid configuration");
+        Between::with(&CONFIG.replace("LEFT", left).replace("RIGHT", right))
+    }
+
+    fn with(config: &str) -> Between {
+        let config = Config::parse("test.toml", config, &NoReader).expect("a valid configuration");
         let end = |end: usize| {
             let settings = Settings {
                 listeners: vec![(Transport::Udp, address(end))],
@@ -354,22 +360,6 @@ fn rfc_3262_early_media_comes_through_reliably_on_both_legs() {
     assert!(it.sent[LEFT].iter().any(|text| text.starts_with("SIP/2.0 200 ") && text.contains(" PRACK\r\n")));
     it.act(RIGHT, |e, now, out| e.accept(now, callee, body(RIGHT, 1, "0"), out));
     assert!(it.events[LEFT].iter().any(|e| matches!(e, Event::Answered { body: Some(_), .. })));
-    it.end(caller);
-}
-
-#[test]
-fn rfc_3262_an_invite_without_offer_is_offered_early_where_that_is_reliable() {
-    let mut it = Between::new("", "");
-    let caller = it.invite("70", None, Vec::new());
-    let (callee, request) = it.incoming();
-    assert!(!request.body.is_empty(), "the gateway offers to the right by itself");
-    it.act(RIGHT, |e, now, out| e.progress(now, callee, 183, body(RIGHT, 1, "0"), vec![], out));
-    let offered = it.events[LEFT].iter().any(|e| matches!(e, Event::Progress { body: Some(_), .. }));
-    assert!(offered, "{:#?}", it.sent[LEFT]);
-    it.act(LEFT, |e, now, out| e.acknowledge(now, caller, body(LEFT, 1, "0"), out));
-    it.act(RIGHT, |e, now, out| e.accept(now, callee, body(RIGHT, 1, "0"), out));
-    assert!(it.events[LEFT].iter().any(|e| matches!(e, Event::Answered { .. })));
-    assert!(it.settings().contains(&(true, true)), "{:?}", it.settings());
     it.end(caller);
 }
 

@@ -40,7 +40,7 @@ fn plain(kind: MessageType) -> Message {
 }
 
 fn rel(cause: Cause) -> Message {
-    release_of(cause)
+    release_of(cause, Location::LocalNetwork)
 }
 
 /// Ours has the higher point code: it controls the even circuits.

@@ -224,6 +224,67 @@ fn a_server_that_answers_after_it_was_left_is_acknowledged_and_hung_up() {
     assert_eq!((counts.sessions, counts.client_transactions), (0, 0));
 }
 
+/// A dialog whose peer is a name with two addresses, and our re-INVITE to the first of them, which was left.
+fn left_inside_a_dialog() -> (Bench, SessionId, String, String) {
+    let mut bench = Bench::udp();
+    let session = bench.invite(&TWO, 10);
+    let invite = bench.sent().remove(0).1;
+    bench.answer(&invite, 200, "Contact: <sip:200@far.example:5060>\r\n");
+    bench.sent();
+    let addresses = ["10.0.0.8", "10.0.0.9"].map(|text| text.parse().expect("an address")).into();
+    let records = Records { addresses, ttl: Duration::from_secs(600), ..Records::default() };
+    let question = Question::Ipv4("far.example".to_owned());
+    bench.endpoint.handle_resolved(bench.now, &question, &records, &mut bench.out);
+    assert_eq!(bench.sent().remove(0).0, "10.0.0.8:5060 ACK");
+    bench.out.events.clear();
+    let body = Some(Body::sdp("v=0"));
+    bench.endpoint.offer(bench.now, session, body, Vec::new(), &mut bench.out).expect("the session is up");
+    let first = bench.sent().remove(0);
+    assert_eq!(first.0, "10.0.0.8:5060 INVITE");
+    bench.run(Duration::from_millis(4_900));
+    assert!(bench.sent().iter().all(|(line, _)| line == "10.0.0.8:5060 INVITE"), "it has some time");
+    bench.run(Duration::from_millis(200));
+    let second = bench.sent().pop().expect("the next server");
+    assert_eq!(second.0, "10.0.0.9:5060 INVITE");
+    assert_eq!(field(&first.1, "CSeq:"), field(&second.1, "CSeq:"), "the same request in another branch");
+    (bench, session, first.1, second.1)
+}
+
+#[test]
+fn rfc_3263_4_3_a_re_invite_goes_on_to_the_next_server_of_a_silent_peer() {
+    let (mut bench, session, _, second) = left_inside_a_dialog();
+    bench.answer(&second, 200, "Contact: <sip:200@far.example:5060>\r\n");
+    let sent = bench.sent();
+    assert!(sent.iter().any(|(line, _)| line.ends_with(" ACK")), "{sent:?}");
+    let answered = |event: &Event| matches!(event, Event::Response { outcome: Ok(r), .. } if r.status == 200);
+    assert!(bench.out.events.iter().any(answered));
+    bench.run(Duration::from_secs(80));
+    assert_eq!(bench.ended(), None, "the transaction that was left ends nothing");
+    bench.endpoint.terminate(bench.now, session, None, &mut bench.out);
+    bench.run(Duration::from_secs(80));
+    let counts = bench.endpoint.counts();
+    assert_eq!((counts.sessions, counts.client_transactions), (0, 0));
+}
+
+#[test]
+fn a_re_invite_that_came_through_the_server_that_was_left_is_answered_all_the_same() {
+    let (mut bench, session, first, second) = left_inside_a_dialog();
+    bench.answer(&first, 200, "Contact: <sip:200@far.example:5060>\r\n");
+    let sent = bench.sent();
+    assert!(sent.iter().any(|(line, _)| line.ends_with(" ACK")), "{sent:?}");
+    let answers = |bench: &Bench| bench.out.events.iter().filter(|e| matches!(e, Event::Response { .. })).count();
+    assert_eq!(answers(&bench), 1);
+    // The peer finds the second copy to be one of the first (8.2.2.2), which is no news.
+    bench.answer(&second, 482, "");
+    assert_eq!(answers(&bench), 1);
+    bench.run(Duration::from_secs(80));
+    assert_eq!(bench.ended(), None);
+    bench.endpoint.terminate(bench.now, session, None, &mut bench.out);
+    bench.run(Duration::from_secs(80));
+    let counts = bench.endpoint.counts();
+    assert_eq!((counts.sessions, counts.client_transactions), (0, 0));
+}
+
 #[test]
 fn a_server_that_has_said_something_is_not_left() {
     let mut bench = Bench::udp();

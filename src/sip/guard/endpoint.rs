@@ -4,7 +4,7 @@ use super::super::endpoint::Endpoint;
 use super::super::parser::Message;
 use super::super::{Actions, Flow, HeaderName, Method, Request, Response};
 use super::{Guard, Identity, Need, Screened, need};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::net::IpAddr;
 
 /// Seconds after which a caller who met a full gateway may try again (RFC 3261 20.33): spread, so that
@@ -32,6 +32,18 @@ impl Endpoint {
     /// Who sent a request that the guard let in; anybody without a guard.
     pub fn identify(&mut self, now: Instant, request: &Request, flow: &Flow) -> Identity {
         self.guard.as_mut().map_or(Identity::Anybody, |guard| guard.identify(now, request, flow))
+    }
+
+    /// Shuts addresses out again that were before a restart, each until then.
+    pub fn ban(&mut self, now: Instant, bans: &[(IpAddr, Instant)]) {
+        if let Some(guard) = &mut self.guard {
+            guard.ban(now, bans);
+        }
+    }
+
+    /// How long an address is shut out that failed too often.
+    pub fn ban_lasts(&self) -> Option<Duration> {
+        self.guard.as_ref().and_then(|guard| guard.ban_lasts())
     }
 
     /// Addresses that are shut out.

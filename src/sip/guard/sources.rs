@@ -93,9 +93,21 @@ impl Sources {
         Sources { places: vec![None; SOURCES_MAX], refusals_per_second: u64::from(refusals_per_second), ban, key }
     }
 
+    /// When addresses are shut out.
+    pub(super) fn rule(&self) -> Option<BanRule> {
+        self.ban
+    }
+
     /// Whether nothing of this address is listened to at `now`.
     pub(super) fn is_banned(&self, now: Instant, address: IpAddr) -> bool {
         self.find(host_of(address)).and_then(|source| source.banned_until).is_some_and(|until| until > now)
+    }
+
+    /// Shuts an address out again, as it was before a restart. One that is shut out for longer stays so.
+    pub(super) fn ban(&mut self, now: Instant, address: IpAddr, until: Instant) {
+        if let Some(source) = self.place(now, host_of(address)) {
+            source.banned_until = source.banned_until.max(Some(until));
+        }
     }
 
     /// Counts a failure of this address; true when it is shut out for it.
@@ -229,6 +241,15 @@ mod tests {
         assert!(sources.is_banned(at(660_002), address(1)) && !sources.is_banned(at(660_003), address(1)));
         assert!(!sources.is_banned(at(60_003), address(2)));
         assert_eq!(sources.banned(at(60_003)), [address(1)]);
+    }
+
+    #[test]
+    fn an_address_that_was_shut_out_before_stays_so_for_the_rest_of_its_time() {
+        let mut sources = Sources::new(10, Some(rule()), [1, 2]);
+        let at = Instant::from_millis;
+        sources.ban(at(0), address(1), at(5_000));
+        sources.ban(at(0), address(1), at(2_000));
+        assert!(sources.is_banned(at(4_999), address(1)) && !sources.is_banned(at(5_000), address(1)));
     }
 
     #[test]

@@ -16,7 +16,10 @@ impl Endpoint {
             return;
         }
         let server = proxy.server;
-        match best_of(proxy) {
+        let best = best_of(proxy);
+        let status = best.as_ref().map_or(480, |response| response.status);
+        self.tell_passed_on(server, Some(status), out);
+        match best {
             // What was made here has no Via to take off.
             Some(response) if response.headers.has(&HeaderName::Via) => self.relay(now, server, response, out),
             Some(response) => self.respond(now, server, response, out),
@@ -57,7 +60,7 @@ impl Endpoint {
 
 /// The best final response of a context whose branches have all failed.
 fn best_of(proxy: &Proxy) -> Option<Response> {
-    let finals = proxy.branches.iter().filter_map(|branch| match &branch.state {
+    let finals = proxy.branches.iter().filter(|branch| !branch.left).filter_map(|branch| match &branch.state {
         BranchState::Final(response) => Some(response),
         BranchState::Waiting { .. } => None,
     });

@@ -5,7 +5,7 @@ use super::super::headers::{NameAddr, Via};
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::parser::{Message, split_list};
 use super::super::transaction::{Server, ServerId};
-use super::super::{Actions, Flow, Transport, Uri};
+use super::super::{Actions, Flow, NextHop, Transport, Uri};
 use super::ProxyTarget;
 use crate::time::Instant;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -48,11 +48,12 @@ impl Endpoint {
     pub(in crate::sip) fn proxy_in_dialog(&mut self, now: Instant, server: ServerId, flow: Flow, out: &mut Actions) {
         let Some(request) = self.table.servers.get(server).map(|s| s.request.clone()) else { return };
         match self.next_hop(&request, &flow) {
-            Some((uri, to)) => {
-                let target = ProxyTarget { uri, next_hop: to.into() };
+            Some((uri, next_hop)) => {
+                let target = ProxyTarget { uri, next_hop };
+                self.tell_passed_on(server, None, out);
                 self.begin_proxy(now, server, flow, request, vec![vec![target]], out);
             }
-            // The next hop is a name or a scheme that we can't reach.
+            // The next hop is of a scheme that we can't reach.
             None => self.respond(now, server, Response::new(404), out),
         }
     }
@@ -61,23 +62,37 @@ impl Endpoint {
     pub(in crate::sip) fn proxy_ack(&mut self, now: Instant, flow: Flow, message: &Message<'_>, out: &mut Actions) {
         let Some(request) = message.to_request() else { return };
         let loop_mark = self.loop_mark(&request);
-        let Some((uri, to)) = self.next_hop(&request, &flow) else { return };
+        let Some((uri, next_hop)) = self.next_hop(&request, &flow) else { return };
         let Ok(prepared) = self.prepare(request, &loop_mark) else { return };
-        let copy = self.copy_for(prepared, uri, &to, &flow, &loop_mark);
-        self.connections.send(now, to, None, copy.to_bytes(), out);
+        match next_hop {
+            NextHop::Flow(to) => {
+                let copy = self.copy_for(prepared, uri, &to, &flow, &loop_mark);
+                self.connections.send(now, to, None, copy.to_bytes(), out);
+            }
+            next_hop => {
+                let mut copy = self.copy_for(prepared, uri, &flow, &flow, &loop_mark);
+                // It gets a Via of the way that it takes.
+                copy.headers.0.remove(0);
+                self.start_passing_ack(now, next_hop, copy, out);
+            }
+        }
     }
 
-    /// 16.4, 16.6 steps 6 and 7: the first route that is not ours, or the Request-URI.
-    fn next_hop(&self, request: &Request, flow: &Flow) -> Option<(Uri, Flow)> {
+    /// 16.4, 16.6 steps 6 and 7: the first route that is not ours, or the Request-URI. A name is located as that
+    /// of any request (RFC 3263 4); the INVITE has asked for most of it already.
+    fn next_hop(&self, request: &Request, flow: &Flow) -> Option<(Uri, NextHop)> {
         let mut stripped = request.clone();
         self.strip_own_routes(&mut stripped);
         let route = stripped.headers.get(&HeaderName::Route).and_then(|value| split_list(value).next());
         let route = route.and_then(|value| NameAddr::parse(value).ok());
         let hop = route.map_or_else(|| stripped.uri.clone(), |route| route.uri);
-        let remote = hop.address()?;
+        let Some(remote) = hop.address() else {
+            hop.host()?;
+            return Some((stripped.uri, NextHop::Uris(vec![hop])));
+        };
         let transport = hop.transport().unwrap_or(Transport::Udp);
         let local = self.local_for(transport, remote, flow);
-        Some((stripped.uri, Flow { transport, local, remote, connection: None }))
+        Some((stripped.uri, Flow { transport, local, remote, connection: None }.into()))
     }
 
     /// Our address of this transport for this peer.

@@ -1,6 +1,6 @@
 use super::super::message::Header;
 use super::super::parser::parse;
-use super::super::{Event, HeaderName, Send, Settings, Transport};
+use super::super::{Event, HeaderName, Question, Records, Send, Settings, Transport};
 use super::*;
 use crate::rng::Seed;
 
@@ -21,6 +21,10 @@ struct Bench {
     sent: Vec<(String, String)>,
     targets: Vec<Vec<ProxyTarget>>,
     branches: u32,
+    /// What was told of requests that are passed on.
+    passed: Vec<(Method, Option<u16>)>,
+    /// What was asked of the resolver.
+    asked: Vec<Question>,
 }
 
 impl Bench {
@@ -37,18 +41,34 @@ impl Bench {
         };
         let targets = groups.iter().map(|group| group.iter().map(target).collect()).collect();
         let endpoint = Endpoint::new(settings, &Seed::from_number(3));
-        Bench { endpoint, now: Instant::ZERO, sent: Vec::new(), targets, branches: 0 }
+        Bench {
+            endpoint,
+            now: Instant::ZERO,
+            sent: Vec::new(),
+            targets,
+            branches: 0,
+            passed: Vec::new(),
+            asked: Vec::new(),
+        }
     }
 
     fn act(&mut self, act: impl FnOnce(&mut Endpoint, Instant, &mut Actions)) {
         let mut out = Actions::default();
         act(&mut self.endpoint, self.now, &mut out);
         for event in std::mem::take(&mut out.events) {
+            if let Event::PassedOn { request, status, .. } = event {
+                self.passed.push((request.method, status));
+                continue;
+            }
             let Event::Undecided { server, flow, .. } = event else { panic!("{event:?}") };
             let targets = self.targets.clone();
             self.endpoint.proxy(self.now, server, flow, targets, &mut out);
         }
         for send in out.sends {
+            if let Send::Resolve { question } = send {
+                self.asked.push(question);
+                continue;
+            }
             let Send::Datagram { flow, bytes } = send else { panic!("{send:?}") };
             self.sent.push((flow.remote.to_string(), String::from_utf8(bytes).expect("text")));
         }
@@ -351,4 +371,92 @@ fn credentials_for_us_go_no_further() {
     let copy = bench.last(FIRST, "INVITE");
     assert!(texts(&copy, HeaderName::Authorization).is_empty());
     assert_eq!(texts(&copy, HeaderName::ProxyAuthorization).len(), 1);
+}
+
+/// A proxy whose only target may be reached by two servers, the first of which has been silent for too long.
+fn left() -> Bench {
+    let mut bench = Bench::new(&[]);
+    let uris = [FIRST, SECOND].map(|address| format!("sip:{address}").parse().expect("a URI"));
+    let uri = "sip:phone@10.0.0.3".parse().expect("a URI");
+    bench.targets = vec![vec![ProxyTarget { uri, next_hop: NextHop::Uris(uris.into()) }]];
+    bench.invite("");
+    bench.last(FIRST, "INVITE");
+    bench.advance(Duration::from_millis(4_900));
+    assert!(!bench.sent.iter().any(|(to, _)| to == SECOND), "it has some time");
+    bench.advance(Duration::from_millis(200));
+    let copy = bench.last(SECOND, "INVITE");
+    assert_eq!(copy.uri.to_string(), "sip:phone@10.0.0.3", "16.5: the Request-URI stays");
+    bench
+}
+
+#[test]
+fn rfc_3263_4_3_an_invite_of_others_goes_on_to_the_next_server_of_a_silent_target() {
+    let mut bench = left();
+    bench.answer(SECOND, "INVITE", 180, &[]);
+    // What the first one has made of it is ended, and nobody hears of it.
+    bench.answer(FIRST, "INVITE", 183, &[]);
+    bench.last(FIRST, "CANCEL");
+    bench.answer(FIRST, "CANCEL", 200, &[]);
+    bench.answer(FIRST, "INVITE", 487, &[]);
+    bench.answer(SECOND, "INVITE", 200, &[]);
+    assert_eq!(bench.statuses(), [100, 180, 200]);
+    bench.advance(Duration::from_secs(300));
+    assert_eq!((bench.endpoint.counts().proxied, bench.endpoint.counts().client_transactions), (0, 0));
+}
+
+#[test]
+fn an_answer_of_the_server_that_was_left_goes_back_as_every_2xx_does() {
+    let mut bench = left();
+    bench.answer(SECOND, "INVITE", 180, &[]);
+    bench.answer(FIRST, "INVITE", 200, &[]);
+    assert_eq!(bench.statuses(), [100, 180, 200]);
+    bench.last(SECOND, "CANCEL");
+    bench.answer(SECOND, "INVITE", 487, &[]);
+    bench.advance(Duration::from_secs(300));
+    assert_eq!((bench.endpoint.counts().proxied, bench.endpoint.counts().client_transactions), (0, 0));
+}
+
+#[test]
+fn a_server_that_was_left_does_not_hold_up_the_refusal_of_the_next() {
+    let mut bench = left();
+    bench.answer(SECOND, "INVITE", 486, &[]);
+    assert_eq!(bench.statuses(), [100, 486]);
+    assert_eq!(bench.passed, [(Method::Invite, Some(486))]);
+    bench.advance(Duration::from_secs(300));
+    assert_eq!((bench.endpoint.counts().proxied, bench.endpoint.counts().client_transactions), (0, 0));
+}
+
+#[test]
+fn rfc_3263_requests_inside_a_dialog_are_located_where_their_next_hop_is_a_name() {
+    let mut bench = Bench::new(&[&[FIRST]]);
+    bench.invite("");
+    let copy = bench.last(FIRST, "INVITE");
+    let route = copy.headers.text(&HeaderName::RecordRoute).expect("a recorded route");
+    bench.answer(FIRST, "INVITE", 200, &[]);
+    let headers = format!("Route: {route}\r\n");
+    let question = Question::Ipv4("far.example".to_owned());
+    for method in ["ACK", "BYE"] {
+        let to = "<sip:202@h>;tag=t10003";
+        bench.request(CALLER, method, "sip:phone@far.example:5062", to, &headers);
+        if method == "ACK" {
+            assert_eq!(bench.asked, [question.clone()], "{method}");
+            let records = Records {
+                addresses: vec!["10.0.0.4".parse().expect("an address")],
+                ttl: Duration::from_secs(60),
+                ..Records::default()
+            };
+            bench.act(|endpoint, now, out| endpoint.handle_resolved(now, &question, &records, out));
+        }
+        let passed = bench.last("10.0.0.4:5062", method);
+        assert_eq!(passed.uri.to_string(), "sip:phone@far.example:5062");
+        assert_eq!(passed.headers.all(&HeaderName::Via).count(), 2, "{method}");
+        assert!(!passed.headers.has(&HeaderName::Route) && !passed.headers.has(&HeaderName::UserAgent), "{method}");
+    }
+    assert_eq!(bench.passed, [(Method::Invite, Some(200)), (Method::Bye, None)]);
+    // A name that leads nowhere is told, not waited for.
+    bench.request(CALLER, "INFO", "sip:phone@gone.example:5062", "<sip:202@h>;tag=t10003", &headers);
+    let question = Question::Ipv4("gone.example".to_owned());
+    bench.statuses();
+    bench.act(|endpoint, now, out| endpoint.handle_resolved(now, &question, &Records::default(), out));
+    assert_eq!(bench.statuses(), [500]);
 }

@@ -75,11 +75,15 @@ pub(in crate::sip) struct Answered {
 }
 
 impl Endpoint {
-    /// Whether the application decides about this request before anything is done with it: an INVITE for those
-    /// that are named, and whatever goes to another domain except REGISTER.
+    /// Whether the application decides about this request before anything is done with it: one for those that are
+    /// named, if it may be for their telephones, and whatever goes to another domain except REGISTER.
     pub(in crate::sip) fn asks_first(&self, request: &Request) -> bool {
         let settings = &self.settings;
-        let is_named = request.method == Method::Invite
+        let is_for_them = matches!(
+            request.method,
+            Method::Invite | Method::Message | Method::Options | Method::Subscribe | Method::Refer | Method::Other(_)
+        );
+        let is_named = is_for_them
             && !settings.asks_first.is_empty()
             && request.uri.user().is_some_and(|user| settings.asks_first.contains(&user));
         let may_leave = request.method != Method::Register;
@@ -88,13 +92,19 @@ impl Endpoint {
                 && request.uri.host().is_some_and(|host| settings.asks_first_at.iter().any(|h| h.equivalent(host)))
     }
 
-    /// Takes an INVITE of [`Event::Undecided`] as called user agent: [`Event::Incoming`] follows, or it is refused.
+    /// Takes a request of [`Event::Undecided`] as user agent: [`Event::Incoming`] follows, or [`Event::Request`], or
+    /// it is refused.
     pub fn be_called(&mut self, now: Instant, server: ServerTransactionId, flow: Flow, out: &mut Actions) {
         let Some(bytes) = self.table.servers.get(server).map(|server| server.request.to_bytes()) else { return };
         // What was read once can be read again.
         let Ok(message) = super::super::parser::parse(&bytes) else { return };
         match uas::inspect(&message, &self.settings) {
-            Ok(()) => self.invited(now, server, flow, out),
+            Ok(()) => match self.table.servers.get(server).map(|server| server.request.clone()) {
+                Some(request) if request.method != Method::Invite => {
+                    out.events.push(Event::Request { server, request, flow });
+                }
+                _ => self.invited(now, server, flow, out),
+            },
             Err(response) => self.respond(now, server, *response, out),
         }
     }
@@ -194,13 +204,12 @@ impl Endpoint {
                     return self.put_state(session, State::Ringing(ringing));
                 };
                 let Ringing { server, number, dialog, .. } = *ringing;
-                let mut response = Response::new(200)
-                    .with(HeaderName::Contact, &dialog.contact)
-                    .with(HeaderName::Allow, uas::allow(&self.settings));
-                let request = self.table.servers.get(server).map(|server| server.request.clone());
-                if let Some((entry, request)) = self.sessions.get_mut(session).zip(request) {
+                let mut response =
+                    Response::new(200).with(HeaderName::Contact, &dialog.contact).with(HeaderName::Allow, &self.allow);
+                if let Some((entry, transaction)) = self.sessions.get_mut(session).zip(self.table.servers.get(server)) {
+                    let request = &transaction.request;
                     response = response.with_headers(entry.extension_headers(&self.settings, false));
-                    response = response.with_headers(entry.refreshed_by_peer(now, &request, &self.settings));
+                    response = response.with_headers(entry.refreshed_by_peer(now, request, &self.settings));
                     entry.described = body.clone().or_else(|| entry.described.take());
                 }
                 self.respond(now, server, response.with_content(body, carried), out);
@@ -295,14 +304,18 @@ impl Endpoint {
         let body = message.to_request().and_then(|request| request.typed_body());
         match self.take_state(id) {
             State::Answered(answered) if answered.unacknowledged.number == message.cseq.number => {
-                let Answered { mut dialog, closing, .. } = *answered;
+                let Answered { mut dialog, closing, unacknowledged } = *answered;
+                if let Some(server) = self.table.servers.get_mut(unacknowledged.server) {
+                    server.is_acknowledged();
+                }
                 match closing {
                     Some(parting) => {
                         self.hang_up(now, id, &mut dialog, parting, out);
                         self.sweep(id);
                     }
                     None => {
-                        self.put_state(id, State::Established(Box::new(Established::new(dialog))));
+                        let offer = self.sessions.get(id).map_or(Offer::None, Session::offer_under_way);
+                        self.put_state(id, State::Established(Box::new(Established::new(dialog, offer))));
                         out.events.push(Event::Established { session: id, body });
                         self.send_waiting(now, id, out);
                     }

@@ -7,9 +7,9 @@ use super::super::headers::NameAddr;
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::parser::Message;
 use super::super::transaction::{ClientId, ClientMachine, User};
-use super::super::{Actions, Body, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId, uas};
+use super::super::{Actions, Body, CSeq, Ended, Event, Failure, OutgoingInvite, Reason, SessionId};
 use super::in_dialog::{Established, Offer, Owed};
-use super::{Ack, FORKS_MAX, Parting, Session, State, reason_header};
+use super::{FORKS_MAX, Parting, Session, State, reason_header};
 use crate::time::Instant;
 
 /// Our INVITE is under way.
@@ -134,7 +134,7 @@ impl Endpoint {
             .with(HeaderName::CallId, call_id)
             .with(HeaderName::CSeq, CSeq { number: 1, method: Method::Invite })
             .with(HeaderName::Contact, contact)
-            .with(HeaderName::Allow, uas::allow(&self.settings))
+            .with(HeaderName::Allow, &self.allow)
             .with_headers(extensions)
             .with_headers(timer)
             .with_headers(invite.headers)
@@ -196,7 +196,7 @@ impl Endpoint {
         calling.provisional = true;
         let tag = answer.tag.as_deref();
         let client = self.table.clients.get(answer.client);
-        let offered = client.is_some_and(|client| client.request.describes());
+        let offered = client.is_some_and(|client| client.describes);
         if tag.is_some()
             && calling.early_of(tag).is_none()
             && calling.early.len() < FORKS_MAX
@@ -262,7 +262,8 @@ impl Endpoint {
         if let Some(session) = self.sessions.get_mut(id) {
             session.refreshed_by_us(now, &answer.response, &self.settings);
         }
-        self.put_state(id, State::Established(Box::new(Established { dialog, owed, offer: Offer::None })));
+        let offer = self.sessions.get(id).map_or(Offer::None, Session::offer_under_way);
+        self.put_state(id, State::Established(Box::new(Established { dialog, owed, offer })));
         let body = answer.response.typed_body();
         out.events.push(Event::Answered { session: id, body, response: answer.response });
         self.send_waiting(now, id, out);
@@ -342,7 +343,7 @@ impl Endpoint {
         // The one that was sent: it names the address that the server was reached from.
         let contact = client.request.contact().unwrap_or(contact);
         let dialog = Dialog::of_client(&client.request, &answer.response, contact, client.sent?)?;
-        Some((dialog, client.request.describes()))
+        Some((dialog, client.describes))
     }
 
     /// ACK to a 2xx to the INVITE that made the session, kept for when the 2xx comes again.
@@ -357,15 +358,14 @@ impl Endpoint {
         client: Option<ClientId>,
         out: &mut Actions,
     ) {
-        let invite = client.and_then(|client| self.table.clients.get(client));
-        let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
+        let credentials = self.credentials_of(client);
         let ack = dialog.acknowledge(number).with_body(body);
         let tag = dialog.remote.tag().map(str::to_owned);
         // Its place, which it takes as soon as it is sent.
         if let Some(session) = self.sessions.get_mut(id) {
-            session.acks.push(Ack { tag: tag.clone(), bytes: Vec::new(), flow: dialog.flow });
+            session.keep_ack(tag.clone(), Vec::new(), dialog.flow);
         }
-        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, User::Ack(id), out);
+        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, credentials, User::Ack(id), out);
         if let Some(session) = self.sessions.get_mut(id).filter(|_| !bytes.is_empty()) {
             session.keep_ack(tag, bytes, flow);
         }

@@ -5,7 +5,7 @@ use super::super::endpoint::Endpoint;
 use super::super::message::{HeaderName, Method, Response};
 use super::super::parser::Message;
 use super::super::transaction::{ClientId, ServerId};
-use super::super::{Actions, Body, Ended, Event, RequestId, ServerTransactionId, SessionId, uas};
+use super::super::{Actions, Body, Ended, Event, RequestId, ServerTransactionId, SessionId};
 use super::callee::Unacknowledged;
 use super::{Parting, State};
 use crate::time::Instant;
@@ -147,8 +147,9 @@ impl Endpoint {
             return self.respond(now, server, response, out);
         }
         self.add_pending(id, server);
-        // An UPDATE without body offers nothing and disturbs nothing: it refreshes target and timer.
-        match is_offer {
+        // An UPDATE without body offers nothing and disturbs nothing: it refreshes target and timer. What else it
+        // brings is for the other end.
+        match is_offer || !request.body.is_empty() {
             true => out.events.push(Event::Offer { session: id, server, request }),
             false => self.reply(now, server, Response::new(200), out),
         }
@@ -167,6 +168,8 @@ impl Endpoint {
         let offers = |server: ServerId| self.table.servers.get(server).is_some_and(|s| s.request.describes());
         let established = match &mut session.state {
             State::Established(established) => established,
+            // RFC 3311 5.2: an UPDATE of ours has no answer yet.
+            _ if session.early_offered.is_some() => return Err(491),
             // "A UAS that receives a second INVITE before it sends the final response to a first INVITE
             // [...] MUST return a 500 [...] with a Retry-After" (14.2).
             State::Ringing(_) if *method == Method::Invite => return Err(500),
@@ -206,6 +209,7 @@ impl Endpoint {
         let request = transaction.request.clone();
         let (method, contact) = (request.method.clone(), request.contact());
         let number = transaction.request.cseq().map_or(0, |cseq| cseq.number);
+        let remote = request.from();
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.pending.contains(&server)) else { return };
         let (is_final, is_2xx) = (response.status >= 200, (200..=299).contains(&response.status));
         if is_final {
@@ -216,14 +220,21 @@ impl Endpoint {
         let mut response = response;
         if is_refresh
             && is_2xx
-            && let Some(dialog) = session.any_dialog()
+            && let Some(dialog) = session.dialog(remote.as_ref().and_then(|from| from.tag()))
         {
             // 12.2.2: "it MUST replace the dialog's remote target URI with the URI from the Contact".
             dialog.refresh_target(contact);
             response = response.with(HeaderName::Contact, &dialog.contact);
-            response = response.with(HeaderName::Allow, uas::allow(&self.settings));
+            response = response.with(HeaderName::Allow, &self.allow);
             response = response.with_headers(session.extension_headers(&self.settings, false));
             response = response.with_headers(session.refreshed_by_peer(now, &request, &self.settings));
+            if let State::Calling(calling) = &mut session.state
+                && request.describes()
+                && let Some(early) = calling.early_of(remote.as_ref().and_then(|from| from.tag()))
+            {
+                // What was agreed on before is overtaken.
+                early.answer = None;
+            }
             session.described =
                 response.typed_body().and_then(|body| body.description()).or_else(|| session.described.take());
         }
@@ -245,6 +256,9 @@ impl Endpoint {
 
     /// Acknowledges a 2xx, or a reliable provisional response, whose body was the offer; `body` is the answer.
     pub fn acknowledge(&mut self, now: Instant, session: SessionId, body: Option<Body>, out: &mut Actions) {
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.described = body.as_ref().and_then(Body::description).or_else(|| entry.described.take());
+        }
         match self.take_state(session) {
             State::Calling(mut calling) => {
                 // The offer came in a reliable provisional response: PRACK brings the answer (RFC 3262 5).
@@ -261,6 +275,17 @@ impl Endpoint {
                 self.send_waiting(now, session, out);
             }
             state => self.put_state(session, state),
+        }
+    }
+
+    /// Whether the peer has made the offer, for our INVITE had none, and waits for [`Endpoint::acknowledge`]: it
+    /// stood in a reliable provisional response or in the 2xx. (Anywhere else a description is no offer,
+    /// RFC 3261 13.2.1.)
+    pub fn owes_answer(&self, session: SessionId) -> bool {
+        match self.sessions.get(session).map(|s| &s.state) {
+            Some(State::Calling(calling)) => calling.early.iter().any(|early| early.owed.is_some()),
+            Some(State::Established(established)) => established.owed.as_ref().is_some_and(|o| o.request.is_none()),
+            _ => false,
         }
     }
 
@@ -309,18 +334,5 @@ impl Endpoint {
             self.repeat_2xx(now, waiting, out);
         }
         self.put_state(id, State::Established(established));
-    }
-}
-
-impl super::Session {
-    /// The dialog of this session; while forks are open the one that came first.
-    fn any_dialog(&mut self) -> Option<&mut Dialog> {
-        match &mut self.state {
-            State::Calling(calling) => calling.early.first_mut().map(|early| &mut early.dialog),
-            State::Ringing(ringing) => Some(&mut ringing.dialog),
-            State::Answered(answered) => Some(&mut answered.dialog),
-            State::Established(established) => Some(&mut established.dialog),
-            State::Gone => None,
-        }
     }
 }

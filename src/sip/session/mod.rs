@@ -33,7 +33,7 @@ use super::dialog::Dialog;
 use super::endpoint::{Endpoint, Owner};
 use super::message::{Header, HeaderName, Headers, Method, Response};
 use super::transaction::{ClientId, ServerId, User};
-use super::{Actions, Body, Credentials, Ended, Event, Failure, Flow, Reason, Reliable, SessionId};
+use super::{Actions, Body, Credentials, Ended, Event, Failure, Flow, Reason, Reliable, RequestId, SessionId};
 use crate::time::{Duration, Instant};
 use callee::{Answered, Ringing};
 use caller::Calling;
@@ -69,6 +69,8 @@ pub struct Session {
     last_reliable: Option<u32>,
     /// An offer of the peer in an early dialog that waits for our reply.
     early_offer: Option<ServerId>,
+    /// An UPDATE of ours with an offer in an early dialog that has no answer yet.
+    early_offered: Option<RequestId>,
     /// Our offer that waits for its turn.
     waiting: Option<Waiting>,
     /// The last description that we sent, which a refresh repeats.
@@ -141,6 +143,7 @@ impl Session {
             reliable: Reliable::Off,
             last_reliable: None,
             early_offer: None,
+            early_offered: None,
             waiting: None,
             described: None,
             expiry: None,
@@ -174,7 +177,11 @@ impl Session {
         let ack = Ack { tag, bytes, flow };
         match self.acks.iter_mut().find(|other| other.tag == ack.tag && other.bytes.is_empty()) {
             Some(waiting) => *waiting = ack,
-            None => self.acks.push(ack),
+            None => {
+                // Forks that all answer are rare.
+                self.acks.reserve_exact(1);
+                self.acks.push(ack);
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 //! [`Endpoint::offer`] may be called at any time: the offer waits until the dialog is confirmed and no
 //! other one is under way in it, and tries again after 491.
 
+use super::super::dialog::Dialog;
 use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Response};
-use super::super::{Actions, Body, RequestId, SessionId, uas};
-use super::State;
+use super::super::transaction::ServerId;
+use super::super::{Actions, Body, RequestId, SessionId};
 use super::in_dialog::{Established, Offer};
 use super::outgoing::Outgoing;
+use super::{Session, State};
 use crate::time::{Duration, Instant};
 
 /// How often an offer is sent before its last refusal is passed on.
@@ -68,6 +70,50 @@ impl Endpoint {
         Some(request)
     }
 
+    /// Whether an offer may be made before the call is answered: offer and answer have been exchanged reliably in
+    /// the early dialog, none is under way, and the peer takes UPDATE (RFC 3311 5.1, RFC 6337 2.2).
+    pub fn may_offer_early(&mut self, session: SessionId) -> bool {
+        let Some(entry) = self.sessions.get_mut(session).filter(|s| !s.told && s.peer.update) else { return false };
+        let waits = |server: ServerId| self.table.servers.get(server).is_some();
+        entry.early_offered.is_none() && !entry.early_offer.is_some_and(waits) && entry.settled_early().is_some()
+    }
+
+    /// Sends an UPDATE with this offer in the early dialog of a session; [`super::super::Event::Response`] follows.
+    /// `None` when it may not be: see [`Endpoint::may_offer_early`]. It is not tried again after a refusal.
+    pub fn offer_early(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        body: Body,
+        headers: Vec<Header>,
+        out: &mut Actions,
+    ) -> Option<RequestId> {
+        if !self.may_offer_early(session) {
+            return None;
+        }
+        let entry = self.sessions.get_mut(session)?;
+        let dialog = entry.settled_early()?;
+        let request = dialog.request(Method::Update).with(HeaderName::Contact, &dialog.contact);
+        let next_hop = dialog.next_hop();
+        if let State::Calling(calling) = &mut entry.state {
+            // The answer to it is what counts from now on, and no earlier one.
+            calling.early.iter_mut().for_each(|early| early.answer = None);
+        }
+        entry.described = body.description().or_else(|| entry.described.take());
+        let request = request
+            .with(HeaderName::Allow, &self.allow)
+            .with_headers(entry.extension_headers(&self.settings, false))
+            .with_headers(headers)
+            .with_body(Some(body));
+        let outgoing = Outgoing::new(Method::Update, Some(session), entry.credentials.clone());
+        let id = self.outgoing.insert(outgoing);
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.early_offered = Some(id);
+        }
+        self.send_outgoing(now, id, next_hop, request, out);
+        Some(id)
+    }
+
     /// Sends the offer that waits, if nothing is in its way any more.
     pub(super) fn send_waiting(&mut self, now: Instant, id: SessionId, out: &mut Actions) {
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -94,10 +140,10 @@ impl Endpoint {
         let mut content = waiting.offer;
         content.tries = content.tries.saturating_add(1);
         let (body, headers) = (content.body.clone(), content.headers.clone());
-        session.described = body.clone().or_else(|| session.described.take());
+        session.described = body.as_ref().and_then(Body::description).or_else(|| session.described.take());
         let request = request
             .with_headers([contact])
-            .with(HeaderName::Allow, uas::allow(&self.settings))
+            .with(HeaderName::Allow, &self.allow)
             .with_headers(session.extension_headers(&self.settings, false))
             .with_headers(session.timer_headers(&self.settings))
             .with_headers(headers)
@@ -120,7 +166,15 @@ impl Endpoint {
         let Some(outgoing) = self.outgoing.get(id) else { return false };
         let Some((session_id, content)) = outgoing.session.zip(outgoing.offer.clone()) else { return false };
         let Some(caller) = self.sessions.get(session_id).map(|session| session.caller) else { return false };
+        // RFC 3261 8.1.3.5: a peer that does not read what stands beside the description gets that alone.
+        let description = content.body.as_ref().filter(|body| !body.is("application/sdp")).and_then(Body::description);
+        let content = match description.filter(|_| response.status == 415) {
+            Some(description) => Content { body: Some(description), headers: Vec::new(), ..content },
+            None if response.status == 415 => return false,
+            None => content,
+        };
         let wait = match (response.status, retry_after(response)) {
+            (415, _) => Duration::ZERO,
             (491, _) => self.glare_wait(caller),
             // 14.2 and RFC 3311 5.2: an offer that met an unanswered one gets 500 with Retry-After.
             (500, Some(after)) => after,
@@ -159,9 +213,28 @@ pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     digits.parse().ok().map(Duration::from_secs).filter(|after| *after <= RETRY_AFTER_MAX)
 }
 
+impl Session {
+    /// The early dialog in which offer and answer have been exchanged reliably, the latest of them.
+    fn settled_early(&mut self) -> Option<&mut Dialog> {
+        match &mut self.state {
+            State::Calling(calling) => calling.early.iter_mut().rev().find(|e| e.settled).map(|e| &mut e.dialog),
+            State::Ringing(ringing) => {
+                let is_settled = ringing.provisionals.settled && !ringing.provisionals.is_under_way();
+                is_settled.then_some(&mut ringing.dialog)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is under way in a dialog that has just been confirmed.
+    pub(super) fn offer_under_way(&self) -> Offer {
+        self.early_offered.map_or(Offer::None, Offer::Outgoing)
+    }
+}
+
 impl Established {
     /// A dialog that has just been confirmed.
-    pub(super) fn new(dialog: super::Dialog) -> Established {
-        Established { dialog, owed: None, offer: Offer::None }
+    pub(super) fn new(dialog: super::Dialog, offer: Offer) -> Established {
+        Established { dialog, owed: None, offer }
     }
 }

@@ -7,7 +7,7 @@ use super::super::endpoint::{Endpoint, Owner};
 use super::super::message::{Header, HeaderName, Method, Request, Response};
 use super::super::transaction::{ClientId, User};
 use super::super::{
-    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId, uas,
+    Actions, Body, CSeq, Credentials, Ended, Event, Failure, Flow, NextHop, OutgoingRequest, RequestId, SessionId,
 };
 use super::in_dialog::{Offer, Owed};
 use super::offers::Content;
@@ -59,6 +59,16 @@ impl Outgoing {
     /// Keeps the ACK of a re-INVITE for when its 2xx comes again.
     pub(in crate::sip) fn keep_ack(&mut self, bytes: Vec<u8>, flow: Flow) {
         self.ack = Some((bytes, flow));
+    }
+
+    /// One more transaction of it is under way, with a server that has said nothing.
+    pub(in crate::sip) fn is_left_at_a_server(&mut self) {
+        self.transactions += 1;
+    }
+
+    /// Whether this transaction is the one whose end is its end.
+    pub(in crate::sip) fn is_decided_by(&self, client: ClientId) -> bool {
+        self.client.is_none_or(|current| current == client)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -115,9 +125,8 @@ impl Endpoint {
         let mut request = established.dialog.request(method.clone());
         let flow = established.dialog.next_hop();
         if matches!(method, Method::Invite | Method::Update) {
-            request = request
-                .with(HeaderName::Contact, &established.dialog.contact)
-                .with(HeaderName::Allow, uas::allow(&self.settings));
+            request =
+                request.with(HeaderName::Contact, &established.dialog.contact).with(HeaderName::Allow, &self.allow);
         } else if matches!(method, Method::Notify | Method::Refer | Method::Subscribe) {
             request = request.with(HeaderName::Contact, &established.dialog.contact);
         }
@@ -182,6 +191,11 @@ impl Endpoint {
         if response.status < 200 {
             return;
         }
+        let is_2xx = (200..=299).contains(&response.status);
+        // A server that was left since it said nothing has passed the re-INVITE on after all.
+        if !outgoing.over && is_2xx && outgoing.method == Method::Invite {
+            outgoing.client = Some(client);
+        }
         if outgoing.over || outgoing.client != Some(client) {
             // The 2xx to a re-INVITE came again.
             if let Some((bytes, flow)) = outgoing.ack.clone() {
@@ -189,7 +203,7 @@ impl Endpoint {
             }
             return;
         }
-        let (session, is_2xx) = (outgoing.session, (200..=299).contains(&response.status));
+        let session = outgoing.session;
         let method = outgoing.method.clone();
         // Once, and once more when only the nonce was wrong.
         let may_try = outgoing.tries == 0 || (outgoing.tries == 1 && wants_another_nonce(&response));
@@ -316,7 +330,7 @@ impl Endpoint {
         }
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         let dialog = established.dialog.clone();
-        let has_offer = self.table.clients.get(client).is_some_and(|c| c.request.describes());
+        let has_offer = self.table.clients.get(client).is_some_and(|c| c.describes);
         if has_offer {
             self.acknowledge_request(now, id, &dialog, number, None, out);
         } else {
@@ -334,10 +348,9 @@ impl Endpoint {
         body: Option<Body>,
         out: &mut Actions,
     ) {
-        let invite = self.outgoing.get(id).and_then(|o| o.client).and_then(|client| self.table.clients.get(client));
-        let invite = invite.map(|client| client.request.headers.clone()).unwrap_or_default();
+        let credentials = self.credentials_of(self.outgoing.get(id).and_then(|o| o.client));
         let ack = dialog.acknowledge(number).with_body(body);
-        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, &invite, User::AckRequest(id), out);
+        let (bytes, flow) = self.send_ack(now, dialog.next_hop(), ack, credentials, User::AckRequest(id), out);
         if let Some(outgoing) = self.outgoing.get_mut(id).filter(|_| !bytes.is_empty()) {
             outgoing.keep_ack(bytes, flow);
         }
@@ -379,6 +392,9 @@ impl Endpoint {
         }
         let (session, silent) = (outgoing.session, outgoing.silent);
         let flow = outgoing.client.and_then(|client| self.table.clients.get(client)).and_then(|client| client.sent);
+        if let Some(entry) = session.and_then(|id| self.sessions.get_mut(id)) {
+            entry.early_offered.take_if(|pending| *pending == id);
+        }
         if let Some(State::Established(established)) =
             session.and_then(|id| self.sessions.get_mut(id)).map(|session| &mut session.state)
             && matches!(established.offer, Offer::Outgoing(pending) if pending == id)

@@ -89,6 +89,11 @@ impl Provisionals {
         self.queue.len()
     }
 
+    /// Whether a PRACK is waited for.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.unacknowledged.is_some() || self.answer.is_some()
+    }
+
     /// An offer of ours went out in a reliable response and has no answer yet.
     pub(super) fn has_offered(&self, invite_offers: bool) -> bool {
         !invite_offers && !self.settled && self.unacknowledged.as_ref().is_some_and(|waiting| waiting.has_body)
@@ -168,7 +173,7 @@ impl Endpoint {
             response = response
                 .with(HeaderName::Require, TAG)
                 .with(HeaderName::RSeq, sequence)
-                .with(HeaderName::Allow, super::super::uas::allow(&self.settings));
+                .with(HeaderName::Allow, &self.allow);
         }
         self.respond(now, ringing.server, response, out);
     }

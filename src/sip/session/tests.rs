@@ -592,6 +592,37 @@ fn new_calls_over_the_limit_get_503() {
 }
 
 #[test]
+fn requests_over_the_limit_get_503_until_the_answered_ones_are_forgotten() {
+    let options = |n: usize| {
+        format!(
+            "OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK{n}\r\nFrom: <sip:b@h>;tag=g\r\nTo: <sip:h>\r\nCall-ID: {n}\r\nCSeq: 1 OPTIONS\r\n\r\n"
+        )
+    };
+    let mut it = Scripted::new();
+    it.endpoint.settings.transactions_max = 2;
+    for n in 1..=2 {
+        it.receive(&options(n));
+        assert!(it.sent.is_empty(), "the application answers them");
+    }
+    it.receive(&options(3));
+    let refused = it.sent.pop().unwrap();
+    assert!(refused.starts_with("SIP/2.0 503") && refused.contains("\r\nRetry-After: "), "{refused}");
+    it.receive(&options(1));
+    assert!(it.sent.is_empty(), "a repetition is none");
+}
+
+#[test]
+fn of_an_answered_call_little_is_kept_until_its_timers_have_run() {
+    let (pair, ..) = Pair::established(Transport::Udp);
+    let (_, client) = pair.ends[CALLER].table.clients.iter().next().expect("timer M runs");
+    assert!(client.bytes.is_empty() && client.request.body.is_empty() && client.describes);
+    assert!(client.request.headers.has(&HeaderName::From), "a 2xx of another branch makes a dialog with it");
+    assert!(!client.request.headers.has(&HeaderName::Allow));
+    let (_, server) = pair.ends[CALLEE].table.servers.iter().next().expect("timer L runs");
+    assert!(server.last.is_empty() && server.request.body.is_empty(), "the ACK came");
+}
+
+#[test]
 fn transactions_are_of_the_kind_of_their_method() {
     let mut it = Scripted::new();
     it.request("INVITE", "1", "<sip:a@h>", "");

@@ -131,6 +131,8 @@ pub enum User {
     Ack(SessionId),
     /// The same for a re-INVITE.
     AckRequest(RequestId),
+    /// The same for an ACK of others.
+    Passing,
 }
 
 /// The machine of a client transaction.
@@ -180,6 +182,8 @@ pub struct Client {
     pub(super) addressed: Uri,
     /// The request, for ACK and CANCEL, which copy from it.
     pub request: Request,
+    /// Whether it has an offer or answer, [`Request::describes`].
+    pub(super) describes: bool,
     /// The same as it was sent.
     pub bytes: Vec<u8>,
     /// Who gets the responses.
@@ -189,11 +193,32 @@ pub struct Client {
 }
 
 impl Client {
-    /// A final response came: nothing is sent again, and no other server is asked. The request itself is
-    /// still wanted, as each 2xx of a fork makes a dialog of it.
+    /// The request, of which only the start line stays until it has been sent.
+    pub(super) fn take_request(&mut self) -> Request {
+        let headers = std::mem::take(&mut self.request.headers);
+        let body = std::mem::take(&mut self.request.body);
+        Request { headers, body, ..self.request.clone() }
+    }
+
+    /// Whether that was done.
+    pub(super) fn is_taken(&self) -> bool {
+        self.request.headers.0.is_empty()
+    }
+
+    /// A final response came: nothing is sent again, and no other server is asked. For half a minute fields of
+    /// the request are still wanted, as each 2xx of a fork makes a dialog of them, and has an ACK with them.
     pub(super) fn is_answered(&mut self) {
+        use HeaderName::*;
         self.bytes = Vec::new();
         self.search = None;
+        self.request.body = Vec::new();
+        let wanted = |name: &HeaderName| {
+            matches!(
+                name,
+                Via | From | To | CallId | CSeq | Contact | Route | MaxForwards | Authorization | ProxyAuthorization
+            )
+        };
+        self.request.headers.keep(wanted);
     }
 }
 
@@ -236,10 +261,16 @@ impl Server {
     /// A final response was sent: it lives on for half a minute, and a busy gateway has thousands of these.
     /// What it still needs is where the response goes, and whether an INVITE had an offer.
     pub(super) fn is_answered(&mut self) {
-        self.request.headers.keep(&HeaderName::Via);
+        self.request.headers.keep(|name| *name == HeaderName::Via);
         if self.request.method != Method::Invite {
             self.request.body = Vec::new();
         }
+    }
+
+    /// ACK to a 2xx came: nothing of it is sent again.
+    pub(super) fn is_acknowledged(&mut self) {
+        self.last = Vec::new();
+        self.request.body = Vec::new();
     }
 }
 
@@ -283,9 +314,11 @@ impl Table {
             sent: None,
             gives_way: None,
             // A proxy changes neither; a dialog has its own.
-            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog()) && !matches!(user, User::Proxy(_)),
+            follows: search.as_ref().is_some_and(|search| !search.is_of_dialog())
+                && !matches!(user, User::Proxy(_) | User::Passing),
             search,
             addressed: request.uri.clone(),
+            describes: request.describes(),
             request,
             bytes: Vec::new(),
             user,
@@ -323,6 +356,7 @@ impl Table {
             follows: false,
             addressed: client.addressed.clone(),
             request: client.request.clone(),
+            describes: client.describes,
             bytes: client.bytes.clone(),
             user,
             key: std::mem::take(&mut client.key),

@@ -264,7 +264,7 @@ impl Pair {
                 Ended::Bye { .. } => "ended bye".to_owned(),
                 other => format!("ended {other:?}"),
             },
-            Event::Undecided { .. } => "undecided".to_owned(),
+            Event::Undecided { .. } | Event::PassedOn { .. } => "undecided".to_owned(),
             Event::NotifyDue { .. } | Event::Unsubscribed { .. } => "subscription".to_owned(),
         };
         self.events[end].drain(..).map(|event| words(&event)).collect()
