@@ -85,6 +85,8 @@ pub struct Profile {
     pub keepalive: Option<Duration>,
     /// `transfer`: its REFER is followed, with the rights of its own calls.
     pub transfer: bool,
+    /// `early-offer`: its INVITE always has an offer, ours where the caller made none.
+    pub early_offer: bool,
 }
 
 /// `session-expires` and `min-se` of `[sip]`.
@@ -138,6 +140,10 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
         Some(value) => lowering.boolean(value),
         None => Some(false),
     };
+    let early_offer = match section.get("early-offer") {
+        Some(value) => lowering.boolean(value),
+        None => Some(false),
+    };
     let trust = trust?;
     let by_trust = if trust { Identity::Asserted } else { Identity::From };
     Some(Profile {
@@ -148,6 +154,7 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
         digits_by: digits_by?.unwrap_or_default(),
         keepalive: keepalive?,
         transfer: transfer?,
+        early_offer: early_offer?,
     })
 }
 
