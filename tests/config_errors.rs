@@ -501,12 +501,15 @@ fn failover_names_failures_and_a_time() {
 fn circuit_groups() {
     let simulated = |line: &str| format!("[isup.a]\ntransport = \"simulated\"\n{line}\n");
     let m3ua = |name: &str, lines: &str| {
-        format!("[isup.{name}]\ntransport = \"m3ua\"\nown-point-code = 2\npeer-point-code = 1\n{lines}\n")
+        format!(
+            "[isup.{name}]\ntransport = \"m3ua\"\nown-point-code = 2\npeer-point-code = 1\n{lines}\n\
+                 m3ua = {{ peers = \"192.0.2.1:2905\" }}\n"
+        )
     };
     check(&simulated(""), &[]);
-    check("[isup.a]\n", &["2:1 C0005", "2:1 C0005"]);
+    check("[isup.a]\n", &["2:1 C0005"]);
     check("[isup.a]\ntransport = \"sigtran\"\ncircuits = \"1\"\n", &["3:13 C0022"]);
-    check("[isup.a]\ntransport = \"m3ua\"\n", &["2:1 C0005", "2:1 C0005", "2:1 C0005"]);
+    check("[isup.a]\ntransport = \"m3ua\"\n", &["2:1 C0005", "2:1 C0005", "2:1 C0005", "2:1 C0005"]);
     check(&simulated("circuits = \"1-3,x\""), &["4:17 C0026"]);
     check(&simulated("circuits = \"3-1\""), &["4:13 C0026"]);
     check(&simulated("circuits = \"\""), &["4:12 C0026"]);
@@ -533,7 +536,65 @@ fn circuit_groups() {
     check(&simulated("timers = { t7 = \"5s\", meant = [\"t77\"] }"), &["4:32 C0022"]);
     // The same circuits to another exchange are others.
     check(&format!("{}{}", m3ua("a", "circuits = \"1-9\""), m3ua("b", "circuits = \"10\"")), &[]);
-    check(&format!("{}{}", m3ua("a", "circuits = \"1-9\""), m3ua("b", "circuits = \"9-12\"")), &["7:1 C0108"]);
+    check(&format!("{}{}", m3ua("a", "circuits = \"1-9\""), m3ua("b", "circuits = \"9-12\"")), &["8:1 C0108"]);
     let shown = shown(&format!("{HEAD}{}", simulated("timers = { t7 = \"5s\" }")));
     assert!(shown.contains("Q.764 has 20s to 30s") && shown.contains("meant = [\"t7\"]"), "{shown}");
+}
+
+#[test]
+fn m3ua_of_a_circuit_group() {
+    let with = |keys: &str| {
+        format!(
+            "[isup.a]\ntransport = \"m3ua\"\nown-point-code = 2\npeer-point-code = 1\ncircuits = \"1-30\"\n\
+             m3ua = {{ {keys} }}\n"
+        )
+    };
+    let peer = "peers = \"192.0.2.1:2905\"";
+    check(&with(peer), &[]);
+    check(&with("peers = [\"192.0.2.1:2905\", \"[2001:db8::1]:2905\"], role = \"ipsp\""), &[]);
+    let all = "routing-context = 7, traffic-mode = \"loadshare\", network-indicator = 0, network-appearance = 1, \
+               asp-identifier = 9, ack-time = \"1s\", recovery-time = \"5s\", heartbeat = \"30s\", \
+               transport-protocol = \"tcp\", local = \"192.0.2.9\"";
+    check(&with(&format!("{peer}, {all}")), &[]);
+    check(&with("role = \"sgp\", listen = \"192.0.2.9:2905\""), &[]);
+    check(&with("role = \"ipsp\", listen = [\"192.0.2.9:2905\", \"192.0.2.9:2906\"]"), &[]);
+    // Who calls and who is called.
+    check(&with(""), &["7:8 C0005"]);
+    check(&with("role = \"sgp\""), &["7:8 C0005"]);
+    check(&with("role = \"ipsp\""), &["7:8 C0005"]);
+    check(&with(&format!("{peer}, role = \"sgp\", listen = \"192.0.2.9:2905\"")), &["7:18 C0107"]);
+    check(&with(&format!("{peer}, role = \"ipsp\", listen = \"192.0.2.9:2905\"")), &["7:18 C0107"]);
+    check(&with("listen = \"192.0.2.9:2905\", peers = \"192.0.2.1:2905\""), &["7:19 C0107"]);
+    // Each value.
+    check(&with(&format!("role = \"stp\", {peer}")), &["7:17 C0022"]);
+    check(&with(&format!("transport-protocol = \"udp\", {peer}")), &["7:31 C0022"]);
+    check(&with(&format!("traffic-mode = \"share\", {peer}")), &["7:25 C0022"]);
+    check(&with(&format!("routing-context = -1, {peer}")), &["7:28 C0012"]);
+    check(&with(&format!("routing-context = 4294967296, {peer}")), &["7:28 C0012"]);
+    check(&with(&format!("routing-context = \"7\", {peer}")), &["7:28 C0004"]);
+    check(&with(&format!("network-indicator = 4, {peer}")), &["7:30 C0012"]);
+    check(&with(&format!("network-appearance = 4294967296, {peer}")), &["7:31 C0012"]);
+    check(&with(&format!("asp-identifier = 4294967296, {peer}")), &["7:27 C0012"]);
+    check(&with(&format!("ack-time = \"99ms\", {peer}")), &["7:21 C0014"]);
+    check(&with(&format!("recovery-time = \"61s\", {peer}")), &["7:26 C0014"]);
+    check(&with(&format!("heartbeat = 5, {peer}")), &["7:22 C0014"]);
+    check(&with("peers = \"stp.example:2905\""), &["7:19 C0011"]);
+    check(&with("peers = \"192.0.2.1\""), &["7:19 C0011"]);
+    check(&with("peers = [\"192.0.2.1:2905\", \"192.0.2.1:2905\"]"), &["7:37 C0106"]);
+    check(&with("peers = []"), &["7:18 C0007"]);
+    let many: Vec<String> = (1..=9).map(|n| format!("\"192.0.2.{n}:2905\"")).collect();
+    check(&with(&format!("peers = [{}]", many[..8].join(", "))), &[]);
+    check(&with(&format!("peers = [{}]", many.join(", "))), &["7:18 C0024"]);
+    check(&with(&format!("rout-context = 7, {peer}")), &["7:10 C0003"]);
+    // Where we call from.
+    check(&with(&format!("local = \"192.0.2.9:2905\", {peer}")), &[]);
+    check(&with(&format!("local = \"2001:db8::9\", {peer}")), &["7:18 C0107"]);
+    let two = "peers = [\"192.0.2.1:2905\", \"192.0.2.2:2905\"]";
+    check(&with(&format!("local = \"192.0.2.9:2905\", {two}")), &["7:18 C0107"]);
+    check(&with(&format!("local = \"192.0.2.9\", {two}")), &[]);
+    check(&with("local = \"192.0.2.9\", role = \"sgp\", listen = \"192.0.2.9:2905\""), &["7:18 C0107"]);
+    check("[isup.a]\ntransport = \"simulated\"\nm3ua = { peers = \"192.0.2.1:2905\" }\n", &["4:8 C0107"]);
+    check("[isup.a]\ntransport = \"simulated\"\nm3ua = 5\n", &["4:8 C0107"]);
+    let shown = shown(&format!("{HEAD}{}", with("role = \"asp\"")));
+    assert!(shown.contains("peers = [\"192.0.2.1:2905\"]"), "{shown}");
 }

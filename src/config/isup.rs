@@ -1,6 +1,8 @@
 //! `[isup.NAME]`, and how any trunk translates between statuses and causes.
 
+use super::far_end;
 use super::findings::{Finding, Place};
+use super::m3ua::{M3ua, m3ua};
 use super::section::{Lowering, Section, Text, Value};
 use super::tables::{choice, choices};
 use crate::isup::group::{Control, Selection, Settings};
@@ -39,6 +41,8 @@ pub struct Isup {
     pub location: Location,
     /// What SIP learns of SUS and RES.
     pub suspend: Suspend,
+    /// `m3ua`: with that transport, and with no other.
+    pub m3ua: Option<M3ua>,
     /// `script`: what the simulated switch does; the demo exchange when there is none.
     pub script: Option<Script>,
     /// `country-code`: digits, at most three.
@@ -103,7 +107,7 @@ const CONTROLS: [(&str, Control); 5] = [
     ("all", Control::All),
     ("none", Control::None),
 ];
-const LOCATIONS: [(&str, Location); 8] = [
+pub(super) const LOCATIONS: [(&str, Location); 8] = [
     ("U", Location::User),
     ("LPN", Location::LocalPrivate),
     ("LN", Location::LocalNetwork),
@@ -140,7 +144,8 @@ pub(super) fn isup(
     let location = one_of("location", "location", &LOCATIONS, Location::LocalNetwork, &mut section, lowering);
     let suspend = one_of("suspend", "way to show SUS", &SUSPENDS, Suspend::default(), &mut section, lowering);
     let country_code = country_code(&mut section, lowering);
-    section.later(&["script", "m3ua"]);
+    let script = script(transport, &mut section, lowering);
+    let m3ua = carried(transport, &mut section, lowering);
     let title = section.place.clone();
     section.finish(lowering);
     let isup = Isup {
@@ -155,11 +160,51 @@ pub(super) fn isup(
         timers: timers?,
         location: location?,
         suspend: suspend?,
-        script: None,
+        script: script?,
+        m3ua: m3ua?,
         country_code: country_code?,
         interworking: interworking?,
     };
     take(&isup, title, taken, lowering).then_some(isup)
+}
+
+/// `script` of a simulated switch.
+fn script(
+    transport: Option<IsupTransport>,
+    section: &mut Section<'_>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Option<Script>> {
+    let Some(value) = section.get("script") else { return Some(None) };
+    let text = lowering.text(value)?;
+    if transport == Some(IsupTransport::M3ua) {
+        let finding = Finding::error("C0104", &text.place, "only a simulated switch has a script");
+        lowering.push(finding.help("leave it out, or write transport = \"simulated\""));
+        return None;
+    }
+    far_end::script(&text, lowering).map(Some)
+}
+
+/// `m3ua`, which belongs to the transport of that name.
+fn carried(
+    transport: Option<IsupTransport>,
+    section: &mut Section<'_>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Option<M3ua>> {
+    match transport {
+        Some(IsupTransport::M3ua) => {
+            section.require("m3ua", lowering).and_then(|value| m3ua(value, lowering)).map(Some)
+        }
+        Some(IsupTransport::Simulated) if section.has("m3ua") => {
+            let place = section.get("m3ua").map_or_else(|| section.place.clone(), |value| value.place());
+            let finding = Finding::error("C0107", &place, "a simulated switch is not reached by M3UA");
+            lowering.push(finding.help("leave it out, or take transport = \"m3ua\""));
+            None
+        }
+        _ => {
+            section.get("m3ua");
+            Some(None)
+        }
+    }
 }
 
 /// Two exchanges name a circuit by their point codes and its code: no two groups may have the same.
@@ -412,7 +457,8 @@ mod tests {
         let isup = group(
             "transport = \"m3ua\"\ncircuits = \"1-3, 9\"\nvariant = \"ansi\"\nselection = \"odd-even\"\ncontrol = \"all\"\n\
              own-point-code = \"1-2-3\"\npeer-point-code = 7\ntimers = { t7 = \"5s\", t9 = \"100s\", meant = [\"t7\"] }\n\
-             location = \"BI\"\nsuspend = \"hold\"\ncountry-code = \"44\"",
+             location = \"BI\"\nsuspend = \"hold\"\ncountry-code = \"44\"\n\
+             m3ua = { peers = \"192.0.2.1:2905\", routing-context = 7, transport-protocol = \"tcp\" }",
         );
         assert_eq!(isup.transport, IsupTransport::M3ua);
         assert_eq!(isup.circuits, [1, 2, 3, 9].into());
@@ -422,6 +468,10 @@ mod tests {
         assert_eq!(isup.timers.of(Timer::T9), Duration::from_secs(100));
         assert_eq!((isup.location, isup.suspend), (Location::BeyondInterworking, Suspend::Hold));
         assert_eq!(isup.country_code.as_deref(), Some("44"));
+        let m3ua = isup.m3ua.expect("the table");
+        assert_eq!((m3ua.context, m3ua.carrier, m3ua.network), (Some(7), super::super::Carrier::Tcp, 2));
+        assert_eq!(m3ua.peers, ["192.0.2.1:2905".parse().expect("an address")]);
+        assert_eq!(m3ua.heartbeat, Some(Duration::from_secs(10)), "TCP has none of its own");
     }
 
     #[test]

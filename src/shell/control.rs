@@ -11,15 +11,19 @@
 //! get their turn before the next one is taken.
 
 use super::cards::{CardLines, Hands};
-use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, StoryRow, TrunkRow};
+use super::control_protocol::{
+    CallRow, CircuitRow, Maintain, PhoneRow, Request, Response, StatusRow, StoryRow, TrunkRow,
+};
 use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{self, MediaCounters, MediaThread};
+use super::sctp::{self, Heard};
+use super::sctp_wire;
 use super::sip_sockets::{Received, SipSockets, StreamEvent};
 use super::store::{Kept, Store};
 use super::tls::Tls;
 use super::{Clock, Reload, ShellError, rtp_io};
-use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
+use crate::gateway::{CardId, CircuitSummary, Gateway, Input, Maintenance, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::sip::{ConnectionId, Flow, Question, Records};
@@ -45,6 +49,8 @@ const MEDIA_EVENTS_PER_CYCLE: usize = 1_024;
 const TICKS_PER_CYCLE: usize = 16;
 /// How long calls may take to end while the gateway goes down.
 const DRAIN_TIME: Duration = Duration::from_secs(4);
+/// How long peers of M3UA may take to say that they know that we are gone.
+const WITHDRAW_TIME: Duration = Duration::from_millis(500);
 /// How soon to look again while the gateway goes down, and while media commands wait.
 const RETRY: Duration = Duration::from_millis(20);
 /// How long it holds from which address packets to a peer leave: networks change.
@@ -71,6 +77,8 @@ enum WakeUp {
     Signal,
     Resolved(Resolved),
     Reload,
+    /// Something happened on an association of M3UA.
+    Association(sctp_wire::Event),
 }
 
 /// What an output leads to beside itself.
@@ -80,6 +88,8 @@ enum FollowUp {
     Unreachable(Flow),
     Resolved(Question, Records),
     FarEnd(Said),
+    /// A far exchange that M3UA leads to.
+    M3ua(Heard),
 }
 
 /// What the loop owns.
@@ -99,6 +109,9 @@ pub(super) struct Parts {
     pub(super) requests: mpsc::Receiver<Asked>,
     /// Switches of the circuit groups whose transport is simulated.
     pub(super) far_ends: FarEnds,
+    /// Far exchanges that M3UA leads to.
+    pub(super) m3ua: sctp::Trunks,
+    pub(super) associations: mpsc::Receiver<sctp_wire::Event>,
     /// Keeps registrations over a restart.
     pub(super) store: Option<Store>,
     /// What it kept over the last one.
@@ -118,6 +131,8 @@ pub(super) struct Control {
     load_peak: usize,
     /// When the process ends at the latest, once it was told to.
     ends_at: Option<Instant>,
+    /// When M3UA has been taken out of service at the latest, once that began.
+    withdrawn_by: Option<Instant>,
     /// A card that failed is reported once.
     reported_over: Vec<bool>,
     /// So is a refused priority, for all threads together.
@@ -142,6 +157,7 @@ impl Control {
             reload: signals(SignalKind::hangup())?,
             load_peak: 0,
             ends_at: None,
+            withdrawn_by: None,
             reported_over,
             reported_priority: false,
         })
@@ -173,12 +189,14 @@ impl Control {
                 WakeUp::Reload => {
                     let _ = self.reload(); // told in the log
                 }
+                WakeUp::Association(event) => self.take_association_events(now, event),
                 WakeUp::Lines | WakeUp::Media | WakeUp::Time => {}
             }
             self.look_at_lines(now);
             self.look_at_media(now);
             self.look_at_deadline(now);
             self.look_at_far_ends(now);
+            self.look_at_m3ua(now);
             self.parts.hands.answer_listeners(now);
             self.look_at_memory();
             if self.is_at_end(now) {
@@ -223,6 +241,7 @@ impl Control {
             _ = self.terminate.recv() => WakeUp::Signal,
             _ = self.reload.recv() => WakeUp::Reload,
             Some(resolved) = parts.resolved.recv() => WakeUp::Resolved(resolved),
+            Some(event) = parts.associations.recv() => WakeUp::Association(event),
         }
     }
 
@@ -235,6 +254,7 @@ impl Control {
         lines
             .chain(parts.gateway.deadline())
             .chain(parts.far_ends.deadline())
+            .chain(parts.m3ua.deadline())
             .chain(parts.hands.deadline())
             .chain(retry)
             .min()
@@ -255,7 +275,8 @@ impl Control {
                 Some(FollowUp::Unreachable(flow)) => Input::Unreachable { flow },
                 Some(FollowUp::Resolved(question, records)) => Input::Resolved { question, records },
                 Some(FollowUp::FarEnd(Said::Sound(group, cic, sound))) => Input::CircuitSound { group, cic, sound },
-                Some(FollowUp::FarEnd(Said::Octets(group, octets))) => {
+                Some(FollowUp::M3ua(Heard::FarEnd(group, available))) => Input::FarEnd { group, available },
+                Some(FollowUp::FarEnd(Said::Octets(group, octets)) | FollowUp::M3ua(Heard::Isup(group, octets))) => {
                     self.parts.gateway.handle(now, Input::Isup { group, octets: &octets }, &mut self.outbox);
                     self.carry_out(now);
                     continue;
@@ -297,7 +318,10 @@ impl Control {
                 Output::CloseStream { connection } => self.parts.sockets.close(connection),
                 Output::Line(port, command) => self.command_line(now, port, command),
                 Output::Media(worker, command) => self.command_media(worker, command),
-                // Nobody is there yet who would carry it.
+                Output::Isup { group, octets } if self.parts.m3ua.has(group) => {
+                    self.parts.m3ua.send(now, group, octets);
+                    self.hear_m3ua();
+                }
                 Output::Isup { group, octets } => {
                     self.parts.far_ends.handle(now, group, &octets);
                     self.hear_far_ends();
@@ -426,7 +450,21 @@ impl Control {
                 };
                 Response::Phones(gateway.phone_summaries(now).into_iter().map(row).collect())
             }
-            Request::Trunks => Response::Trunks(trunks(gateway.trunk_summaries(now))),
+            Request::Trunks => Response::Trunks(trunks(gateway.trunk_summaries(now), &self.parts.m3ua, now)),
+            Request::Circuits { group } => match gateway.circuit_summaries(group.as_deref()) {
+                Some(circuits) => Response::Circuits(circuits.into_iter().map(circuit_row).collect()),
+                None => Response::Failed(format!("there is no circuit group {}", group.unwrap_or_default())),
+            },
+            Request::Maintain { group, circuit, what } => {
+                let what = match what {
+                    Maintain::Block => Maintenance::Block,
+                    Maintain::Unblock => Maintenance::Unblock,
+                    Maintain::Reset => Maintenance::Reset,
+                };
+                let mut outcome = Err("the gateway did not say".to_owned());
+                self.feed(now, Input::Maintain { group: &group, circuit, what, outcome: &mut outcome });
+                outcome.map_or_else(Response::Failed, |()| Response::Done)
+            }
             Request::Status => {
                 let phones = gateway.phone_summaries(now);
                 let sip = || phones.iter().filter(|phone| phone.name.starts_with("phone/"));
@@ -434,7 +472,7 @@ impl Control {
                     calls: gateway.call_summaries().len(),
                     phones: sip().count(),
                     registered: sip().filter(|phone| !phone.contacts.is_empty()).count(),
-                    trunks: trunks(gateway.trunk_summaries(now)),
+                    trunks: trunks(gateway.trunk_summaries(now), &self.parts.m3ua, now),
                     banned: gateway.banned(now).iter().map(ToString::to_string).collect(),
                     draining: gateway.is_draining(),
                 })
@@ -560,6 +598,37 @@ impl Control {
         }
     }
 
+    fn take_association_events(&mut self, now: Instant, first: sctp_wire::Event) {
+        let mut next = Some(first);
+        for _ in 0..STREAM_EVENTS_PER_CYCLE {
+            let Some(event) = next.take() else { break };
+            self.parts.m3ua.handle(now, event);
+            self.hear_m3ua();
+            self.follow_up(now);
+            next = self.parts.associations.try_recv().ok();
+        }
+        if let Some(event) = next {
+            self.parts.m3ua.handle(now, event);
+            self.hear_m3ua();
+            self.follow_up(now);
+        }
+    }
+
+    fn look_at_m3ua(&mut self, now: Instant) {
+        if self.parts.m3ua.deadline().is_some_and(|at| at <= now) {
+            self.parts.m3ua.handle_timeout(now);
+            self.hear_m3ua();
+            self.follow_up(now);
+        }
+    }
+
+    /// Notes what far exchanges say by M3UA.
+    fn hear_m3ua(&mut self) {
+        while let Some(heard) = self.parts.m3ua.take() {
+            self.follow_ups.push_back(FollowUp::M3ua(heard));
+        }
+    }
+
     /// After a burst its memory goes back to the system, once three quarters of it are over.
     fn look_at_memory(&mut self) {
         let load = self.parts.gateway.load();
@@ -581,18 +650,35 @@ impl Control {
         let Some(ends_at) = self.ends_at else { return false };
         let calls = self.parts.gateway.call_summaries();
         if self.parts.gateway.is_at_rest() || now >= ends_at {
-            if !calls.is_empty() {
+            if !calls.is_empty() && !self.parts.m3ua.is_withdrawing() {
                 tracing::warn!(calls = calls.len(), "calls did not end in time");
             }
-            return true;
+            // The peers are told that nobody is there any more, and may take a moment to say that they know.
+            if !self.parts.m3ua.is_withdrawing() {
+                self.parts.m3ua.withdraw(now);
+                self.withdrawn_by = Some(now + WITHDRAW_TIME);
+            }
+            return self.parts.m3ua.is_withdrawn() || self.withdrawn_by.is_some_and(|at| now >= at);
         }
         false
     }
 }
 
-fn trunks(summaries: Vec<crate::gateway::TrunkSummary>) -> Vec<TrunkRow> {
+fn trunks(summaries: Vec<crate::gateway::TrunkSummary>, m3ua: &sctp::Trunks, now: Instant) -> Vec<TrunkRow> {
     let row = |trunk: crate::gateway::TrunkSummary| TrunkRow { name: trunk.name, to: trunk.to, state: trunk.state };
-    summaries.into_iter().map(row).collect()
+    let isup = m3ua.summaries(now).into_iter().map(|(name, to, state)| TrunkRow { name, to, state });
+    summaries.into_iter().map(row).chain(isup).collect()
+}
+
+fn circuit_row(circuit: CircuitSummary) -> CircuitRow {
+    CircuitRow {
+        group: circuit.group,
+        circuit: circuit.cic,
+        state: circuit.state.to_owned(),
+        direction: circuit.direction.to_owned(),
+        blocked: circuit.blocked.to_owned(),
+        call: circuit.call,
+    }
 }
 
 fn row(now: Instant, call: crate::gateway::CallSummary) -> CallRow {

@@ -15,6 +15,9 @@ mod dns;
 mod logging;
 mod media_thread;
 mod rtp_io;
+mod sctp;
+mod sctp_io;
+mod sctp_wire;
 mod sip_sockets;
 mod sound;
 mod store;
@@ -156,6 +159,7 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
     let media = start_media(clock, &config, opened.audio, &media_wakes)?;
     let (store, kept) = open_store(&config, &source, clock);
     let welcome = welcome::text(&config, &source, control_socket.path());
+    let (m3ua, associations) = sctp::Trunks::new(&config, &seed.fork("m3ua"));
     let far_ends = FarEnds::new(clock.now(), config.far_ends(), &seed);
     let mut gateway = Gateway::new(config, seed.fork("gateway"), clock.now());
     gateway.survive_broken_assumptions();
@@ -173,6 +177,8 @@ async fn run_inside(options: RunOptions) -> Result<(), ShellError> {
         media_wakes,
         requests,
         far_ends,
+        m3ua,
+        associations,
         store,
         kept,
     };

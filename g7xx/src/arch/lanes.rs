@@ -14,8 +14,8 @@ macro_rules! with_stages {
     ($then:ident! $($first:tt)*) => {
         $then! {
             $($first)*
-            /// Brings samples into lanes, eight times as many as `rows` has eights; each channel
-            /// has enough.
+            /// Brings samples into lanes, as many as there are rows, of which there are eight at
+            /// least; each channel has enough.
             gather(channels: &[&[i16]; N], rows: &mut [Row<N>]);
             /// Brings lanes back into channels, limited to 16 bits.
             scatter(rows: &[Row<N>], channels: [&mut [i16]; N]);
@@ -73,6 +73,31 @@ macro_rules! with_stages {
             );
             /// Sum of squares of quarters of pairs, as an unsigned word.
             quarter_energy(x: &[Row<N>; PAIRS]) -> Row<N>;
+            /// Orders frequencies, keeps them apart, and turns them into cosines.
+            spectrum(lsf: &mut [Row<N>; ORDER], lsp: &mut [Row<N>; ORDER]);
+            /// Gains of code vectors of some energies (doubled sums of squares) times the received
+            /// factors; the memory of the prediction moves on.
+            code_gains(
+                energy: &Row<N>,
+                factor: &Row<N>,
+                memory: &mut [Row<N>; 4]
+            ) -> Row<N>;
+            /// The largest of the first seven sums of each channel, and which it is, the later one of
+            /// equals.
+            largest_of_seven(sums: &[[i32; 8]; N]) -> [Row<N>; 2];
+            /// Factors of the residual and of that of one lag ago, Q15, from the sum of products of
+            /// their quarters, none of which is larger than 5180.
+            harmonic(
+                sum: &Row<N>,
+                now: &[Row<N>; PAIRS],
+                then: &[Row<N>; PAIRS]
+            ) -> [Row<N>; 2];
+            /// Factors of the tilt filter, Q15, from sums of squares and of products with the
+            /// neighbour, of 30 bits.
+            tilt(squares: &Row<N>, neighbours: &Row<N>) -> Row<N>;
+            /// What the gains of the level control go towards, from sums of squares of quarters of
+            /// output and input, unsigned words; and where there is an output at all.
+            targets(output: &Row<N>, input: &Row<N>) -> (Row<N>, Mask);
             /// Lets the gains approach the targets of two subframes, applies them to pairs, and filters
             /// what comes of it by the 100 Hz high-pass. `past_input` is the last pair of its input,
             /// `past` its last two sums before their shift, newest first.
@@ -188,20 +213,6 @@ pub fn put_pairs<const N: usize>(rows: &mut [Row<N>], lane: usize, values: &[i16
     }
 }
 
-/// What each channel has from a place on.
-// A closure over an array is not compiled for the instructions of its caller, a loop is.
-#[inline(always)]
-pub fn parts<const L: usize, const N: usize>(
-    channels: &[[i16; L]; N],
-    from: [usize; N],
-) -> [&[i16]; N] {
-    let mut parts: [&[i16]; N] = [&[]; N];
-    for ((part, channel), from) in parts.iter_mut().zip(channels).zip(from) {
-        *part = &channel[from..];
-    }
-    parts
-}
-
 /// The predictor in a lane.
 #[inline(always)]
 pub fn predictor<const N: usize>(a: &[Row<N>; ORDER + 1], lane: usize) -> Predictor {
@@ -255,7 +266,10 @@ mod tests {
         see(&area, exact);
         let numerator = rows::<11, N>(noise, 3 + shift % 8);
         let (squares, neighbours, exact) = L::response_sums(&numerator, a);
-        see(&[squares, neighbours], exact);
+        see(
+            &[squares, neighbours, L::tilt(&squares, &neighbours)],
+            exact,
+        );
         let then: [Row<N>; PAIRS] = pairs(noise, shift);
         let [direct, back, mu] = rows::<3, N>(noise, 0)
             .map(|row| row.map(|x| if x > 32700 { 1 << 15 } else { x.max(0) }));
@@ -281,6 +295,37 @@ mod tests {
         see(&output, exact);
         see(&past, exact);
         see(&[gain, past_input], Mask::MAX);
+    }
+
+    /// The stages of single values.
+    fn run_choices<L: Lockstep<N>, const N: usize>(
+        noise: &mut Noise,
+        shift: u32,
+        see: &mut impl FnMut(&[Row<N>], Mask),
+    ) {
+        let mut lsf: [Row<N>; ORDER] = rows(noise, shift % 4);
+        let mut lsp = [[0; N]; ORDER];
+        L::spectrum(&mut lsf, &mut lsp);
+        see(&lsf, Mask::MAX);
+        see(&lsp, Mask::MAX);
+        let [energy, factor] = wide::<2, N>(noise, shift).map(|row| row.map(|x| x & i32::MAX));
+        let mut memory: [Row<N>; 4] = rows(noise, shift % 3);
+        let gains = L::code_gains(&energy, &factor.map(|x| x >> 16), &mut memory);
+        see(&[gains], Mask::MAX);
+        see(&memory, Mask::MAX);
+        let sums: [[i32; 8]; N] = core::array::from_fn(|_| noise.values::<8>(shift).map(i32::from));
+        let [largest, place] = L::largest_of_seven(&sums);
+        see(&[largest, place], Mask::MAX);
+        let small = |row: Row<N>| row.map(|x| (x << 16 >> 17) / 3 << 16 | (x >> 17) / 3 & 0xFFFF);
+        let now: [Row<N>; PAIRS] = pairs(noise, shift).map(small);
+        let then: [Row<N>; PAIRS] = pairs(noise, shift).map(small);
+        see(
+            &L::harmonic(&energy.map(|x| x >> 2), &now, &then),
+            Mask::MAX,
+        );
+        let [output, input] = wide::<2, N>(noise, shift);
+        let (targets, heard) = L::targets(&output, &input);
+        see(&[targets], heard);
     }
 
     /// What the stages make of the same noise: everything where it is exact, and where that is.
@@ -343,6 +388,7 @@ mod tests {
             assert_eq!(back[..40], samples[..40]);
         }
         run_pairs::<L, N>(&mut noise, shift, &a, &mut see);
+        run_choices::<L, N>(&mut noise, shift, &mut see);
         seen
     }
 

@@ -7,6 +7,8 @@ use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use crate::g729::pitch::EXCITATION;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(any(test, target_arch = "x86_64"))]
+mod choices;
 mod dispatch;
 #[cfg(any(test, target_arch = "x86_64"))]
 pub mod lanes;

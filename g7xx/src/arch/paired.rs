@@ -16,7 +16,7 @@ const RESPONSE_PAIRS: usize = 11;
 
 /// Where each block of eight begins; the last overlaps the one before it.
 #[inline(always)]
-fn blocks(rows: usize) -> impl Iterator<Item = usize> {
+pub fn blocks(rows: usize) -> impl Iterator<Item = usize> {
     (0..rows).step_by(8).map(move |at| at.min(rows - 8))
 }
 

@@ -7,17 +7,20 @@
 //! Everything is inlined into functions that are compiled for the instructions of the vector, see
 //! [`Lockstep`](super::lanes::Lockstep). Closures would not be compiled for them, so there are none.
 
+pub use super::choices::*;
 use super::lanes::{Row, SUBFRAME};
 pub use super::paired::*;
 use super::vector::{Mask, Vector};
 use crate::g729::lpc::ORDER;
 use crate::g729::ops::div_s;
 
-/// Brings samples into lanes, eight times as many as `rows` has eights; each channel has enough.
+/// Brings samples into lanes, as many as there are rows, of which there are eight at least; each channel
+/// has enough.
 #[inline(always)]
 pub fn gather<V: Vector<N>, const N: usize>(channels: &[&[i16]; N], rows: &mut [Row<N>]) {
-    for (block, rows) in rows.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        for (row, value) in rows.iter_mut().zip(V::gather(channels, 8 * block)) {
+    for at in blocks(rows.len()) {
+        let block = &mut rows[at..at + 8];
+        for (row, value) in block.iter_mut().zip(V::gather(channels, at)) {
             value.store(row);
         }
     }
@@ -26,12 +29,12 @@ pub fn gather<V: Vector<N>, const N: usize>(channels: &[&[i16]; N], rows: &mut [
 /// Brings lanes back into channels, limited to 16 bits.
 #[inline(always)]
 pub fn scatter<V: Vector<N>, const N: usize>(rows: &[Row<N>], mut channels: [&mut [i16]; N]) {
-    for (block, rows) in rows.as_chunks::<8>().0.iter().enumerate() {
+    for at in blocks(rows.len()) {
         let mut values = [V::splat(0); 8];
-        for (value, row) in values.iter_mut().zip(rows) {
+        for (value, row) in values.iter_mut().zip(&rows[at..at + 8]) {
             *value = V::load(row);
         }
-        V::scatter(values, &mut channels, 8 * block);
+        V::scatter(values, &mut channels, at);
     }
 }
 
@@ -48,7 +51,7 @@ pub fn bounded<V: Vector<N>, const N: usize>(a: &[Row<N>; ORDER + 1], magnitude:
 
 /// Limits lanes to 16 bits.
 #[inline(always)]
-fn clamp_16<V: Vector<N>, const N: usize>(x: V) -> V {
+pub fn clamp_16<V: Vector<N>, const N: usize>(x: V) -> V {
     let x = x.at_most(V::splat(32767));
     x.at_least(V::splat(-32768))
 }

@@ -4,7 +4,7 @@
 //! cover its logic; each of the other kinds is one instruction or two for an operation, and
 //! `every_operation_is_the_portable_one` compares them all.
 
-use crate::g729::ops::{clamp_16, norm_l};
+use crate::g729::ops::{clamp_16, div_s, norm_l};
 
 /// A set of lanes: bit `k` belongs to lane `k`.
 pub type Mask = u16;
@@ -88,6 +88,13 @@ pub trait Vector<const N: usize>: Copy {
     fn halves_at_least(self, other: Self) -> Self;
     /// The lower 32 bits of the product in 64 bits after a shift to the right by 15.
     fn times_15(self, other: Self) -> Self;
+    /// Quotients in Q15 of low halves, cut: 0 where either is not positive, 32767 where `self` is not
+    /// smaller.
+    fn quotient(self, divisor: Self) -> Self;
+    /// The elements at `index` and, above them, those that follow; near the ends those that there are.
+    fn pair_at(table: &[i16], index: Self) -> Self;
+    /// Eight values of each channel, one vector for each place.
+    fn turn(channels: &[[i32; 8]; N]) -> [Self; 8];
     /// How far each value can be shifted to the left without a change of sign; 0 for 0.
     fn room(self) -> Self;
 }
@@ -351,6 +358,24 @@ impl<const N: usize> Vector<N> for Portable<N> {
     }
 
     #[inline(always)]
+    fn quotient(self, divisor: Self) -> Self {
+        self.with(divisor, |a, b| i32::from(div_s(a as i16, b as i16)))
+    }
+
+    #[inline(always)]
+    fn pair_at(table: &[i16], index: Self) -> Self {
+        index.each(|index| {
+            let index = (index as u32 as usize).min(table.len() - 2);
+            two_halves(table[index], table[index + 1])
+        })
+    }
+
+    #[inline(always)]
+    fn turn(channels: &[[i32; 8]; N]) -> [Self; 8] {
+        core::array::from_fn(|k| Self(channels.map(|channel| channel[k])))
+    }
+
+    #[inline(always)]
     fn room(self) -> Self {
         self.each(norm_l)
     }
@@ -415,6 +440,11 @@ mod tests {
             a.negate_where(b.above(c)),
             a.room(),
             V::splat(0).room(),
+            a.quotient(b),
+            a.down::<17>().quotient(b.down::<16>()),
+            a.down_unsigned::<18>().quotient(b.down_unsigned::<17>()),
+            V::pair_at(&samples[0], a),
+            V::pair_at(&samples[0], b.and(V::splat(15))),
             a.narrow(b),
             a.halves_down::<2>(),
             a.halves_plus(b),
@@ -425,6 +455,8 @@ mod tests {
             a.halves_at_least(b),
             a.times_15(b),
         ];
+        let eights: [[i32; 8]; N] = core::array::from_fn(|k| [rows[k % 3][(k / 3) % N]; 8]);
+        values.extend(V::turn(&eights));
         values.extend(V::gather_pairs(&channels, 0));
         values.extend(V::gather_pairs(&channels, 2));
         values.extend(V::gather(&channels, 0));

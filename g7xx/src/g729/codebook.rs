@@ -32,9 +32,9 @@ pub fn sharpen(x: &mut [i16; SUBFRAME], lag: i32, sharpening: i16) {
     }
 }
 
-/// Code vector of received indices, not yet sharpened.
+/// Code vector of received indices, sharpened.
 #[inline(always)]
-pub fn decode(positions: u16, signs: u16) -> [i16; SUBFRAME] {
+pub fn decode(positions: u16, signs: u16, lag: i32, sharpening: i16) -> [i16; SUBFRAME] {
     let place = |shift: u16| TRACKS * usize::from(positions >> shift & 7);
     let pulses = [
         place(0),
@@ -42,11 +42,31 @@ pub fn decode(positions: u16, signs: u16) -> [i16; SUBFRAME] {
         place(6) + 2,
         place(10) + 3 + usize::from(positions >> 9 & 1),
     ];
-    let mut code = [0; SUBFRAME];
+    // Echoes that come too late fall behind the end.
+    let mut code = [0; 2 * SUBFRAME];
     for (k, at) in pulses.into_iter().enumerate() {
         code[at] = if signs >> k & 1 == 1 { 8191 } else { -8192 };
     }
-    code
+    if lag >= SUBFRAME as i32 {
+        return *window(&code, 0);
+    }
+    if lag < SUBFRAME as i32 / 2 {
+        let mut code = *window(&code, 0);
+        sharpen(&mut code, lag, sharpening);
+        return code;
+    }
+    // An echo of an echo would come after the end: what is repeated are the pulses of the first half.
+    let gain = shl(sharpening, 1);
+    for at in pulses {
+        let echo = if at < SUBFRAME / 2 {
+            mult(code[at], gain)
+        } else {
+            0
+        };
+        let to = at + lag as usize;
+        code[to] = add(code[to], echo);
+    }
+    *window(&code, 0)
 }
 
 /// Correlations of the impulse response with itself between two positions. Row `j` holds the

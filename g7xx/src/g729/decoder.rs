@@ -32,7 +32,8 @@ enum PostFilter {
 /// State of a decoder between frames.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    excitation: [i16; EXCITATION_PAST],
+    /// The past, and room for the frame.
+    excitation: [i16; EXCITATION],
     lsp_old: Lsp,
     lsf_memory: lsp::Memory,
     lsf_previous: Lsp,
@@ -87,7 +88,7 @@ fn indices_of(p: &Parameters) -> Indices {
 impl Decoder {
     pub fn new(variant: Variant) -> Self {
         Self {
-            excitation: [0; EXCITATION_PAST],
+            excitation: [0; EXCITATION],
             lsp_old: INIT_LSP,
             lsf_memory: lsp::initial_memory(),
             lsf_previous: FREQ_PREV_RESET,
@@ -131,8 +132,7 @@ impl Decoder {
 
     #[inline(always)]
     pub fn decode<K: Kernels>(&mut self, input: FrameInput<'_>, output: &mut [i16; FRAME]) {
-        let mut excitation = [0; EXCITATION];
-        excitation[..EXCITATION_PAST].copy_from_slice(&self.excitation);
+        let mut excitation = self.excitation;
         // An erased frame goes on with what there was: speech or noise.
         let speech = match input {
             FrameInput::Speech(_) => true,
@@ -161,7 +161,9 @@ impl Decoder {
             }
             self.finish_base::<K>(&course, speech, &samples, output);
         }
-        self.keep(speech, &excitation);
+        self.noise.after_speech = speech;
+        let past: &mut [i16; EXCITATION_PAST] = filter::window_mut(&mut self.excitation, 0);
+        *past = *window(&excitation, FRAME);
     }
 
     /// Excitation of a subframe; that of noise is there already.
@@ -174,11 +176,12 @@ impl Decoder {
     ) {
         if let Some(parameters) = &course.speech {
             let parameters = parameters.as_ref();
-            self.predict::<K>(parameters, subframe, &mut course.lags, excitation);
+            let lag = self.lag(parameters, subframe, &mut course.lags);
+            let start = EXCITATION_PAST + SUBFRAME * subframe;
+            pitch::predict::<K>(excitation, start, lag);
             let received = parameters.map(|p| &p.subframes[subframe]);
             let code = self.innovation(received, course.lags[subframe]);
             let gains = self.decode_gains::<K>(received.map(|p| p.gains), &code);
-            let start = EXCITATION_PAST + SUBFRAME * subframe;
             let adaptive = filter::window_mut(&mut excitation[..], start);
             K::mix(adaptive, &code, gains.of_both());
         }
@@ -225,7 +228,7 @@ impl Decoder {
             return;
         };
         let s = window(samples, 0);
-        let x = post_filter.excite::<K>(s, &shapes[0], course.lags[0], speech);
+        let x = post_filter.excite::<K>(s, &shapes[0], 0, course.lags[0], speech);
         let mut areas = [
             filter::area_of(&self.synthesis_memory),
             filter::area_of(post_filter.memory()),
@@ -252,11 +255,12 @@ impl Decoder {
             return;
         };
         let s = window(samples, SUBFRAME);
-        let x = post_filter.excite::<K>(s, &shapes[1], course.lags[1], speech);
+        let x = post_filter.excite::<K>(s, &shapes[1], 1, course.lags[1], speech);
         let denominator = &shapes[1].denominator;
         let y: &mut [i16; SUBFRAME] = filter::window_mut(output, SUBFRAME);
         *y = filter::synthesise_only::<K>(denominator, &x, post_filter.memory());
         let second = post_filter.finish::<K>(s, y);
+        post_filter.forget();
         post_filter.level::<K>([first, second], &mut self.post_process, output);
         self.voicing = 0;
     }
@@ -310,14 +314,6 @@ impl Decoder {
         };
     }
 
-    /// Remembers the excitation of a frame.
-    #[inline(always)]
-    fn keep(&mut self, speech: bool, excitation: &[i16; EXCITATION]) {
-        self.noise.after_speech = speech;
-        let past: &[i16; EXCITATION_PAST] = window(excitation, FRAME);
-        self.excitation = *past;
-    }
-
     /// LSP of a speech frame, received or not.
     #[inline(always)]
     fn spectrum(&mut self, parameters: Option<&Parameters>) -> Lsp {
@@ -326,20 +322,6 @@ impl Decoder {
                 let indices = indices_of(p);
                 self.lsf_previous = lsp::reconstruct(&indices, &mut self.lsf_memory);
                 self.mode_previous = indices.mode;
-            }
-            None => lsp::repeat(&self.lsf_previous, self.mode_previous, &mut self.lsf_memory),
-        }
-        lsp::lsf_to_lsp(&self.lsf_previous)
-    }
-
-    /// The same with the elementary vector of a received frame, which is spread already.
-    #[cfg(any(test, target_arch = "x86_64"))]
-    #[inline(always)]
-    fn spectrum_of_vector(&mut self, mode: Option<usize>, u: &Lsp) -> Lsp {
-        match mode {
-            Some(mode) => {
-                self.lsf_previous = lsp::place(u, mode, &mut self.lsf_memory);
-                self.mode_previous = mode;
             }
             None => lsp::repeat(&self.lsf_previous, self.mode_previous, &mut self.lsf_memory),
         }
@@ -360,15 +342,14 @@ impl Decoder {
         }
     }
 
-    /// Adaptive vector of a subframe of speech, in place.
+    /// Lag of a subframe of speech.
     #[inline(always)]
-    fn predict<K: Kernels>(
+    fn lag(
         &mut self,
         parameters: Option<&Parameters>,
         subframe: usize,
         lags: &mut [i32; 2],
-        excitation: &mut [i16; EXCITATION],
-    ) {
+    ) -> Lag {
         let lag = match parameters {
             Some(p) if subframe == 0 => {
                 let index = p.subframes[0].lag;
@@ -389,8 +370,7 @@ impl Decoder {
             }
         };
         lags[subframe] = lag.whole;
-        let start = EXCITATION_PAST + SUBFRAME * subframe;
-        pitch::predict::<K>(excitation, start, lag);
+        lag
     }
 
     /// Code vector of a subframe, received or drawn.
@@ -403,9 +383,7 @@ impl Decoder {
                 (positions, random(&mut self.seed) as u16 & 0xF)
             }
         };
-        let mut code = codebook::decode(positions, signs);
-        codebook::sharpen(&mut code, lag, self.sharpening);
-        code
+        codebook::decode(positions, signs, lag, self.sharpening)
     }
 
     /// Gains for the excitation of a subframe; a lost one repeats them, attenuated.

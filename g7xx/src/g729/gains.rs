@@ -156,7 +156,7 @@ impl Predictor {
     /// Predicted code gain for a code vector: mantissa (16384-32767) and exponent.
     #[inline(always)]
     pub fn predict<K: Kernels>(&self, code: &[i16; SUBFRAME]) -> Scaled {
-        let t = mpy_32_16(log2(clamp_32(2 * K::energy(code))), -24660);
+        let t = mpy_32_16(log2(energy_of_code::<K>(code)), -24660);
         let t = l_shl(l_mac(t, 32588, 32), 10);
         let t = PRED
             .iter()
@@ -210,11 +210,33 @@ impl Gains {
     }
 }
 
+/// Entries of both codebooks for a received index.
+#[inline(always)]
+fn entries(index: u16) -> [[i16; 2]; 2] {
+    let first = GBK1[usize::from(IMAP1[usize::from(index >> 4 & 7)])];
+    let second = GBK2[usize::from(IMAP2[usize::from(index & 15)])];
+    [first, second]
+}
+
+/// The pitch gain of a received index and the factor of the code gain, Q13.
+#[cfg(any(test, target_arch = "x86_64"))]
+#[inline(always)]
+pub fn received(index: u16) -> (i16, i32) {
+    let [first, second] = entries(index);
+    let factor = i32::from(first[1]) + i32::from(second[1]);
+    (add(first[0], second[0]), factor)
+}
+
+/// Energy of a code vector as the prediction takes it.
+#[inline(always)]
+pub fn energy_of_code<K: Kernels>(code: &[i16; SUBFRAME]) -> i32 {
+    clamp_32(2 * K::energy(code))
+}
+
 /// Gains of a received index, and the predictor moves on.
 #[inline(always)]
 pub fn decode<K: Kernels>(index: u16, code: &[i16; SUBFRAME], predictor: &mut Predictor) -> Gains {
-    let first = GBK1[usize::from(IMAP1[usize::from(index >> 4 & 7)])];
-    let second = GBK2[usize::from(IMAP2[usize::from(index & 15)])];
+    let [first, second] = entries(index);
     gains_of(first, second, predictor.predict::<K>(code), predictor)
 }
 

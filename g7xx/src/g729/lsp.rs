@@ -250,6 +250,15 @@ pub fn reconstruct(indices: &Indices, memory: &mut Memory) -> Lsp {
     place(&u, indices.mode, memory)
 }
 
+/// Frequencies of a spread elementary vector, not yet ordered; moves the memory on.
+#[cfg(any(test, target_arch = "x86_64"))]
+#[inline(always)]
+pub fn compose_next(u: &Lsp, mode: usize, memory: &mut Memory) -> Lsp {
+    let lsf = compose(u, memory, &FG[mode], &FG_SUM[mode]);
+    remember(memory, u);
+    lsf
+}
+
 /// Rebuilds the memory when nothing was received and `lsf` is used again.
 #[inline(always)]
 pub fn repeat(lsf: &Lsp, mode: usize, memory: &mut Memory) {

@@ -23,7 +23,7 @@ mod perceptual;
 pub(crate) mod pitch;
 mod postfilter;
 mod postfilter_a;
-mod tables;
+pub(crate) mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vad;

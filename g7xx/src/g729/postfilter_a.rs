@@ -26,8 +26,9 @@ pub mod lockstep;
 /// State of the post-filter.
 #[derive(Clone, Debug)]
 pub struct PostFilterA {
-    /// Residual; the scaled copy of the recommendation is made from it when needed.
-    residual: [i16; PAST],
+    /// Residual of the past, and room for the frame; the scaled copy of the recommendation is made from
+    /// it when needed.
+    residual: [i16; PAST + FRAME],
     memory: Memory,
     /// Last sample before the tilt filter.
     tilt: i16,
@@ -39,7 +40,7 @@ impl PostFilterA {
     /// At reset.
     pub const fn new() -> Self {
         Self {
-            residual: [0; PAST],
+            residual: [0; PAST + FRAME],
             memory: [0; ORDER],
             tilt: 0,
             gain: 4096,
@@ -53,24 +54,27 @@ impl PostFilterA {
         &mut self,
         s: &[i16; SUBFRAME + ORDER],
         shape: &Shape,
+        subframe: usize,
         lag: i32,
         speech: bool,
     ) -> [i16; SUBFRAME] {
-        let mut residual = [0; SUBFRAME];
-        filter::residual::<K>(&shape.numerator, s, &mut residual);
-        let mut run = [0; PAST + SUBFRAME];
-        run[..PAST].copy_from_slice(&self.residual);
-        run[PAST..].copy_from_slice(&residual);
+        let run: &mut Run = filter::window_mut(&mut self.residual[..], SUBFRAME * subframe);
+        filter::residual::<K>(&shape.numerator, s, filter::window_mut(&mut run[..], PAST));
         let mut x = if speech {
-            harmonic::<K>(&run, lag)
+            harmonic::<K>(run, lag)
         } else {
-            residual
+            *window(run, PAST)
         };
-        self.residual.copy_from_slice(&run[SUBFRAME..]);
         let last = x[SUBFRAME - 1];
         K::take_tilt(&mut x, self.tilt, shape.mu);
         self.tilt = last;
         x
+    }
+
+    /// After a frame: its residual becomes the past.
+    #[inline(always)]
+    pub fn forget(&mut self) {
+        self.residual.copy_within(FRAME.., 0);
     }
 
     /// Memory of the synthesis.

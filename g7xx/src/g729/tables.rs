@@ -57,6 +57,18 @@ pub static SLOPE_COS: [i16; 64] = [
     -3150, -1893, -632,
 ];
 
+/// Entries of [`COSINE`] and [`SLOPE_COS`] by turns.
+#[cfg(any(test, target_arch = "x86_64"))]
+pub static COSINE_AND_SLOPE: [i16; 128] = {
+    let mut both = [0; 128];
+    let mut k = 0;
+    while k < 64 {
+        (both[2 * k], both[2 * k + 1]) = (COSINE[k], SLOPE_COS[k]);
+        k += 1;
+    }
+    both
+};
+
 /// Slope of the arc cosine between entries of [`COSINE`], Q12.
 pub static SLOPE_ACOS: [i16; 64] = [
     -26887, -8812, -5323, -3813, -2979, -2444, -2081, -1811, -1608, -1450, -1322, -1219, -1132,

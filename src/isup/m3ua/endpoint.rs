@@ -430,6 +430,11 @@ impl Endpoint {
         self.available
     }
 
+    /// The exchange that messages go to.
+    pub fn far_exchange(&self) -> PointCode {
+        self.settings.peer
+    }
+
     /// What went no further, and what did.
     pub fn counters(&self) -> Counters {
         self.counters

@@ -1,7 +1,6 @@
 //! Vectors of eight lanes with AVX2.
 
 use crate::arch::vector::{Mask, Vector};
-use crate::g729::ops::norm_l;
 use core::arch::x86_64::*;
 
 /// Eight lanes. Only functions that are compiled for AVX2 name this type.
@@ -307,12 +306,71 @@ impl Vector<8> for V256 {
     }
 
     #[inline(always)]
-    fn room(self) -> Self {
-        // There is no instruction for it.
-        let mut row = [0; 8];
-        self.store(&mut row);
-        Self::load(&row.map(norm_l))
+    fn quotient(self, divisor: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(quotient(self.0, divisor.0)) }
     }
+
+    #[inline(always)]
+    fn pair_at(table: &[i16], index: Self) -> Self {
+        let last = table.len() - 2;
+        // SAFETY: whoever names this type is compiled for its instructions; no index is larger than
+        // that of the last but one, from which on four octets are there.
+        unsafe {
+            let index = _mm256_min_epu32(index.0, _mm256_set1_epi32(last as i32));
+            Self(_mm256_i32gather_epi32::<2>(table.as_ptr().cast(), index))
+        }
+    }
+
+    #[inline(always)]
+    fn turn(channels: &[[i32; 8]; 8]) -> [Self; 8] {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        let mut rows = unsafe { [_mm256_setzero_si256(); 8] };
+        for (row, channel) in rows.iter_mut().zip(channels) {
+            // SAFETY: eight values are one register; loads need no alignment.
+            *row = unsafe { _mm256_loadu_si256(channel.as_ptr().cast()) };
+        }
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { transpose_32(rows).map(Self) }
+    }
+
+    #[inline(always)]
+    fn room(self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { Self(room(self.0)) }
+    }
+}
+
+/// Operation `quotient`. A quotient of floats is at most rounded up to the next whole number, which the
+/// rest shows.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quotient(a: __m256i, b: __m256i) -> __m256i {
+    let low_half = |x| _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(x));
+    let (a, b) = (low_half(a), low_half(b));
+    let a_15 = _mm256_slli_epi32::<15>(a);
+    let q = _mm256_div_ps(_mm256_cvtepi32_ps(a_15), _mm256_cvtepi32_ps(b));
+    let q = _mm256_cvttps_epi32(q);
+    let rest = _mm256_sub_epi32(a_15, _mm256_mullo_epi32(q, b));
+    let q = _mm256_add_epi32(q, _mm256_srai_epi32::<31>(rest));
+    let q = _mm256_blendv_epi8(_mm256_set1_epi32(32767), q, _mm256_cmpgt_epi32(b, a));
+    let zero = _mm256_setzero_si256();
+    let positive = _mm256_and_si256(_mm256_cmpgt_epi32(a, zero), _mm256_cmpgt_epi32(b, zero));
+    _mm256_and_si256(q, positive)
+}
+
+/// Operation `room`: from the exponents of floats, whose mantissas are made too small to be rounded up
+/// to the next power.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn room(x: __m256i) -> __m256i {
+    let bits = _mm256_xor_si256(x, _mm256_srai_epi32::<31>(x));
+    let bits = _mm256_andnot_si256(_mm256_srli_epi32::<1>(bits), bits);
+    let exponent = _mm256_castps_si256(_mm256_cvtepi32_ps(bits));
+    let exponent = _mm256_srli_epi32::<23>(exponent);
+    let room = _mm256_sub_epi32(_mm256_set1_epi32(157), exponent);
+    let room = _mm256_min_epi32(room, _mm256_set1_epi32(31));
+    _mm256_andnot_si256(_mm256_cmpeq_epi32(x, _mm256_setzero_si256()), room)
 }
 
 /// Lanes limited to 16 bits.

@@ -236,13 +236,7 @@ impl Vector<16> for V512 {
             rows[k / 8][k % 8] = unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
         }
         // SAFETY: whoever names this type is compiled for its instructions.
-        unsafe {
-            let (low, high) = (transpose_32(rows[0]), transpose_32(rows[1]));
-            core::array::from_fn(|k| {
-                let low = _mm512_zextsi256_si512(low[k]);
-                Self(_mm512_inserti64x4::<1>(low, high[k]))
-            })
-        }
+        unsafe { sixteen_lanes(transpose_32(rows[0]), transpose_32(rows[1])) }
     }
 
     #[inline(always)]
@@ -331,6 +325,49 @@ impl Vector<16> for V512 {
     }
 
     #[inline(always)]
+    fn quotient(self, divisor: Self) -> Self {
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe {
+            let low_half = |x| _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(x));
+            let (a, b) = (low_half(self.0), low_half(divisor.0));
+            let a_15 = _mm512_slli_epi32::<15>(a);
+            // At most rounded up to the next whole number, which the rest shows.
+            let q = _mm512_div_ps(_mm512_cvtepi32_ps(a_15), _mm512_cvtepi32_ps(b));
+            let q = _mm512_cvttps_epi32(q);
+            let rest = _mm512_sub_epi32(a_15, _mm512_mullo_epi32(q, b));
+            let q = _mm512_add_epi32(q, _mm512_srai_epi32::<31>(rest));
+            let smaller = _mm512_cmpgt_epi32_mask(b, a);
+            let q = _mm512_mask_blend_epi32(smaller, _mm512_set1_epi32(32767), q);
+            let zero = _mm512_setzero_si512();
+            let positive = _mm512_cmpgt_epi32_mask(a, zero) & _mm512_cmpgt_epi32_mask(b, zero);
+            Self(_mm512_maskz_mov_epi32(positive, q))
+        }
+    }
+
+    #[inline(always)]
+    fn pair_at(table: &[i16], index: Self) -> Self {
+        let last = table.len() - 2;
+        // SAFETY: whoever names this type is compiled for its instructions; no index is larger than
+        // that of the last but one, from which on four octets are there.
+        unsafe {
+            let index = _mm512_min_epu32(index.0, _mm512_set1_epi32(last as i32));
+            Self(_mm512_i32gather_epi32::<2>(index, table.as_ptr().cast()))
+        }
+    }
+
+    #[inline(always)]
+    fn turn(channels: &[[i32; 8]; 16]) -> [Self; 8] {
+        let mut rows = [[ZERO_256; 8]; 2];
+        for (row, channel) in rows.as_flattened_mut().iter_mut().zip(channels) {
+            // SAFETY: whoever names this type is compiled for its instructions; eight values are one
+            // register, and loads need no alignment.
+            *row = unsafe { _mm256_loadu_si256(channel.as_ptr().cast()) };
+        }
+        // SAFETY: whoever names this type is compiled for its instructions.
+        unsafe { sixteen_lanes(transpose_32(rows[0]), transpose_32(rows[1])) }
+    }
+
+    #[inline(always)]
     fn room(self) -> Self {
         // SAFETY: whoever names this type is compiled for its instructions.
         unsafe {
@@ -340,6 +377,16 @@ impl Vector<16> for V512 {
             Self(_mm512_maskz_sub_epi32(some, zeros, _mm512_set1_epi32(1)))
         }
     }
+}
+
+/// Rows of eight lanes beside eight others.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn sixteen_lanes(low: [__m256i; 8], high: [__m256i; 8]) -> [V512; 8] {
+    core::array::from_fn(|k| {
+        let low = _mm512_zextsi256_si512(low[k]);
+        V512(_mm512_inserti64x4::<1>(low, high[k]))
+    })
 }
 
 /// Rows of eight 16-bit values become columns, in each half by itself.

@@ -3,7 +3,7 @@
 use super::super::highpass;
 use super::*;
 use crate::arch::lanes::{
-    Lockstep, PAIRS, Row, column_of_pairs, mend, parts, predictor, put_column, put_pairs,
+    Lockstep, PAIRS, Row, column, column_of_pairs, mend, predictor, put_column, put_pairs,
 };
 use crate::g729::filter::window_mut;
 use crate::g729::postfilter_a::lockstep as post_filter;
@@ -20,25 +20,75 @@ impl Decoder {
 /// Predictors of both subframes, the first from the mean of the pairs.
 #[inline(always)]
 pub fn interpolate<L: Lockstep<N>, const N: usize>(
-    old: &[Lsp; N],
-    new: &[Lsp; N],
+    old: &[Row<N>; ORDER],
+    new: &[Row<N>; ORDER],
 ) -> [[Row<N>; ORDER + 1]; 2] {
+    let mut mean = [[0; N]; ORDER];
+    for (mean, (old, new)) in mean.iter_mut().zip(old.iter().zip(new)) {
+        for k in 0..N {
+            mean[k] = (new[k] >> 1) + (old[k] >> 1);
+        }
+    }
     let mut a = [[[0; N]; ORDER + 1]; 2];
-    for (subframe, a) in a.iter_mut().enumerate() {
-        let mut lsp = *new;
-        if subframe == 0 {
-            for lane in 0..N {
-                lsp[lane] = lpc::lsp_mean(&old[lane], &new[lane]);
-            }
-        }
-        let mut rows = [[0; N]; ORDER];
-        for (lane, lsp) in lsp.iter().enumerate() {
-            put_column(&mut rows, lane, lsp);
-        }
-        let exact = L::lsp_az(&rows, a);
-        mend::<N>(exact, |lane| put_column(a, lane, &lpc::lsp_az(&lsp[lane])));
+    for (lsp, a) in [&mean, new].into_iter().zip(&mut a) {
+        let exact = L::lsp_az(lsp, a);
+        mend::<N>(exact, |lane| {
+            put_column(a, lane, &lpc::lsp_az(&column(lsp, lane)))
+        });
     }
     a
+}
+
+/// Spectral pairs of a frame after those of the one before it.
+#[inline(always)]
+fn spectra<L: Lockstep<N>, const N: usize>(
+    decoders: &mut [&mut Decoder; N],
+    parameters: &[Option<Parameters>; N],
+) -> [[Row<N>; ORDER]; 2] {
+    let mut vectors = [[0; ORDER]; N];
+    let mut modes = [None; N];
+    for (lane, parameters) in parameters.iter().enumerate() {
+        if let Some(parameters) = parameters {
+            let indices = indices_of(parameters);
+            vectors[lane] = lsp::entries(&indices);
+            modes[lane] = Some(indices.mode);
+        }
+    }
+    lsp::spread_together(&mut vectors);
+    let (mut old, mut new, mut lsf) = ([[0; N]; ORDER], [[0; N]; ORDER], [[0; N]; ORDER]);
+    let mut pairs = [&[][..]; N];
+    for (pairs, decoder) in pairs.iter_mut().zip(decoders.iter()) {
+        *pairs = &decoder.lsp_old;
+    }
+    L::gather(&pairs, &mut old);
+    for (lane, decoder) in decoders.iter_mut().enumerate() {
+        let memory = &mut decoder.lsf_memory;
+        if let Some(mode) = modes[lane] {
+            vectors[lane] = lsp::compose_next(&vectors[lane], mode, memory);
+            decoder.mode_previous = mode;
+        } else {
+            lsp::repeat(&decoder.lsf_previous, decoder.mode_previous, memory);
+        }
+    }
+    L::gather(&vectors.each_ref().map(|vector| &vector[..]), &mut lsf);
+    L::spectrum(&mut lsf, &mut new);
+    for (lane, decoder) in decoders.iter().enumerate() {
+        if modes[lane].is_none() {
+            put_column(&mut lsf, lane, &decoder.lsf_previous);
+            put_column(&mut new, lane, &lsp::lsf_to_lsp(&decoder.lsf_previous));
+        }
+    }
+    L::scatter(
+        &lsf,
+        decoders
+            .each_mut()
+            .map(|decoder| &mut decoder.lsf_previous[..]),
+    );
+    L::scatter(
+        &new,
+        decoders.each_mut().map(|decoder| &mut decoder.lsp_old[..]),
+    );
+    [old, new]
 }
 
 /// Decodes a frame of speech of channels that fit.
@@ -54,36 +104,23 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
             *parameters = Some(bits::unpack(octets));
         }
     }
-    let mut vectors = [[0; ORDER]; N];
-    let mut modes = [None; N];
-    for (lane, parameters) in parameters.iter().enumerate() {
-        if let Some(parameters) = parameters {
-            let indices = indices_of(parameters);
-            vectors[lane] = lsp::entries(&indices);
-            modes[lane] = Some(indices.mode);
-        }
-    }
-    lsp::spread_together(&mut vectors);
-    let mut excitation = [[0; EXCITATION]; N];
-    let (mut old, mut new) = ([[0; ORDER]; N], [[0; ORDER]; N]);
     let mut s = [[0; N]; (FRAME + ORDER) / 2];
     for (lane, decoder) in decoders.iter_mut().enumerate() {
-        excitation[lane][..EXCITATION_PAST].copy_from_slice(&decoder.excitation);
         decoder.noise.seed = cng::SEED;
         decoder.receive::<K>(inputs[lane] != FrameInput::Erased);
-        new[lane] = decoder.spectrum_of_vector(modes[lane], &vectors[lane]);
-        old[lane] = core::mem::replace(&mut decoder.lsp_old, new[lane]);
         put_pairs(&mut s, lane, &decoder.synthesis_memory);
     }
+    let [old, new] = spectra::<L, N>(decoders, &parameters);
     let a = interpolate::<L, N>(&old, &new);
     let mut lags = [[0; 2]; N];
     for (subframe, a) in a.iter().enumerate() {
-        excite::<K, N>(decoders, &parameters, subframe, &mut lags, &mut excitation);
-        synthesise::<K, L, N>(decoders, a, &mut excitation, subframe, &mut s);
+        excite::<K, L, N>(decoders, &parameters, subframe, &mut lags);
+        synthesise::<K, L, N>(decoders, a, subframe, &mut s);
     }
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         decoder.synthesis_memory = column_of_pairs(&s[FRAME / 2..], lane);
-        decoder.keep(true, &excitation[lane]);
+        decoder.noise.after_speech = true;
+        decoder.excitation.copy_within(FRAME.., 0);
         decoder.voicing = 0;
     }
     let mut y = [[0; N]; FRAME / 2];
@@ -125,34 +162,56 @@ fn finish<K: Kernels, L: Lockstep<N>, const N: usize>(
 /// Excitation of a subframe, one step for all channels before the next: what a step of one channel
 /// waits for is filled with the same step of another.
 #[inline(always)]
-fn excite<K: Kernels, const N: usize>(
+fn excite<K: Kernels, L: Lockstep<N>, const N: usize>(
     decoders: &mut [&mut Decoder; N],
     parameters: &[Option<Parameters>; N],
     subframe: usize,
     lags: &mut [[i32; 2]; N],
-    excitation: &mut [[i16; EXCITATION]; N],
 ) {
+    let start = EXCITATION_PAST + SUBFRAME * subframe;
     let mut codes = [[0; SUBFRAME]; N];
     for (lane, decoder) in decoders.iter_mut().enumerate() {
         let parameters = parameters[lane].as_ref();
-        decoder.predict::<K>(parameters, subframe, &mut lags[lane], &mut excitation[lane]);
+        let lag = decoder.lag(parameters, subframe, &mut lags[lane]);
+        pitch::predict::<K>(&mut decoder.excitation, start, lag);
         let received = parameters.map(|p| &p.subframes[subframe]);
         codes[lane] = decoder.innovation(received, lags[lane][subframe]);
     }
-    let mut gains = [Gains { pitch: 0, code: 0 }; N];
-    for (lane, decoder) in decoders.iter_mut().enumerate() {
-        let index = parameters[lane]
-            .as_ref()
-            .map(|p| p.subframes[subframe].gains);
-        gains[lane] = decoder.decode_gains::<K>(index, &codes[lane]);
+    decode_gains::<K, L, N>(decoders, parameters, subframe, &codes);
+    for (decoder, code) in decoders.iter_mut().zip(&codes) {
+        let gains = decoder.gains.of_both();
+        K::mix(window_mut(&mut decoder.excitation[..], start), code, gains);
     }
-    for (lane, excitation) in excitation.iter_mut().enumerate() {
-        let start = EXCITATION_PAST + SUBFRAME * subframe;
-        K::mix(
-            window_mut(excitation, start),
-            &codes[lane],
-            gains[lane].of_both(),
-        );
+}
+
+/// Gains of a subframe; lost ones go by themselves.
+#[inline(always)]
+fn decode_gains<K: Kernels, L: Lockstep<N>, const N: usize>(
+    decoders: &mut [&mut Decoder; N],
+    parameters: &[Option<Parameters>; N],
+    subframe: usize,
+    codes: &[[i16; SUBFRAME]; N],
+) {
+    let (mut energies, mut factors, mut pitch) = ([0; N], [1; N], [0; N]);
+    let mut memory = [[0; N]; 4];
+    for (lane, decoder) in decoders.iter().enumerate() {
+        energies[lane] = gains::energy_of_code::<K>(&codes[lane]);
+        put_column(&mut memory, lane, &decoder.gain_predictor.0);
+        if let Some(parameters) = &parameters[lane] {
+            let index = parameters.subframes[subframe].gains;
+            (pitch[lane], factors[lane]) = gains::received(index);
+        }
+    }
+    let code = L::code_gains(&energies, &factors, &mut memory);
+    for (lane, decoder) in decoders.iter_mut().enumerate() {
+        if parameters[lane].is_some() {
+            let (pitch, code) = (pitch[lane], code[lane] as i16);
+            decoder.gains = Gains { pitch, code };
+            decoder.gain_predictor.0 = column(&memory, lane);
+            decoder.sharpening = pitch.clamp(SHARPENING_MIN, SHARPENING_MAX);
+        } else {
+            decoder.decode_gains::<K>(None, &codes[lane]);
+        }
     }
 }
 
@@ -162,22 +221,27 @@ fn excite<K: Kernels, const N: usize>(
 fn synthesise<K: Kernels, L: Lockstep<N>, const N: usize>(
     decoders: &mut [&mut Decoder; N],
     a: &[Row<N>; ORDER + 1],
-    excitation: &mut [[i16; EXCITATION]; N],
     subframe: usize,
     s: &mut [Row<N>; (FRAME + ORDER) / 2],
 ) {
     let start = EXCITATION_PAST + SUBFRAME * subframe;
     let at = PAIRS * subframe;
     let mut x = [[0; N]; PAIRS];
-    L::gather_pairs(&parts(excitation, [start; N]), &mut x);
+    let mut parts = [&[][..]; N];
+    for (part, decoder) in parts.iter_mut().zip(decoders.iter()) {
+        *part = &decoder.excitation[start..];
+    }
+    L::gather_pairs(&parts, &mut x);
     let area: &mut [Row<N>; PAIRS + ORDER / 2] = window_mut(s, at);
     let exact = L::synthesise_pairs(a, &x, area);
     mend::<N>(exact, |lane| {
         let decoder = &mut decoders[lane];
         decoder.synthesis_memory = column_of_pairs(area, lane);
         let mut samples = decoder.history();
-        let excitation = &mut excitation[lane];
-        decoder.synthesise::<K>(&predictor(a, lane), excitation, subframe, &mut samples);
+        let mut excitation = decoder.excitation;
+        let a = predictor(a, lane);
+        decoder.synthesise::<K>(&a, &mut excitation, subframe, &mut samples);
+        decoder.excitation = excitation;
         put_pairs(
             &mut area[ORDER / 2..],
             lane,

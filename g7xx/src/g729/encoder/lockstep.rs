@@ -28,7 +28,7 @@ pub fn encode<K: Kernels, L: Lockstep<N>, const N: usize>(
     let mut frames = [Frame::Untransmitted; N];
     let mut active = [false; N];
     let mut parameters = [const { None }; N];
-    let (mut old, mut new) = ([[0; ORDER]; N], [[0; ORDER]; N]);
+    let (mut old, mut new) = ([[0; N]; ORDER], [[0; N]; ORDER]);
     let mut works: [Work; N] = core::array::from_fn(|lane| encoders[lane].work());
     let correlations = predict::<K, L, N>(encoders);
     for (lane, encoder) in encoders.iter_mut().enumerate() {
@@ -36,9 +36,9 @@ pub fn encode<K: Kernels, L: Lockstep<N>, const N: usize>(
         let (lsp_new, is_active) = encoder.judge::<K>(unwindowed, r);
         active[lane] = is_active;
         if is_active {
-            old[lane] = encoder.lsp_old_quantised;
+            put_column(&mut old, lane, &encoder.lsp_old_quantised);
             parameters[lane] = Some(encoder.quantise_spectrum::<K>(&lsp_new));
-            new[lane] = encoder.lsp_old_quantised;
+            put_column(&mut new, lane, &encoder.lsp_old_quantised);
         } else {
             frames[lane] = encoder.encode_silence::<K>(None, &mut works[lane]);
         }

@@ -2,9 +2,7 @@
 //! channel in its course, the search for the pitch, goes one by one.
 
 use super::*;
-use crate::arch::lanes::{
-    Lockstep, PAIRS, Row, column_of_pairs, mend, parts, predictor, put_pairs,
-};
+use crate::arch::lanes::{Lockstep, PAIRS, Row, column_of_pairs, mend, predictor, put_pairs};
 use crate::arch::vector::Mask;
 
 /// Predictors of some channels.
@@ -41,7 +39,6 @@ pub fn filter<K: Kernels, L: Lockstep<N>, const N: usize>(
     lags: &[[i32; 2]; N],
     output: &mut [Row<N>; FRAME / 2],
 ) -> Levels<N> {
-    let mut runs = [[0; PAST + FRAME]; N];
     let mut last = [0; N];
     // The area of the synthesis starts with the memory.
     let mut y = [[0; N]; PAIRS + PAST_PAIRS];
@@ -52,7 +49,6 @@ pub fn filter<K: Kernels, L: Lockstep<N>, const N: usize>(
     };
     for (lane, filter) in filters.iter().enumerate() {
         put_pairs(&mut y, lane, &filter.memory);
-        runs[lane][..PAST].copy_from_slice(&filter.residual);
         last[lane] = i32::from(filter.tilt) << 16;
         levels.gains[lane] = i32::from(filter.gain);
     }
@@ -71,20 +67,14 @@ pub fn filter<K: Kernels, L: Lockstep<N>, const N: usize>(
             put_pairs(&mut now, lane, &y);
         });
         let begin = SUBFRAME * subframe;
-        L::scatter_pairs(&now, runs.each_mut().map(|run| &mut run[PAST + begin..]));
+        let places = filters.each_mut();
+        L::scatter_pairs(
+            &now,
+            places.map(|filter| &mut filter.residual[PAST + begin..]),
+        );
         let mu = tilt_factors::<K, L, N>(&numerator, &denominator);
-        let (mut begins, mut factors) = ([begin + PAST; N], [[1 << 15; N], [0; N]]);
-        for lane in 0..N {
-            let run = window(&runs[lane], begin);
-            if let Some(harmonic) = find_harmonic::<K>(run, lags[lane][subframe]) {
-                begins[lane] = begin + harmonic.at;
-                for (factors, factor) in factors.iter_mut().zip(harmonic.factors) {
-                    factors[lane] = i32::from(factor);
-                }
-            }
-        }
-        let mut then = [[0; N]; PAIRS];
-        L::gather_pairs(&parts(&runs, begins), &mut then);
+        let lags = &lags.map(|lags| lags[subframe]);
+        let (then, factors) = find_harmonics::<K, L, N>(filters, begin, lags, &now);
         let mut x = [[0; N]; PAIRS];
         L::strengthen(&now, &then, &factors, &mu, &mut last, &mut x);
         let past: [Row<N>; PAST_PAIRS] = *window(&y, 0);
@@ -103,10 +93,50 @@ pub fn filter<K: Kernels, L: Lockstep<N>, const N: usize>(
     }
     for (lane, filter) in filters.iter_mut().enumerate() {
         filter.memory = column_of_pairs(&y, lane);
-        filter.residual = *window(&runs[lane], FRAME);
+        filter.forget();
         filter.tilt = (last[lane] >> 16) as i16;
     }
     levels
+}
+
+/// The residuals of one lag ago, and the factors with which the pitch is strengthened.
+#[inline(always)]
+fn find_harmonics<K: Kernels, L: Lockstep<N>, const N: usize>(
+    filters: &[&mut PostFilterA; N],
+    begin: usize,
+    lags: &[i32; N],
+    now: &[Row<N>; PAIRS],
+) -> ([Row<N>; PAIRS], [Row<N>; 2]) {
+    let (mut sums, mut highest) = ([[0; 8]; N], [0; N]);
+    let mut large: Mask = 0;
+    for lane in 0..N {
+        let run: &Run = window(&filters[lane].residual, begin);
+        highest[lane] = (lags[lane] + 3).min(PAST as i32);
+        let past = window(run, PAST - highest[lane] as usize);
+        match K::quarter_dots(window(run, PAST), past) {
+            Some(found) => sums[lane] = found,
+            None => large |= 1 << lane,
+        }
+    }
+    let [largest, places] = L::largest_of_seven(&sums);
+    let mut parts = [&[][..]; N];
+    for lane in 0..N {
+        let lag = highest[lane] - places[lane];
+        parts[lane] = &filters[lane].residual[begin + PAST - lag as usize..];
+    }
+    let mut then = [[0; N]; PAIRS];
+    L::gather_pairs(&parts, &mut then);
+    let mut factors = L::harmonic(&largest, now, &then);
+    mend::<N>(!large, |lane| {
+        let run: &Run = window(&filters[lane].residual, begin);
+        let (at, found) = match find_harmonic::<K>(run, lags[lane]) {
+            Some(harmonic) => (harmonic.at, harmonic.factors.map(i32::from)),
+            None => (PAST, [1 << 15, 0]),
+        };
+        put_pairs(&mut then, lane, &run[at..]);
+        (factors[0][lane], factors[1][lane]) = (found[0], found[1]);
+    });
+    (then, factors)
 }
 
 /// Factors of the tilt filters.
@@ -116,11 +146,7 @@ fn tilt_factors<K: Kernels, L: Lockstep<N>, const N: usize>(
     denominator: &Predictors<N>,
 ) -> Row<N> {
     let (squares, neighbours, exact) = L::response_sums(numerator, denominator);
-    let mut mu = [0; N];
-    for k in 0..N {
-        let factor = tilt_of((squares[k] >> 15) as i16, (neighbours[k] >> 15) as i16);
-        mu[k] = i32::from(factor);
-    }
+    let mut mu = L::tilt(&squares, &neighbours);
     mend::<N>(exact, |lane| {
         let factor = tilt_factor::<K>(&predictor(numerator, lane), &predictor(denominator, lane));
         mu[lane] = i32::from(factor);
@@ -137,11 +163,7 @@ fn aim<L: Lockstep<N>, const N: usize>(
     levels: &mut Levels<N>,
 ) {
     let (out, level_in) = (L::quarter_energy(y), L::quarter_energy(input));
-    let double = |sum: i32| clamp_32(2 * i64::from(sum as u32));
-    for k in 0..N {
-        match level(double(out[k]), double(level_in[k])) {
-            Some(level) => levels.targets[subframe][k] = i32::from(level),
-            None => levels.silent[subframe] |= 1 << k,
-        }
-    }
+    let (targets, heard) = L::targets(&out, &level_in);
+    levels.targets[subframe] = targets;
+    levels.silent[subframe] = !heard;
 }
