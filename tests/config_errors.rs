@@ -115,6 +115,8 @@ fn how_a_user_agent_behaves() {
     check(&trunk("trust = \"yes\""), &["4:9 C0004"]);
     check(&trunk("transfer = \"yes\""), &["4:12 C0004"]);
     check(&trunk("transfer = true"), &[]);
+    check(&trunk("early-offer = 1"), &["4:15 C0004"]);
+    check(&trunk("early-offer = true"), &[]);
     check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
     check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
     check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
