@@ -25,6 +25,7 @@ mod carriers;
 mod circuits;
 mod click_to_dial;
 mod digits;
+mod encapsulation;
 mod events;
 mod forking;
 mod forwarding;
@@ -41,6 +42,7 @@ mod rtp_ports;
 mod summaries;
 mod transfer;
 
+pub use circuits::{CircuitSummary, Maintenance};
 pub use keepalive::Reach;
 pub use messages::{Text, TextChange};
 pub use summaries::{CallSummary, Counts, PhoneSummary, TrunkSummary};
@@ -99,6 +101,8 @@ pub enum Input<'a> {
     Hangup { call: u64 },
     /// An operator wants one party to talk to a number; the call, or why not, is written to `outcome`.
     Dial { from: &'a str, to: &'a str, outcome: &'a mut Result<u64, String> },
+    /// An operator wants something of a circuit of the group `isup/NAME`; why it cannot be is written to `outcome`.
+    Maintain { group: &'a str, circuit: u16, what: Maintenance, outcome: &'a mut Result<(), String> },
     /// An operator wants no new calls.
     Drain,
     /// Registrations that were kept over a restart, each with its account.
@@ -325,6 +329,9 @@ impl Gateway {
             Input::FarEnd { group, available } => self.handle_far_end(group, available, &mut step),
             Input::Hangup { call } => self.hang_up(call, &mut step),
             Input::Dial { from, to, outcome } => *outcome = self.dial(from, to, &mut step),
+            Input::Maintain { group, circuit, what, outcome } => {
+                *outcome = self.maintain(group, circuit, what, &mut step);
+            }
             Input::Drain => self.drain(&mut step),
             Input::Restore(bindings) => self.restore(now, bindings),
             Input::RestoreTexts(texts) => self.restore_texts(texts, &mut step),

@@ -76,6 +76,11 @@ fn worked_example_analog_dials_sip() {
 }
 
 #[test]
+fn worked_example_analog_dials_an_exchange() {
+    check("worked_example_analog_dials_an_exchange", include_str!("scenarios/analog-dials-an-exchange.toml"));
+}
+
+#[test]
 fn worked_example_busy_and_no_answer() {
     check("worked_example_busy_and_no_answer", include_str!("scenarios/busy-and-no-answer.toml"));
 }

@@ -59,6 +59,8 @@ pub struct Call {
     pub released: Option<(Release, ReleasedBy, Instant)>,
     /// SIP status with which the called side refused.
     pub status: Option<u16>,
+    /// What a leg said last in ISUP, and which one, for the other leg if that speaks it too.
+    pub said_in_isup: Option<Box<(Side, crate::trunk::IsupBody)>>,
     /// What was translated between statuses and causes, in order.
     pub translations: Vec<Translation>,
     /// Who sent the call on, the first one first.

@@ -1,10 +1,13 @@
 //! Commands that run a gateway, play a scenario, or talk to a running gateway.
 
-use super::{Answer, ControlArgs, FileArgs, HandsetAction, ListArgs, RunArgs, SimArgs, config, fail, print};
+use super::{
+    Answer, CircuitAction, ControlArgs, FileArgs, HandsetAction, ListArgs, RunArgs, SimArgs, config, fail, print,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tipring::shell::control_client::{self, ClientError, HandsetCommand};
+use tipring::shell::control_protocol::Maintain;
 use tipring::shell::{self, ConfigSource, Reload, RunOptions};
 #[cfg(feature = "virtual")]
 use tipring::simulator;
@@ -55,6 +58,23 @@ pub(super) fn phones(args: &ListArgs) -> Answer {
 /// `tipring trunks`
 pub(super) fn trunks(args: &ListArgs) -> Answer {
     shown(control_client::trunks(&socket(&args.control)?, args.json))
+}
+
+/// `tipring circuits ...`
+pub(super) fn circuits(
+    group: Option<&str>,
+    json: bool,
+    control: &ControlArgs,
+    action: Option<CircuitAction>,
+) -> Answer {
+    let socket = socket(control)?;
+    let (args, what) = match action {
+        None => return shown(control_client::circuits(&socket, group, json)),
+        Some(CircuitAction::Block(args)) => (args, Maintain::Block),
+        Some(CircuitAction::Unblock(args)) => (args, Maintain::Unblock),
+        Some(CircuitAction::Reset(args)) => (args, Maintain::Reset),
+    };
+    shown(control_client::maintain(&socket, &args.group, args.circuit, what))
 }
 
 /// `tipring status`

@@ -55,6 +55,18 @@ enum Command {
     Phones(ListArgs),
     /// Show the SIP trunks of the running gateway and their registrations
     Trunks(ListArgs),
+    /// Show the circuits of the running gateway; block, unblock or reset one
+    Circuits {
+        /// Only those of this group, NAME or isup/NAME
+        group: Option<String>,
+        /// The list as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        control: ControlArgs,
+        #[command(subcommand)]
+        action: Option<CircuitAction>,
+    },
     /// How the running gateway is: calls, telephones, trunks, who is shut out
     Status(ListArgs),
     /// Let a telephone of the running gateway ring and, when it answers, call a number for it
@@ -224,6 +236,25 @@ struct ListArgs {
     control: ControlArgs,
 }
 
+/// What is done to a circuit.
+#[derive(Clone, Debug, Subcommand)]
+enum CircuitAction {
+    /// Let no new calls on a circuit (BLO); one that is there goes on
+    Block(CircuitArgs),
+    /// Let calls on it again (UBL)
+    Unblock(CircuitArgs),
+    /// Make it idle on both ends (RSC); a call on it is over
+    Reset(CircuitArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct CircuitArgs {
+    /// Its group, NAME or isup/NAME
+    group: String,
+    /// Its code
+    circuit: u16,
+}
+
 /// What the hand, mouth or ear at a simulated telephone does.
 #[derive(Clone, Debug, Subcommand)]
 enum HandsetAction {
@@ -297,6 +328,9 @@ pub fn main() -> ExitCode {
         Command::Calls(args) => gateway::calls(&args),
         Command::Phones(args) => gateway::phones(&args),
         Command::Trunks(args) => gateway::trunks(&args),
+        Command::Circuits { group, json, control, action } => {
+            gateway::circuits(group.as_deref(), json, &control, action)
+        }
         Command::Status(args) => gateway::status(&args),
         Command::Call { from, to, json, control } => gateway::call(&from, &to, json, &control),
         Command::Hangup { call, control } => gateway::hangup(call, &control),

@@ -1,5 +1,6 @@
 //! `[isup.NAME]`, and how any trunk translates between statuses and causes.
 
+use super::far_end;
 use super::findings::{Finding, Place};
 use super::m3ua::{M3ua, m3ua};
 use super::section::{Lowering, Section, Text, Value};
@@ -106,7 +107,7 @@ const CONTROLS: [(&str, Control); 5] = [
     ("all", Control::All),
     ("none", Control::None),
 ];
-const LOCATIONS: [(&str, Location); 8] = [
+pub(super) const LOCATIONS: [(&str, Location); 8] = [
     ("U", Location::User),
     ("LPN", Location::LocalPrivate),
     ("LN", Location::LocalNetwork),
@@ -144,7 +145,7 @@ pub(super) fn isup(
     let suspend = one_of("suspend", "way to show SUS", &SUSPENDS, Suspend::default(), &mut section, lowering);
     let country_code = country_code(&mut section, lowering);
     let m3ua = carried(transport, &mut section, lowering);
-    section.later(&["script"]);
+    let script = script(transport, &mut section, lowering);
     let title = section.place.clone();
     section.finish(lowering);
     let isup = Isup {
@@ -160,7 +161,7 @@ pub(super) fn isup(
         location: location?,
         suspend: suspend?,
         m3ua: m3ua?,
-        script: None,
+        script: script?,
         country_code: country_code?,
         interworking: interworking?,
     };
@@ -188,6 +189,22 @@ fn carried(
             Some(None)
         }
     }
+}
+
+/// `script` of a simulated switch.
+fn script(
+    transport: Option<IsupTransport>,
+    section: &mut Section<'_>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Option<Script>> {
+    let Some(value) = section.get("script") else { return Some(None) };
+    let text = lowering.text(value)?;
+    if transport == Some(IsupTransport::M3ua) {
+        let finding = Finding::error("C0104", &text.place, "only a simulated switch has a script");
+        lowering.push(finding.help("leave it out, or write transport = \"simulated\""));
+        return None;
+    }
+    far_end::script(&text, lowering).map(Some)
 }
 
 /// Two exchanges name a circuit by their point codes and its code: no two groups may have the same.

@@ -2,7 +2,7 @@
 
 use super::findings::{Finding, Findings, Place, SourceFile};
 use super::section::{Lowering, Section};
-use super::{Config, Reader, routes, tables};
+use super::{Config, Reader, far_end, routes, tables};
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
@@ -48,11 +48,13 @@ pub(super) fn check(name: &str, text: &str, reader: &dyn Reader) -> (Option<Conf
     let mut files = vec![SourceFile { name: name.to_owned(), text: text.to_owned() }];
     let mut first = Vec::new();
     included(&mut files, &mut first, reader);
+    let configuration_files = files.len();
+    far_end::read(&mut files, &mut first, reader);
 
     let parsed: Vec<_> = files.iter().map(|file| DeTable::parse_recoverable(&file.text)).collect();
-    let mut lowering = Lowering { findings: Vec::new(), files: &files, reader };
+    let mut lowering = Lowering { findings: Vec::new(), files: &files, configuration_files, reader };
     let mut all = Tables::default();
-    for (file, (document, _)) in parsed.iter().enumerate() {
+    for (file, (document, _)) in parsed.iter().enumerate().take(configuration_files) {
         gather(&mut all, file, document.get_ref(), &mut lowering);
     }
     let whole = Place { file: 0, span: 0..0 };

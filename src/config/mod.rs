@@ -3,6 +3,7 @@
 mod access;
 mod equipment;
 mod failover;
+mod far_end;
 mod findings;
 mod isup;
 mod load;
@@ -20,7 +21,7 @@ pub use failover::Failover;
 pub use findings::{Finding, Findings, Level, Place, SourceFile};
 pub use isup::{Isup, IsupTransport, Suspend};
 pub use m3ua::{Carrier, M3ua};
-pub use profile::{DigitsBy, DivertedBy, Identity, Profile, SessionTimers};
+pub use profile::{DigitsBy, DivertedBy, Encapsulate, Identity, Profile, SessionTimers};
 
 use crate::dialplan::Plan;
 use crate::sdp::Codec;

@@ -57,6 +57,18 @@ pub enum DivertedBy {
     Both,
 }
 
+/// Whether ISUP stands in the bodies of a trunk (RFC 3204, RFC 3372), and which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encapsulate {
+    /// `"none"`: SIP alone.
+    #[default]
+    Nothing,
+    /// `"sip-i"`: that of ITU-T.
+    Itu,
+    /// `"sip-i-ansi"`: that of ANSI.
+    Ansi,
+}
+
 /// How digits go to a trunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DigitsBy {
@@ -83,6 +95,8 @@ pub struct Profile {
     pub digits_by: DigitsBy,
     /// `keepalive`: how often it is asked by OPTIONS whether it is there.
     pub keepalive: Option<Duration>,
+    /// `encapsulate`
+    pub encapsulate: Encapsulate,
     /// `transfer`: its REFER is followed, with the rights of its own calls.
     pub transfer: bool,
 }
@@ -130,6 +144,8 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
     let diverted_by = one_of("diversion", "way to say who diverted", &known, section, lowering);
     let known = [("rtp", DigitsBy::Rtp), ("info", DigitsBy::Info)];
     let digits_by = one_of("dtmf", "way for digits", &known, section, lowering);
+    let known = [("none", Encapsulate::Nothing), ("sip-i", Encapsulate::Itu), ("sip-i-ansi", Encapsulate::Ansi)];
+    let encapsulate = one_of("encapsulate", "way to carry ISUP", &known, section, lowering);
     let keepalive = match section.get("keepalive") {
         Some(value) => lowering.duration(value, KEEPALIVE_RANGE).map(Some),
         None => Some(None),
@@ -147,6 +163,7 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
         diverted_by: diverted_by?.unwrap_or_default(),
         digits_by: digits_by?.unwrap_or_default(),
         keepalive: keepalive?,
+        encapsulate: encapsulate?.unwrap_or_default(),
         transfer: transfer?,
     })
 }

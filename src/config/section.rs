@@ -58,6 +58,8 @@ impl Text {
 pub(super) struct Lowering<'r> {
     pub(super) findings: Vec<Finding>,
     pub(super) files: &'r [SourceFile],
+    /// Files of the configuration; behind them are scripts of far ends.
+    pub(super) configuration_files: usize,
     pub(super) reader: &'r dyn Reader,
 }
 
@@ -272,6 +274,15 @@ impl Lowering<'_> {
         let label = format!("from {:?} to {:?}", range.start(), range.end());
         self.push(Finding::error("C0014", &text.place, "this time is out of range").label(label));
         None
+    }
+
+    /// The values in a list.
+    pub(super) fn items<'v>(&mut self, value: Value<'v>) -> Option<Vec<Value<'v>>> {
+        let DeValue::Array(items) = value.item.get_ref() else {
+            self.wrong_type(value, "a list");
+            return None;
+        };
+        Some(items.iter().map(|item| Value { item, ..value }).collect())
     }
 
     /// The tables in a list, each with this title.

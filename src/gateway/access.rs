@@ -5,6 +5,7 @@
 
 use super::identity::{Claims, claims_of, presentation_of};
 use super::{Gateway, Step};
+use crate::call::isup::body::medium_of_offer;
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::transfer::Replaces;
 use crate::config::{Config, DigitsBy, Profile};
@@ -207,7 +208,7 @@ impl Gateway {
                     number: Some(phone.number.clone()),
                     name: phone.caller_name.clone().or_else(|| display_of(request)),
                     presentation: presentation_of(request),
-                    diversions: Vec::new(),
+                    ..Claims::default()
                 };
                 (format!("phone/{}", phone.name), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
@@ -223,7 +224,7 @@ impl Gateway {
             // What such a caller says of himself is nobody's word: it is shown as little as he proves.
             Caller::Anybody => {
                 let presentation = presentation_of(request);
-                let claims = Claims { number: None, name: None, presentation, diversions: Vec::new() };
+                let claims = Claims { presentation, ..Claims::default() };
                 (ANYBODY.to_owned(), claims, Profile::default(), super::audio::CODECS.to_vec())
             }
         };
@@ -269,8 +270,28 @@ impl Gateway {
             self.endpoint.reject(now, session, reject.status, vec![warning], &mut step.sip);
             return;
         }
-        let Claims { number: calling, name: calling_name, presentation, diversions } = claims;
-        let iam = Iam { called, calling, calling_name, hops, presentation, diversions, ..Iam::default() };
+        let Claims { number: calling, name: calling_name, presentation, diversions, category, redirections } = claims;
+        let medium = leg.offer.as_deref().map(medium_of_offer).unwrap_or_default();
+        let iam = Iam {
+            called,
+            calling,
+            calling_name,
+            hops,
+            presentation,
+            diversions,
+            category,
+            redirections,
+            medium,
+            ..Iam::default()
+        };
+        let read = self.read_iam(&origin, iam, leg.brings.as_deref().unwrap_or(&crate::sip::Carried::default()));
+        let iam = match read {
+            Ok(iam) => iam,
+            Err(status) => {
+                self.forget_stream(leg.stream);
+                return self.endpoint.reject(now, session, status, Vec::new(), &mut step.sip);
+            }
+        };
         match Replaces::of(&request.headers) {
             Ok(None) => {}
             Ok(Some(replaces)) => return self.incoming_replaces(&origin, &iam, leg, &replaces, step),

@@ -64,6 +64,7 @@ impl Gateway {
             audio_open: false,
             released: None,
             status: None,
+            said_in_isup: None,
             translations: Vec::new(),
             diversions,
             refusal: None,
@@ -278,6 +279,7 @@ impl Gateway {
                 let may_offer = || leg.offer.is_some() || self.endpoint.carries_offers_early(session);
                 let body = leg.sent.clone().filter(|_| with_media && may_offer()).map(Body::sdp);
                 let carried = std::mem::take(&mut step.carried);
+                let carried = self.with_isup(id, side, event, carried);
                 self.endpoint.progress_with(step.now, session, status, body, carried, &mut step.sip);
             }
             TrunkEvent::Anm | TrunkEvent::Con => {
@@ -285,6 +287,7 @@ impl Gateway {
                 // Who might have answered needs no INVITE any more.
                 leg.brings = None;
                 let carried = std::mem::take(&mut step.carried);
+                let carried = self.with_isup(id, side, event, carried);
                 self.endpoint.accept_with(step.now, session, body, carried, &mut step.sip);
             }
             TrunkEvent::Rel(_) if leg.ended => step.queue.push_back(Work::Trunk(id, side, TrunkEvent::Rlc)),
@@ -292,11 +295,13 @@ impl Gateway {
                 let reason = interwork::reason_of_release(*release);
                 if leg.incoming && !answered {
                     let status = passed_on.unwrap_or(by_table);
-                    let mut carried = self.refusal_for(id, status);
+                    let carried = self.refusal_for(id, status);
+                    let mut carried = self.with_isup(id, side, event, carried);
                     carried.headers.splice(..0, refusal_headers(status, *release).into_iter().chain(contacts));
                     self.endpoint.reject_with(step.now, session, status, carried, &mut step.sip);
                 } else {
                     let carried = self.parting_for(id, side);
+                    let carried = self.with_isup(id, side, event, carried);
                     self.endpoint.terminate_with(step.now, session, Some(reason), carried, &mut step.sip);
                 }
             }
@@ -337,6 +342,7 @@ impl Gateway {
         let has_media = leg.agreed.is_some();
         let Some(event) = leg::event_of_provisional(status, leg.acm_passed, has_media) else { return };
         leg.acm_passed |= !matches!(status, 181 | 182);
+        let event = self.event_with_body(id, place, response.typed_body().as_ref(), event);
         step.queue.push_back(place.says(id, event).bringing(Carried::of_response(response)));
     }
 
@@ -355,6 +361,7 @@ impl Gateway {
             if let Place::Side(side) = place {
                 self.refresh_stream(id, side, step);
             }
+            let event = self.event_with_body(id, place, response.typed_body().as_ref(), event);
             step.queue.push_back(place.says(id, event).bringing(Carried::of_response(response)));
             return;
         }
@@ -389,8 +396,14 @@ impl Gateway {
         self.note_parting(session, how);
         let Some((id, place, leg)) = self.sip_leg(session) else { return };
         leg.ended = true;
+        let content = match how {
+            Ended::Rejected { response, .. } => response.typed_body(),
+            Ended::Bye { request } => request.typed_body(),
+            _ => None,
+        };
+        let encapsulated = self.release_in_body(id, place, content.as_ref());
         let Some(call) = self.calls.get(id) else { return };
-        let (release, translation) = self.release_of_end(how, call, place);
+        let (release, translation) = self.release_of_end(how, call, place, encapsulated);
         if let (Some(translation), Some(call)) = (translation, self.calls.get_mut(id)) {
             call.note(translation);
         }

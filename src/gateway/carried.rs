@@ -6,12 +6,14 @@
 //! said that shows who it is (RFC 3323 5.3). A line or a service reads none of it.
 
 use super::calls::Place;
+use super::encapsulation::without_isup;
 use super::transfer::name_of;
 use super::{Gateway, Step};
 use crate::call::b2bua::Side;
 use crate::call::branches::BranchId;
 use crate::call::leg::{Leg, SipLeg};
 use crate::call::{Call, CallId};
+use crate::config::Encapsulate;
 use crate::limits::CROSSING_PER_LEG;
 use crate::sip::{
     Carried, Ended, Failure, HeaderName, Passing, Request, RequestId, Response, ServerTransactionId, SessionId,
@@ -33,6 +35,7 @@ struct Gate<'c> {
     headers: &'c Passing,
     bodies: &'c Passing,
     trusted: bool,
+    encapsulates: bool,
 }
 
 impl Gateway {
@@ -45,8 +48,9 @@ impl Gateway {
                 headers: trunk.pass_headers.as_ref().unwrap_or(&usual.headers),
                 bodies: trunk.pass_bodies.as_ref().unwrap_or(&usual.bodies),
                 trusted: trunk.profile.trust,
+                encapsulates: trunk.profile.encapsulate != Encapsulate::Nothing,
             },
-            None => Gate { headers: &usual.headers, bodies: &usual.bodies, trusted: false },
+            None => Gate { headers: &usual.headers, bodies: &usual.bodies, trusted: false, encapsulates: false },
         }
     }
 
@@ -57,7 +61,9 @@ impl Gateway {
         }
         let (from, to) = (self.gate_of(from), self.gate_of(to));
         let carried = carried.by(from.headers, from.bodies).by(to.headers, to.bodies);
-        if from.trusted && to.trusted { carried } else { carried.without_private() }
+        let carried = if from.trusted && to.trusted { carried } else { carried.without_private() };
+        // Whoever writes ISUP in its bodies is read and written anew (`encapsulation`).
+        if from.encapsulates || to.encapsulates { without_isup(carried) } else { carried }
     }
 
     /// What the INVITE of the caller brings for somebody who is called.

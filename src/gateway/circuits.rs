@@ -8,16 +8,20 @@
 //!
 //! A circuit with a call has a seat here that names the call. The seat goes when REL was said or heard, since RLC
 //! is the matter of the circuit itself (Q.764 2.3); a leg without its seat is told nothing any more.
-//! `circuits/incoming` has calls of the far end before they are calls, `circuits/voice` what is heard.
+//! `circuits/incoming` has calls of the far end before they are calls, `circuits/voice` what is heard,
+//! `circuits/maintenance` what operators want.
 
 mod incoming;
+mod maintenance;
 mod voice;
 
+use super::encapsulation::said_by;
 use super::{Gateway, GroupId, Output, Owner, Step, Work};
 use crate::call::CallId;
 use crate::call::b2bua::Side;
 use crate::call::branches::{BranchId, Party};
 use crate::call::fork::{BranchLeg, Candidate};
+use crate::call::isup::body::{octets_of, renewed};
 use crate::call::isup::{self, answer_of, event_of, iam_message, messages_of};
 use crate::call::leg::Leg;
 use crate::config::{Config, IsupTransport, Suspend};
@@ -32,6 +36,8 @@ use crate::trunk::{CalledStatus, Cause, Iam, Release, TrunkEvent};
 use incoming::Gathering;
 use std::collections::BTreeMap;
 use tracing::{debug, warn};
+
+pub use maintenance::{CircuitSummary, Maintenance};
 
 /// 38: network out of order.
 const NETWORK_OUT_OF_ORDER: u8 = 38;
@@ -301,8 +307,7 @@ impl Gateway {
         let Some(trunk) = self.circuits.trunk_mut(id) else { return };
         match message.kind() {
             MessageType::IAM => return self.circuit_calls(id, cic, message, step),
-            // The circuit takes the call up again where the check of continuity left it.
-            MessageType::COT => return,
+            MessageType::COT => return self.circuit_is_good(id, cic, step),
             _ => {}
         }
         let Some(event) = event_of(message, &trunk.side) else {
@@ -312,8 +317,12 @@ impl Gateway {
             return self.gather(id, cic, &event, step);
         }
         match event {
-            TrunkEvent::Rel(release) => self.circuit_ended(id, cic, release, step),
+            TrunkEvent::Rel(release) => {
+                self.remember_heard(id, cic, message);
+                self.circuit_ended(id, cic, release, step);
+            }
             event => {
+                self.remember_heard(id, cic, message);
                 if let Some(seat) = self.circuits.seat_mut(id, cic) {
                     match event {
                         TrunkEvent::Sus { .. } => seat.suspended = true,
@@ -323,6 +332,16 @@ impl Gateway {
                 }
                 self.circuit_says(id, cic, event, step);
             }
+        }
+    }
+
+    /// Keeps what a circuit said as it was written, for a leg that can say it so again.
+    fn remember_heard(&mut self, id: GroupId, cic: Cic, message: &Message) {
+        let Some(trunk) = self.circuits.trunk(id) else { return };
+        let Some(seat) = trunk.seats.get(&cic) else { return };
+        let (call, side) = (seat.call, seat.side);
+        if let Some(octets) = octets_of(message, &trunk.side) {
+            self.remember_isup(call, side, octets);
         }
     }
 
@@ -462,7 +481,9 @@ impl Gateway {
         if side == Side::A {
             seat.acm_by = None;
         }
-        for message in messages_of(event, seat.acm_said, &trunk.side) {
+        let heard = self.calls.get(call).and_then(|call| said_by(call, side.other()));
+        let messages = messages_of(event, seat.acm_said, &trunk.side).into_iter();
+        for message in messages.map(|message| renewed(message, heard, event, &trunk.side)).collect::<Vec<_>>() {
             let kind = message.kind();
             let outcome = self.with_group(id, step, |group, now, out| group.send(now, cic, message, out));
             match outcome {
@@ -486,17 +507,25 @@ impl Gateway {
         step: &mut Step<'_>,
     ) {
         let Some(trunk) = self.circuits.trunk(id) else { return };
-        if trunk.seats.get(&cic).is_none_or(|seat| seat.call != call) {
-            return;
-        }
+        let Some(side) = trunk.seats.get(&cic).filter(|seat| seat.call == call).map(|seat| seat.side) else { return };
         self.leave_seat(id, cic, step);
-        self.refuse_circuit(id, cic, release, step);
+        let event = TrunkEvent::Rel(release);
+        let Some(trunk) = self.circuits.trunk(id) else { return };
+        let heard = self.calls.get(call).and_then(|call| said_by(call, side.other()));
+        let messages = messages_of(&event, true, &trunk.side).into_iter();
+        let messages = messages.map(|message| renewed(message, heard, &event, &trunk.side)).collect();
+        self.send_release(id, cic, messages, step);
     }
 
     /// REL on a circuit, whoever has it.
     fn refuse_circuit(&mut self, id: GroupId, cic: Cic, release: Release, step: &mut Step<'_>) {
         let Some(trunk) = self.circuits.trunk(id) else { return };
-        for message in messages_of(&TrunkEvent::Rel(release), true, &trunk.side) {
+        let messages = messages_of(&TrunkEvent::Rel(release), true, &trunk.side);
+        self.send_release(id, cic, messages, step);
+    }
+
+    fn send_release(&mut self, id: GroupId, cic: Cic, messages: Vec<Message>, step: &mut Step<'_>) {
+        for message in messages {
             let outcome = self.with_group(id, step, |group, now, out| group.send(now, cic, message, out));
             if let Some(Err(error)) = outcome {
                 debug!(circuit = %cic, %error, "not released");

@@ -378,6 +378,8 @@ impl Gateway {
         let digits_by_info = self.profile_of(named).digits_by == DigitsBy::Info;
         headers.extend(referred_by);
         let brought = self.brought_by_caller(call, &named.to_string());
+        let number = super::access::number_of(&target.uri).unwrap_or_else(|| call.iam.called.clone());
+        let brought = self.with_iam(call, &named.to_string(), &number, brought);
         let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
         let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);

@@ -229,7 +229,10 @@ pub(super) fn history_headers(call: &Call, domain: &str, target: &Uri) -> Vec<He
     let uri = |number: &str| Uri::sip(Some(number), Host::from_text(domain), None).to_string();
     // RFC 5806 5: "the diversion [...] MUST be added as the topmost Diversion header": the last one first.
     for diversion in call.diversions.iter().rev() {
-        let value = format!("<{}>;reason={};counter=1", uri(&diversion.number), diversion.why.as_diversion());
+        // RFC 5806 4.1, 8.1.2: who must not be shown says so.
+        let privacy = if diversion.presentation == Presentation::Restricted { ";privacy=full" } else { "" };
+        let reason = diversion.why.as_diversion();
+        let value = format!("<{}>;reason={reason};counter=1{privacy}", uri(&diversion.number));
         headers.push(Header::new(HeaderName::Diversion, value));
     }
     // RFC 7044 10.3: each retargeting goes one level deeper; `mp` names the entry that was mapped.
@@ -237,7 +240,9 @@ pub(super) fn history_headers(call: &Call, domain: &str, target: &Uri) -> Vec<He
     let mut mapped = String::new();
     for diversion in &call.diversions {
         let status = diversion.why.as_status();
-        let value = format!("<{}?Reason=SIP%3Bcause%3D{status}>;index={index}{mapped}", uri(&diversion.number));
+        let privacy = if diversion.presentation == Presentation::Restricted { "Privacy=history&" } else { "" };
+        let number = uri(&diversion.number);
+        let value = format!("<{number}?{privacy}Reason=SIP%3Bcause%3D{status}>;index={index}{mapped}");
         headers.push(Header::new(HeaderName::HistoryInfo, value));
         mapped = format!(";mp={index}");
         index.push_str(".1");

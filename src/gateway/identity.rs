@@ -12,7 +12,7 @@ use crate::config::{DivertedBy, Identity, Profile};
 use crate::dialplan::{Target, TargetKind};
 use crate::limits;
 use crate::sip::{Header, HeaderName, Host, NameAddr, Reliable, Request, Uri};
-use crate::trunk::{Diversion, DiversionReason, Iam, Presentation};
+use crate::trunk::{CallingCategory, Diversion, DiversionReason, Iam, Presentation};
 
 /// What a request of a trunk says of who calls.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub(super) struct Claims {
     pub name: Option<String>,
     pub presentation: Presentation,
     pub diversions: Vec<Diversion>,
+    /// By the `cpc` parameter of whoever is trusted.
+    pub category: CallingCategory,
+    /// By the counters of Diversion fields, where they say more than there are.
+    pub redirections: u8,
 }
 
 /// Whether the caller asks not to be shown (RFC 3323 4.2, RFC 3325 9.3).
@@ -56,26 +60,40 @@ pub(super) fn claims_of(request: &Request, profile: &Profile, trunk: &str) -> Cl
         .find(|identity| number_of(&identity.uri).is_some());
     let from = request.from().filter(|from| !is_anonymous(&from.uri));
     let who = asserted.or(from);
+    let category = who.as_ref().filter(|_| profile.trust).and_then(|who| category_of(&who.uri)).unwrap_or_default();
+    let (diversions, redirections) = if profile.trust { diversions_of(request, trunk) } else { (Vec::new(), 0) };
     Claims {
         number: who.as_ref().and_then(|who| number_of(&who.uri)),
         name: who.and_then(|who| who.display).filter(|name| !name.is_empty()),
         presentation,
-        diversions: if profile.trust { diversions_of(request, trunk) } else { Vec::new() },
+        diversions,
+        category,
+        redirections,
     }
 }
 
-/// Who sent the call on before, the first one first: by Diversion, or else by History-Info.
-fn diversions_of(request: &Request, trunk: &str) -> Vec<Diversion> {
+/// The calling party's category in a URI: `cpc` beside the number of a user part or `tel:` URI, or behind the host.
+fn category_of(uri: &Uri) -> Option<CallingCategory> {
+    let user = uri.user().unwrap_or_default();
+    let beside = user.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let beside = beside.filter(|(name, _)| name.eq_ignore_ascii_case("cpc")).map(|(_, value)| value).next();
+    let behind = match uri {
+        Uri::Sip(sip) => sip.params.get("cpc"),
+        Uri::Tel { params, .. } => params.get("cpc"),
+        Uri::Other { .. } => None,
+    };
+    CallingCategory::of_cpc(beside.or(behind)?)
+}
+
+/// Who sent the call on before, the first one first, and how often it was sent on where that is more: by Diversion, or else by History-Info.
+fn diversions_of(request: &Request, trunk: &str) -> (Vec<Diversion>, u8) {
     let list = |name: &HeaderName| {
         let values = request.headers.all(name).filter_map(|value| NameAddr::parse_list(value).ok());
         values.flatten().collect::<Vec<NameAddr>>()
     };
-    let diversion = |number: String, why| Diversion {
-        by: format!("trunk/{trunk}"),
-        number,
-        why,
-        presentation: Presentation::Allowed,
-    };
+    let diversion =
+        |number: String, why, presentation| Diversion { by: format!("trunk/{trunk}"), number, why, presentation };
+    let mut counted = 0_u8;
     // RFC 5806 5: the last diversion stands on top.
     let mut found: Vec<Diversion> = list(&HeaderName::Diversion)
         .into_iter()
@@ -85,7 +103,14 @@ fn diversions_of(request: &Request, trunk: &str) -> Vec<Diversion> {
                 .params
                 .unquoted("reason")
                 .map_or(DiversionReason::Unknown, |word| DiversionReason::of_diversion(&word));
-            Some(diversion(number_of(&entry.uri)?, why))
+            // RFC 5806 4.1: "full", "name", "uri", "off".
+            let is_private =
+                entry.params.unquoted("privacy").is_some_and(|privacy| matches!(&*privacy, "full" | "uri"));
+            let presentation = if is_private { Presentation::Restricted } else { Presentation::Allowed };
+            // "counter" is 1 when it is not there.
+            let counter = entry.params.unquoted("counter").and_then(|counter| counter.parse().ok()).unwrap_or(1_u8);
+            counted = counted.saturating_add(counter);
+            Some(diversion(number_of(&entry.uri)?, why, presentation))
         })
         .collect();
     if found.is_empty() {
@@ -96,13 +121,20 @@ fn diversions_of(request: &Request, trunk: &str) -> Vec<Diversion> {
                 let headers = entry.uri.as_sip()?.headers.clone()?.to_ascii_lowercase();
                 let (_, cause) = headers.split_once("cause%3d")?;
                 let digits: String = cause.chars().take_while(char::is_ascii_digit).collect();
-                Some(diversion(number_of(&entry.uri)?, DiversionReason::of_status(digits.parse().ok()?)))
+                let why = DiversionReason::of_status(digits.parse().ok()?);
+                // RFC 7044 10.1: an entry that is not to be shown has Privacy in its URI.
+                let presentation = match headers.contains("privacy=") && !headers.contains("privacy=none") {
+                    true => Presentation::Restricted,
+                    false => Presentation::Allowed,
+                };
+                Some(diversion(number_of(&entry.uri)?, why, presentation))
             })
             .collect();
     }
     let surplus = found.len().saturating_sub(limits::DIVERSIONS_MAX);
     found.drain(..surplus);
-    found
+    let redirections = if usize::from(counted) > found.len() { counted } else { 0 };
+    (found, redirections)
 }
 
 /// From and what stands beside it, for an INVITE to a peer.
@@ -116,8 +148,13 @@ pub(super) struct Shown {
 /// How a caller is shown to a peer.
 pub(super) fn shown_to(iam: &Iam, profile: &Profile, domain: &str) -> Shown {
     let uri = |user: &str| Uri::sip(Some(user), Host::from_text(domain), None);
-    let identity =
-        iam.calling.as_deref().map(|number| NameAddr::new(uri(number)).with_display(iam.calling_name.as_deref()));
+    // The category is for networks that trust each other.
+    let category = iam.category.as_cpc().filter(|_| profile.trust && iam.category != CallingCategory::ORDINARY);
+    let user = |number: &str| category.map_or_else(|| number.to_owned(), |cpc| format!("{number};cpc={cpc}"));
+    let identity = iam
+        .calling
+        .as_deref()
+        .map(|number| NameAddr::new(uri(&user(number))).with_display(iam.calling_name.as_deref()));
     let is_restricted = iam.presentation == Presentation::Restricted;
     let name = match profile.identity {
         // RFC 3325 7: to an element that is not trusted no P-Asserted-Identity of an anonymous caller goes.
@@ -267,7 +304,7 @@ mod tests {
     fn diversions_are_read_first_one_first_from_either_field() {
         let expected = [("300", DiversionReason::Always), ("301", DiversionReason::Busy)];
         let check = |fields: &[(HeaderName, &str)]| {
-            let found = diversions_of(&request(fields), "t");
+            let (found, _) = diversions_of(&request(fields), "t");
             let found: Vec<_> = found.iter().map(|d| (d.number.as_str(), d.why)).collect();
             assert_eq!(found, expected);
         };
@@ -280,6 +317,6 @@ mod tests {
             "<sip:300@h?Reason=SIP%3Bcause%3D302>;index=1, <sip:301@h?Reason=SIP%3Bcause%3D486>;index=1.1;mp=1, <sip:302@h>;index=1.1.1;mp=1.1",
         )]);
         let many: Vec<_> = (0..20).map(|_| (HeaderName::Diversion, "<sip:1@h>")).collect();
-        assert_eq!(diversions_of(&request(&many), "t").len(), limits::DIVERSIONS_MAX);
+        assert_eq!(diversions_of(&request(&many), "t").0.len(), limits::DIVERSIONS_MAX);
     }
 }

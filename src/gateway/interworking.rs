@@ -65,12 +65,14 @@ impl Gateway {
 
     /// What the end of a session says to the other leg, `None` when we ended it ourselves; and how that was found.
     ///
-    /// A Q.850 Reason wins over the status (RFC 6432). RFC 3398 7.2.3, 10.1: BYE and CANCEL are 16.
+    /// A Q.850 Reason wins over the status (RFC 6432), and over the REL in its body (`encapsulated`): "the value in the
+    /// Reason header MUST be preferred" (RFC 3398 7.2.3). RFC 3398 7.2.3, 10.1: BYE and CANCEL are 16.
     pub(super) fn release_of_end(
         &self,
         how: &Ended,
         call: &Call,
         place: Place,
+        encapsulated: Option<Release>,
     ) -> (Option<Release>, Option<Translation>) {
         let leg = match place {
             Place::Side(side) => name_of(call, side).to_owned(),
@@ -95,6 +97,18 @@ impl Gateway {
                 return (Some(Release::here(Cause::TIMER)), None);
             }
             Ended::Local => return (None, None),
+        };
+        let has_reason = match how {
+            Ended::Rejected { response, .. } => interwork::cause_of_reasons(&response.reasons()).is_some(),
+            Ended::Bye { request } => interwork::cause_of_reasons(&request.reasons()).is_some(),
+            _ => true,
+        };
+        let translation = match encapsulated.filter(|_| !has_reason) {
+            Some(release) => {
+                let source = "RFC 3398 7.2.3: the cause of the encapsulated REL is used again";
+                Translation::by_header(&leg, translation.original, Said::Release(release), source)
+            }
+            None => translation,
         };
         match translation.mapped {
             Said::Release(release) => (Some(release), Some(translation)),

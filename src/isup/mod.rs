@@ -1,8 +1,8 @@
 //! ISUP: messages of Q.763, circuits and trunk groups of Q.764. Core code: bytes and events in, bytes
-//! and actions out, no sockets and no clock. Not yet joined to calls.
+//! and actions out, no sockets and no clock. `gateway::circuits` joins it to calls, `call::isup` translates.
 //!
 //! ```text
-//!   trunk events of a call (IAM, ACM, CPG, ANM, CON, REL, RLC)          <- joined in a later step
+//!   trunk events of a call (IAM, ACM, CPG, ANM, CON, REL, RLC)
 //!            |  Group::seize, Group::send / group::Output
 //!         group         selection of a circuit, glare, group supervision    (Q.764 2.1, 2.8, 2.9)
 //!            |  circuit::Event / circuit::Action

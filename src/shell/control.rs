@@ -11,7 +11,9 @@
 //! get their turn before the next one is taken.
 
 use super::cards::{CardLines, Hands};
-use super::control_protocol::{CallRow, PhoneRow, Request, Response, StatusRow, StoryRow, TrunkRow};
+use super::control_protocol::{
+    CallRow, CircuitRow, Maintain, PhoneRow, Request, Response, StatusRow, StoryRow, TrunkRow,
+};
 use super::control_socket::Asked;
 use super::dns::{Resolved, Resolver};
 use super::media_thread::{self, MediaCounters, MediaThread};
@@ -21,7 +23,7 @@ use super::sip_sockets::{Received, SipSockets, StreamEvent};
 use super::store::{Kept, Store};
 use super::tls::Tls;
 use super::{Clock, Reload, ShellError, rtp_io};
-use crate::gateway::{CardId, Gateway, Input, Outbox, Output, PortId, WorkerId};
+use crate::gateway::{CardId, CircuitSummary, Gateway, Input, Maintenance, Outbox, Output, PortId, WorkerId};
 use crate::limits;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::sip::{ConnectionId, Flow, Question, Records};
@@ -441,6 +443,20 @@ impl Control {
                 Response::Phones(gateway.phone_summaries(now).into_iter().map(row).collect())
             }
             Request::Trunks => Response::Trunks(trunks(gateway.trunk_summaries(now), &self.parts.m3ua, now)),
+            Request::Circuits { group } => match gateway.circuit_summaries(group.as_deref()) {
+                Some(circuits) => Response::Circuits(circuits.into_iter().map(circuit_row).collect()),
+                None => Response::Failed(format!("there is no circuit group {}", group.unwrap_or_default())),
+            },
+            Request::Maintain { group, circuit, what } => {
+                let what = match what {
+                    Maintain::Block => Maintenance::Block,
+                    Maintain::Unblock => Maintenance::Unblock,
+                    Maintain::Reset => Maintenance::Reset,
+                };
+                let mut outcome = Err("the gateway did not say".to_owned());
+                self.feed(now, Input::Maintain { group: &group, circuit, what, outcome: &mut outcome });
+                outcome.map_or_else(Response::Failed, |()| Response::Done)
+            }
             Request::Status => {
                 let phones = gateway.phone_summaries(now);
                 let sip = || phones.iter().filter(|phone| phone.name.starts_with("phone/"));
@@ -644,6 +660,17 @@ fn trunks(summaries: Vec<crate::gateway::TrunkSummary>, m3ua: &sctp::Trunks, now
     let row = |trunk: crate::gateway::TrunkSummary| TrunkRow { name: trunk.name, to: trunk.to, state: trunk.state };
     let isup = m3ua.summaries(now).into_iter().map(|(name, to, state)| TrunkRow { name, to, state });
     summaries.into_iter().map(row).chain(isup).collect()
+}
+
+fn circuit_row(circuit: CircuitSummary) -> CircuitRow {
+    CircuitRow {
+        group: circuit.group,
+        circuit: circuit.cic,
+        state: circuit.state.to_owned(),
+        direction: circuit.direction.to_owned(),
+        blocked: circuit.blocked.to_owned(),
+        call: circuit.call,
+    }
 }
 
 fn row(now: Instant, call: crate::gateway::CallSummary) -> CallRow {

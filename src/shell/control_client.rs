@@ -3,7 +3,8 @@
 //! Every function talks to the running gateway, blocks, and returns the text to print.
 
 use super::control_protocol::{
-    CallRow, HandsetAction, LINE_BYTES_MAX, PhoneRow, Request, Response, SAMPLES_MAX, StatusRow, TrunkRow,
+    CallRow, CircuitRow, HandsetAction, LINE_BYTES_MAX, Maintain, PhoneRow, Request, Response, SAMPLES_MAX, StatusRow,
+    TrunkRow,
 };
 use super::sound;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -118,6 +119,41 @@ pub fn trunks(socket: &Path, json: bool) -> Result<String, ClientError> {
 fn trunk_table(rows: &[TrunkRow]) -> String {
     let cells = |trunk: &TrunkRow| [trunk.name.clone(), trunk.to.clone(), trunk.state.clone()];
     table(["TRUNK", "TO", "STATE"], rows.iter().map(cells))
+}
+
+/// `tipring circuits [NAME]`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn circuits(socket: &Path, group: Option<&str>, json: bool) -> Result<String, ClientError> {
+    match request(socket, &Request::Circuits { group: group.map(str::to_owned) })? {
+        Response::Circuits(rows) if json => Ok(to_json(&rows)),
+        Response::Circuits(rows) if rows.is_empty() => Ok("no circuits".into()),
+        Response::Circuits(rows) => {
+            let cells = |row: &CircuitRow| {
+                let CircuitRow { group, circuit, state, direction, blocked, call } = row.clone();
+                let call = call.map_or_else(String::new, |call| call.to_string());
+                [group, circuit.to_string(), state, direction, blocked, call]
+            };
+            Ok(table(["GROUP", "CIRCUIT", "STATE", "DIRECTION", "BLOCKED", "CALL"], rows.iter().map(cells)))
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// `tipring circuits block|unblock|reset NAME CIRCUIT`.
+///
+/// # Errors
+/// [`ClientError`], ready to be shown.
+pub fn maintain(socket: &Path, group: &str, circuit: u16, what: Maintain) -> Result<String, ClientError> {
+    match request(socket, &Request::Maintain { group: group.to_owned(), circuit, what })? {
+        Response::Done => Ok(match what {
+            Maintain::Block => format!("circuit {circuit} takes no new calls"),
+            Maintain::Unblock => format!("circuit {circuit} takes calls again, once the far end knows"),
+            Maintain::Reset => format!("circuit {circuit} is being reset"),
+        }),
+        other => Err(unexpected(other)),
+    }
 }
 
 /// `tipring status`.

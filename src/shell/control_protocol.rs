@@ -20,6 +20,20 @@ pub enum Request {
     Phones,
     /// The SIP trunks, with their registrations in words.
     Trunks,
+    /// The circuits of a group, or of all.
+    Circuits {
+        /// NAME or `isup/NAME`.
+        group: Option<String>,
+    },
+    /// Blocks, unblocks or resets a circuit.
+    Maintain {
+        /// NAME or `isup/NAME`.
+        group: String,
+        /// Its code.
+        circuit: u16,
+        /// What is to be done.
+        what: Maintain,
+    },
     /// The gateway as a whole.
     Status,
     /// What happened to a call, running or ended a while ago.
@@ -50,6 +64,18 @@ pub enum Request {
         /// What the hand, mouth or ear does.
         action: HandsetAction,
     },
+}
+
+/// What is done to a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Maintain {
+    /// No new calls on it.
+    Block,
+    /// Calls again.
+    Unblock,
+    /// Idle, whatever it was.
+    Reset,
 }
 
 /// What a simulated telephone is made to do.
@@ -89,6 +115,8 @@ pub enum Response {
     Phones(Vec<PhoneRow>),
     /// Answer to [`Request::Trunks`].
     Trunks(Vec<TrunkRow>),
+    /// Answer to [`Request::Circuits`].
+    Circuits(Vec<CircuitRow>),
     /// Answer to [`Request::Status`].
     Status(StatusRow),
     /// Answer to [`Request::Explain`].
@@ -191,6 +219,24 @@ pub struct TrunkRow {
     pub to: String,
     /// `registered for 3580 s more`, `not registered: 403 Forbidden, next attempt in 20 s`, `no registration`.
     pub state: String,
+}
+
+/// A circuit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CircuitRow {
+    /// `isup/NAME`.
+    pub group: String,
+    /// Its code.
+    pub circuit: u16,
+    /// `idle`, `calling`, `ringing`, `talking`, `releasing`, `resetting`, `checking`, `unequipped`.
+    pub state: String,
+    /// `out`: we seized it; `in`: the far end; empty without a call.
+    pub direction: String,
+    /// `here`, `there`, `both`; empty when nobody blocks it.
+    pub blocked: String,
+    /// The call on it.
+    pub call: Option<u64>,
 }
 
 /// The gateway as a whole.

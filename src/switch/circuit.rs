@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Step,
     /// No more digits have come.
     Digits,
+    /// The continuity check is over.
+    Check,
     /// The next SAM is due.
     Dial,
     /// The caller gives up.
@@ -378,7 +380,8 @@ impl Switch {
     }
 
     pub(super) fn idle(&mut self, cic: u16) {
-        for timer in [Timer::Step, Timer::Digits, Timer::Dial, Timer::Answer, Timer::Sound, Timer::Repeat] {
+        for timer in [Timer::Check, Timer::Step, Timer::Digits, Timer::Dial, Timer::Answer, Timer::Sound, Timer::Repeat]
+        {
             self.stop(cic, timer);
         }
         if let Some(circuit) = self.circuits.get_mut(&cic) {
@@ -427,6 +430,7 @@ impl Switch {
         match timer {
             Timer::Step => self.advance(now, cic, out),
             Timer::Sound => self.next_part(now, cic, out),
+            Timer::Check => self.end_check(now, cic, out),
             Timer::Dial => self.dial_next(now, cic, out),
             Timer::Digits => {
                 let release = Release { cause: Cause::INCOMPLETE, location: Location::RemoteNetwork };

@@ -3,9 +3,9 @@
 use super::script::Call;
 use crate::isup::cause::CauseIndicators;
 use crate::isup::indicators::{
-    BackwardCall, CallEvent, CalledPartyStatus, CallingCategory, Category, Continuity, EventInformation, ForwardCall,
-    GroupSupervision, InformationIndicators, Medium, MediumRequirement, NatureOfConnection, OptionalBackwardCall,
-    SupervisionType, SuspendResume,
+    BackwardCall, CallEvent, CalledPartyStatus, CallingCategory, Category, Continuity, ContinuityCheck,
+    EventInformation, ForwardCall, GroupSupervision, InformationIndicators, Medium, MediumRequirement,
+    NatureOfConnection, OptionalBackwardCall, SupervisionType, SuspendResume,
 };
 use crate::isup::number::{AddressPresentation, Digits, NatureOfAddress, Number, Screening, SubsequentNumber};
 use crate::isup::parameter::Bytes;
@@ -20,8 +20,12 @@ pub(super) fn plain(kind: MessageType) -> Message {
 /// IAM with these digits. The variant decides how it tells what the circuit must carry.
 pub(super) fn iam(variant: Variant, call: &Call, digits: &str) -> Message {
     let medium = Medium::AUDIO_3K1;
+    let check = match call.continuity {
+        Some(_) => ContinuityCheck::REQUIRED,
+        None => ContinuityCheck::NOT_REQUIRED,
+    };
     let message = Message::new(MessageType::IAM)
-        .with(Parameter::NatureOfConnection(NatureOfConnection::default()))
+        .with(Parameter::NatureOfConnection(NatureOfConnection::default().with_continuity(check)))
         .with(Parameter::ForwardCall(ForwardCall::default().with_isup_all_the_way(true).with_isdn_access(true)))
         .with(Parameter::Category(Category::default().with_category(CallingCategory::ORDINARY)));
     let message = match variant {

@@ -40,6 +40,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const REPEAT: Duration = Duration::from_secs(15);
 /// A REL that was repeated so often is given up for RSC (T5: five minutes).
 const RELEASES_MAX: u32 = 20;
+/// A continuity check of the script takes this time.
+const CHECK_TIME: Duration = Duration::from_millis(500);
 /// A caller who tries again after glare is expected for this time.
 const GLARE_TIME: Duration = Duration::from_secs(10);
 
@@ -127,6 +129,8 @@ pub struct Switch {
     /// Callers (calling, called) who met glare and are to try again, until when.
     glares: BTreeMap<(String, String), Instant>,
     chance: Rng,
+    /// When messages are not lost any more.
+    lossless_from: Option<Instant>,
     counts: Counts,
 }
 
@@ -143,20 +147,21 @@ impl Switch {
         }
         Switch {
             variant: trunk.variant,
-            script,
             circuits: circuits.map(|(cic, controls)| (cic, Circuit::new(controls))).collect(),
             pending: BTreeMap::new(),
             wire: VecDeque::new(),
             due,
             glares: BTreeMap::new(),
+            lossless_from: script.loss_until.map(|after| now + after),
             chance: seed.fork("switch").rng(),
             counts: Counts::default(),
+            script,
         }
     }
 
     /// Takes octets of the gateway, from the circuit on.
     pub fn handle(&mut self, now: Instant, octets: &[u8], out: &mut Vec<Output>) {
-        if self.is_lost() {
+        if self.is_lost(now) {
             return;
         }
         if self.script.delay.is_zero() {
@@ -204,9 +209,10 @@ impl Switch {
 
     // --- the wire -----------------------------------------------------------------------------------
 
-    fn is_lost(&mut self) -> bool {
-        let lost =
-            self.script.loss_tenth_percent > 0 && self.chance.chance(u64::from(self.script.loss_tenth_percent), 1_000);
+    fn is_lost(&mut self, now: Instant) -> bool {
+        let lost = self.script.loss_tenth_percent > 0
+            && self.lossless_from.is_none_or(|at| now < at)
+            && self.chance.chance(u64::from(self.script.loss_tenth_percent), 1_000);
         self.counts.lost += u64::from(lost);
         lost
     }
@@ -235,7 +241,7 @@ impl Switch {
     }
 
     fn send_octets(&mut self, now: Instant, octets: Vec<u8>, out: &mut Vec<Output>) {
-        if self.is_lost() {
+        if self.is_lost(now) {
             return;
         }
         if self.script.delay.is_zero() {

@@ -38,6 +38,8 @@ pub struct Script {
     pub alarms: Vec<Alarm>,
     /// Messages that are lost in either direction, in tenths of a percent.
     pub loss_tenth_percent: u16,
+    /// When losses end, after the start; `None`: never.
+    pub loss_until: Option<Duration>,
     /// How long a message is on its way, in either direction.
     pub delay: Duration,
     /// How long an incomplete number waits for more digits before REL 28.
@@ -53,6 +55,7 @@ impl Default for Script {
             calls: Vec::new(),
             alarms: Vec::new(),
             loss_tenth_percent: 0,
+            loss_until: None,
             delay: Duration::ZERO,
             digits_wait: Duration::from_secs(15),
         }
@@ -89,6 +92,8 @@ pub struct Call {
     pub overlap: Option<usize>,
     /// The time between two SAMs.
     pub digit_every: Duration,
+    /// The IAM asks for a continuity check, which ends so.
+    pub continuity: Option<bool>,
     /// What is done once the gateway has answered.
     pub steps: Vec<Step>,
     /// How long the caller waits for the answer; then REL 16.

@@ -3,7 +3,7 @@
 use super::circuit::{Incoming, Outgoing, Stage, State, Timer};
 use super::demo::{self, Found};
 use super::script::{Call, Step, steady};
-use super::{Ended, GLARE_TIME, Output, Owner, Switch, messages};
+use super::{CHECK_TIME, Ended, GLARE_TIME, Output, Owner, Switch, messages};
 use crate::isup::number::NatureOfAddress;
 use crate::isup::{Message, MessageType, Variant};
 use crate::media::Tone;
@@ -159,6 +159,7 @@ impl Switch {
             anonymous: false,
             overlap: None,
             digit_every: Duration::ZERO,
+            continuity: None,
             steps: Vec::new(),
             gives_up: GLARE_TIME,
         };
@@ -216,7 +217,7 @@ impl Switch {
             true => call.called.chars().take(sent).collect(),
             false => String::new(),
         };
-        let (gives_up, digit_every) = (call.gives_up, call.digit_every);
+        let (gives_up, digit_every, checks) = (call.gives_up, call.digit_every, call.continuity.is_some());
         let outgoing = Outgoing {
             sent,
             heard: false,
@@ -230,8 +231,21 @@ impl Switch {
         let iam = messages::iam(self.variant, &call, &digits);
         self.send(now, cic, &iam, out);
         self.start(now + gives_up, cic, Timer::Answer);
+        if checks {
+            self.start(now + CHECK_TIME, cic, Timer::Check);
+        }
         if sent < call.called.len() {
             self.start(now + digit_every, cic, Timer::Dial);
+        }
+    }
+
+    /// COT; a call whose check failed is over, and the gateway frees the circuit in its own time.
+    pub(super) fn end_check(&mut self, now: Instant, cic: u16, out: &mut Vec<Output>) {
+        let Some(State::Outgoing(call)) = self.circuits.get(&cic).map(|circuit| &circuit.state) else { return };
+        let successful = call.call.continuity == Some(true);
+        self.send(now, cic, &messages::cot(successful), out);
+        if !successful {
+            self.lose(cic, Cause::TEMPORARY, false, out);
         }
     }
 

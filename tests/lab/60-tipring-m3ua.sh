@@ -90,7 +90,7 @@ for end in near far; do
   TIPRING_CONTROL=$d/$end.sock tipring run -c $end.toml > $end.log 2>&1 &
   eval $end=$!
 done
-trunks() { TIPRING_CONTROL=$d/$1.sock tipring trunks | grep isup/; }
+trunks() { TIPRING_CONTROL=$d/$1.sock tipring trunks 2>/dev/null | grep isup/; }
 waits() { # end, text: until the trunk says so
   for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     trunks $1 | grep -q "$2" && return 0

@@ -115,7 +115,8 @@ fn plain(iam: &Iam, side: &Side) -> Result<Message, Cause> {
         message = message.with(parameter);
     }
     if let Some(hops) = iam.hops {
-        let hops = Count::new(hops.saturating_sub(1).min(HOPS_MAX));
+        // Scaled down, never up: a loop has to end.
+        let hops = Count::new(hops.min(HOPS_MAX));
         message = message.with(Parameter::HopCounter(HopCounter::default().with_hops(hops)));
     }
     if let Some(name) = generic_name(iam, side) {

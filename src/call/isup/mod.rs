@@ -10,8 +10,10 @@
 //! What the texts of Q.763 and Q.764 would settle and RFC 3398 does not is marked **unverified** where it stands.
 
 mod backward;
+pub mod body;
 mod forward;
 mod numbers;
+pub mod overlap;
 
 pub use backward::{answer_of, event_of, messages_of};
 pub use forward::{iam_message, iam_of};

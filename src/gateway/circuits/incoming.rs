@@ -2,12 +2,14 @@
 //!
 //! An IAM with ST, or one whose number the dial plan knows to be complete, begins a call at once. Otherwise SAMs
 //! are waited for: T10 when the number may be complete, T35 when it cannot be yet, after which the call is refused
-//! with cause 28 (Q.764 2.1.2, RFC 3578 2.1: the gateway that gathers "collects all the digits").
+//! with cause 28 (Q.764 2.1.2; RFC 3578 2: a gateway may collect all digits before its INVITE). A circuit that is to
+//! be checked first has its call when the check was good (Q.764 2.1.8).
 
 use crate::call::isup::iam_of;
 use crate::call::leg::Leg;
 use crate::dialplan::{Completeness, is_inside};
 use crate::gateway::{Gateway, GroupId, Step};
+use crate::isup::indicators::ContinuityCheck;
 use crate::isup::timers::Timer;
 use crate::isup::{Cic, Message};
 use crate::limits::DIGITS_MAX;
@@ -17,9 +19,16 @@ use crate::trunk::{Cause, Iam, Release, TrunkEvent};
 /// A call whose number is not complete.
 pub(super) struct Gathering {
     iam: Iam,
-    /// When nothing more is waited for, and whether the number will do as it is then.
-    until: Instant,
-    is_enough: bool,
+    waits: Waits,
+}
+
+/// What such a call waits for.
+#[derive(Clone, Copy)]
+enum Waits {
+    /// COT; T8 of the circuit runs.
+    Continuity,
+    /// More digits, until then; and whether the number will do as it is.
+    Digits { until: Instant, is_enough: bool },
 }
 
 impl Gateway {
@@ -33,7 +42,25 @@ impl Gateway {
         if !self.has_room() {
             return self.refuse_circuit(id, cic, Release::here(Cause::CONGESTION), step);
         }
+        let check = message.nature_of_connection().map(|nature| nature.continuity());
+        if check == Some(ContinuityCheck::REQUIRED) {
+            return self.wait_on(id, cic, Gathering { iam, waits: Waits::Continuity });
+        }
         self.dialled(id, cic, iam, step);
+    }
+
+    /// The check of a circuit was good: its call begins.
+    pub(super) fn circuit_is_good(&mut self, id: GroupId, cic: Cic, step: &mut Step<'_>) {
+        let Some(trunk) = self.circuits.trunk_mut(id) else { return };
+        if let Some(Gathering { iam, .. }) = trunk.gathering.remove(&cic) {
+            self.dialled(id, cic, iam, step);
+        }
+    }
+
+    fn wait_on(&mut self, id: GroupId, cic: Cic, gathering: Gathering) {
+        if let Some(trunk) = self.circuits.trunk_mut(id) {
+            trunk.gathering.insert(cic, gathering);
+        }
     }
 
     /// Begins the call when its number is complete, else waits for more.
@@ -52,9 +79,7 @@ impl Gateway {
         };
         let Some(time) = self.circuit_timer(id, timer) else { return };
         let until = step.now + time;
-        if let Some(trunk) = self.circuits.trunk_mut(id) {
-            trunk.gathering.insert(cic, Gathering { iam, until, is_enough });
-        }
+        self.wait_on(id, cic, Gathering { iam, waits: Waits::Digits { until, is_enough } });
         self.schedule_circuit(until, id, cic);
     }
 
@@ -76,32 +101,34 @@ impl Gateway {
         };
         match event {
             TrunkEvent::Sam(digits) => {
-                let mut iam = gathering.iam;
+                let mut iam = gathering.iam.clone();
                 let (more, is_end) = digits.strip_suffix('F').map_or((digits.as_str(), false), |more| (more, true));
                 iam.called.push_str(more);
                 iam.more_digits &= !is_end;
                 if iam.called.len() > DIGITS_MAX {
                     return self.refuse_circuit(id, cic, Release::here(Cause::INCOMPLETE), step);
                 }
-                self.dialled(id, cic, iam, step);
+                match gathering.waits {
+                    Waits::Continuity => self.wait_on(id, cic, Gathering { iam, ..gathering }),
+                    Waits::Digits { .. } => self.dialled(id, cic, iam, step),
+                }
             }
             // The caller gave up; the circuit has answered.
             TrunkEvent::Rel(_) => {}
-            _ => {
-                if let Some(trunk) = self.circuits.trunk_mut(id) {
-                    trunk.gathering.insert(cic, gathering);
-                }
-            }
+            _ => self.wait_on(id, cic, gathering),
         }
     }
 
     /// T10 or T35 may be over.
     pub(super) fn gathered_enough(&mut self, id: GroupId, cic: Cic, step: &mut Step<'_>) {
         let Some(trunk) = self.circuits.trunk_mut(id) else { return };
-        let is_due = trunk.gathering.get(&cic).is_some_and(|gathering| gathering.until <= step.now);
-        let Some(gathering) = is_due.then(|| trunk.gathering.remove(&cic)).flatten() else { return };
+        let Some(Waits::Digits { until, is_enough }) = trunk.gathering.get(&cic).map(|gathering| gathering.waits)
+        else {
+            return;
+        };
+        let Some(gathering) = (until <= step.now).then(|| trunk.gathering.remove(&cic)).flatten() else { return };
         let origin = trunk.origin.clone();
-        match gathering.is_enough {
+        match is_enough {
             true if self.has_room() => self.begin_circuit_call(id, cic, origin, gathering.iam, step),
             true => self.refuse_circuit(id, cic, Release::here(Cause::CONGESTION), step),
             false => self.refuse_circuit(id, cic, Release::here(Cause::INCOMPLETE), step),

@@ -2,6 +2,7 @@
 //! INFO, trunks that do not answer, calls that nobody ends.
 
 mod carried;
+mod circuits;
 
 use super::*;
 use crate::media::End;
@@ -89,8 +90,11 @@ fn direction_in(bytes: &[u8]) -> String {
 
 impl Between {
     fn new(left: &str, right: &str) -> Between {
-        let text = CONFIG.replace("LEFT", left).replace("RIGHT", right);
-        let config = Config::parse("test.toml", &text, &NoReader).expect("a valid configuration");
+        Between::with(&CONFIG.replace("LEFT", left).replace("RIGHT", right))
+    }
+
+    fn with(config: &str) -> Between {
+        let config = Config::parse("test.toml", config, &NoReader).expect("a valid configuration");
         let end = |end: usize| {
             let settings = Settings {
                 listeners: vec![(Transport::Udp, address(end))],

@@ -621,7 +621,10 @@ impl Endpoint {
             active: self.associations.iter().filter(|a| a.carries()).count(),
         };
         let before = self.server;
-        self.server = before.step(now, census, self.settings.recovery);
+        self.server = match self.withdrawn {
+            true if census.active == 0 => Server::Down, // nobody takes over
+            _ => before.step(now, census, self.settings.recovery),
+        };
         match self.server {
             Server::Active => {
                 for octets in std::mem::take(&mut self.queue) {
