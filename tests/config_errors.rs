@@ -507,7 +507,7 @@ fn circuit_groups() {
     let m3ua = |name: &str, lines: &str| {
         format!(
             "[isup.{name}]\ntransport = \"m3ua\"\nown-point-code = 2\npeer-point-code = 1\n{lines}\n\
-                 m3ua = {{ peers = \"192.0.2.1:2905\" }}\n"
+             m3ua = {{ peers = \"192.0.2.1:2905\" }}\n"
         )
     };
     check(&simulated(""), &[]);

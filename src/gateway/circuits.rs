@@ -554,11 +554,6 @@ impl Gateway {
         }
     }
 
-    /// How long T11 and the waits for digits run in a group.
-    fn circuit_timer(&self, id: GroupId, timer: Timer) -> Option<crate::time::Duration> {
-        Some(self.circuits.trunk(id)?.group.settings().timers.of(timer))
-    }
-
     /// Looks at a circuit again when a time has come.
     fn schedule_circuit(&mut self, at: Instant, id: GroupId, cic: Cic) {
         self.deadlines.schedule(at, Owner::Circuit(id, cic));
