@@ -27,7 +27,6 @@ use crate::call::isup::{self, answer_of, event_of, iam_message, messages_of};
 use crate::call::leg::Leg;
 use crate::config::{Config, IsupTransport, Suspend};
 use crate::isup::group::{self, Alert, Group, OrderError};
-use crate::isup::timers::Timer;
 use crate::isup::{Cic, Message, MessageType};
 use crate::limits;
 use crate::media::Tone;
