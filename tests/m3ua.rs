@@ -139,13 +139,14 @@ to = "extension/{{number}}"
 fn a_call_goes_from_one_gateway_to_the_other_and_finds_the_way_that_is_left() {
     let [first, second] = free();
     let keys = "transport-protocol = \"tcp\", routing-context = 7, traffic-mode = \"override\"";
-    let mut one = Running::start(&far(&format!("role = \"sgp\", listen = \"{first}\", {keys}")));
+    let mut one = Running::start(&far(&format!("role = \"sgp\", from = \"127.0.0.1\", listen = \"{first}\", {keys}")));
     let mut near = Running::start(&near(&format!("peers = [\"{first}\", \"{second}\"], {keys}")));
     near.logs(&["isup/far: available"]);
     let trunks = near.says(&["trunks"]);
     assert!(trunks.contains("point code 1-1-2") && trunks.contains(&format!("active: {first} active;")), "{trunks}");
     one.logs(&["isup/near: available"]);
-    let mut other = Running::start(&far(&format!("role = \"sgp\", listen = \"{second}\", {keys}")));
+    let mut other =
+        Running::start(&far(&format!("role = \"sgp\", from = \"127.0.0.1\", listen = \"{second}\", {keys}")));
 
     near.says(&["handset", "station/105", "off-hook"]);
     near.says(&["handset", "station/105", "dial", "7102"]);
@@ -170,12 +171,24 @@ fn a_call_goes_from_one_gateway_to_the_other_and_finds_the_way_that_is_left() {
 fn peers_without_a_gateway_between_them_do_without_routing_contexts() {
     let [address] = free();
     let keys = "role = \"ipsp\", transport-protocol = \"tcp\"";
-    let mut far = Running::start(&far(&format!("{keys}, listen = \"{address}\"")));
+    let mut far = Running::start(&far(&format!("{keys}, from = \"127.0.0.0/8\", listen = \"{address}\"")));
     let mut near = Running::start(&near(&format!("{keys}, peers = \"{address}\"")));
     near.logs(&["isup/far: available"]);
     near.says(&["handset", "station/105", "off-hook"]);
     near.says(&["handset", "station/105", "dial", "7102"]);
     far.logs(&["call answered", "station/102"]);
+}
+
+#[test]
+fn nobody_gets_the_traffic_who_is_not_named() {
+    let [address] = free();
+    let keys = "transport-protocol = \"tcp\"";
+    let mut far =
+        Running::start(&far(&format!("role = \"sgp\", from = \"192.0.2.1\", listen = \"{address}\", {keys}")));
+    let mut near = Running::start(&near(&format!("peers = \"{address}\", {keys}")));
+    far.logs(&["isup/near: 127.0.0.1:", "not among those who may call"]);
+    near.logs(&["isup/far: ", "no association"]);
+    assert!(far.says(&["trunks"]).contains("down: nobody has connected"));
 }
 
 #[test]

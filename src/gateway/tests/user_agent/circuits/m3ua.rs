@@ -42,9 +42,10 @@ impl Pair {
             format!("{}{group}", super::super::CONFIG.replace("LEFT", "").replace("RIGHT", ""))
         };
         let peers = "peers = [\"192.0.2.1:2905\", \"192.0.2.2:2905\"]";
+        let answers = "role = \"sgp\", listen = \"192.0.2.1:2905\", from = \"192.0.2.0/24\"";
         let texts = [
             text("1-1-1", "1-1-2", peers, "trunk/left", "isup/far"),
-            text("1-1-2", "1-1-1", "role = \"sgp\", listen = \"192.0.2.1:2905\"", "isup/far", "trunk/right"),
+            text("1-1-2", "1-1-1", answers, "isup/far", "trunk/right"),
         ];
         let end = |text: &String| {
             let config = Config::parse("test.toml", text, &NoReader).expect("a valid configuration");
