@@ -84,6 +84,8 @@ impl Gateway {
     }
 
     fn begin_circuit_call(&mut self, id: GroupId, cic: Cic, origin: String, iam: Iam, step: &mut Step<'_>) {
+        // Nothing more is waited for, here or at a next exchange.
+        let iam = Iam { more_digits: false, ..iam };
         let time = self.circuit_timer(id, Timer::T11);
         self.begin_call(origin, iam, Leg::Circuit { group: id, cic }, step);
         // Q.764 2.1.4.8: the caller's exchange must not wait for longer than its T7.

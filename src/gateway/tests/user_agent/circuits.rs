@@ -487,6 +487,7 @@ fn a_call_of_the_exchange_that_is_refused_is_released_with_the_cause() {
     it.input(Input::Drain);
     it.calls(2, "900", false);
     assert_eq!(it.exchange_heard(), ["2 REL 42"], "no new calls");
+    it.says_plain(2, MessageType::RLC);
     it.is_over();
 }
 
