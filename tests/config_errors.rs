@@ -115,13 +115,19 @@ fn how_a_user_agent_behaves() {
     check(&trunk("trust = \"yes\""), &["4:9 C0004"]);
     check(&trunk("transfer = \"yes\""), &["4:12 C0004"]);
     check(&trunk("transfer = true"), &[]);
+    check(&trunk("early-offer = 1"), &["4:15 C0004"]);
+    check(&trunk("early-offer = true"), &[]);
     check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
     check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
     check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
+    check(&trunk("encapsulate = \"sip-t\""), &["4:15 C0022"]);
+    check(&trunk("encapsulate = true"), &["4:15 C0004"]);
     check(&trunk("keepalive = \"1s\""), &["4:13 C0014"]);
     check(&trunk("keepalive = 30"), &["4:13 C0014"]);
     check(
-        &trunk("100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\""),
+        &trunk(
+            "100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\"\nencapsulate = \"sip-i\"",
+        ),
         &[],
     );
 }
@@ -501,7 +507,7 @@ fn circuit_groups() {
     let m3ua = |name: &str, lines: &str| {
         format!(
             "[isup.{name}]\ntransport = \"m3ua\"\nown-point-code = 2\npeer-point-code = 1\n{lines}\n\
-                 m3ua = {{ peers = \"192.0.2.1:2905\" }}\n"
+             m3ua = {{ peers = \"192.0.2.1:2905\" }}\n"
         )
     };
     check(&simulated(""), &[]);

@@ -786,9 +786,9 @@ fn withdrawing_says_inactive_and_down_and_nothing_is_set_up_any_more() {
     assert!(said.contains("INACTIVE") && said.contains("DOWN"), "{said}");
     assert!(world.caller.is_withdrawn());
     assert!(world.joined.is_empty());
+    assert_eq!(world.availability, [true, false], "at once: nothing waits");
     world.pass(60 * SECOND);
     assert_eq!(world.said(), "");
-    assert_eq!(world.availability, [true, false]);
     // With a peer that does not answer it comes to an end all the same.
     let mut world = World::up(settings(Role::Asp, 1), vec![answering(Role::Sgp)]);
     world.deaf = usize::MAX;

@@ -1,5 +1,7 @@
 //! Calls between a user agent and an exchange, whose messages are written by hand here.
 
+mod m3ua;
+
 use super::*;
 use crate::call::isup::{Side, iam_message, messages_of};
 use crate::config::{IsupTransport, Suspend};
