@@ -32,7 +32,7 @@ use crate::limits;
 use crate::media::Tone;
 use crate::sdp::Direction;
 use crate::time::Instant;
-use crate::trunk::{CalledStatus, Cause, Iam, Release, TrunkEvent};
+use crate::trunk::{CalledStatus, Cause, Iam, Nature, Release, TrunkEvent};
 use incoming::Gathering;
 use std::collections::BTreeMap;
 use tracing::{debug, warn};
@@ -428,8 +428,11 @@ impl Gateway {
         if !trunk.available {
             return Err(Release::here(Cause::new(NETWORK_OUT_OF_ORDER).unwrap_or(Cause::OUT_OF_ORDER)));
         }
+        // A number that the dial plan made says itself what it is.
+        let is_same = candidate.number == call.iam.called;
         let iam = Iam {
             called: candidate.number.clone(),
+            called_nature: if is_same { call.iam.called_nature } else { Nature::default() },
             diversions: call.diversions.clone(),
             // As a SIP request that is passed on has one less (RFC 3261 16.6 step 3).
             hops: call.iam.hops.map(|hops| hops.saturating_sub(1)),

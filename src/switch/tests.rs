@@ -381,3 +381,127 @@ fn a_group_of_failed_circuits_is_told_again_after_a_reset() {
     bench.waits(60_000, &[]);
     assert_eq!(bench.switch.busy().len(), 2);
 }
+
+#[test]
+fn no_sequence_of_messages_and_time_breaks_the_switch_or_keeps_it_busy_for_ever() {
+    use MessageType as M;
+    let kinds = [
+        M::SAM,
+        M::COT,
+        M::ACM,
+        M::CPG,
+        M::ANM,
+        M::CON,
+        M::SUS,
+        M::RES,
+        M::RLC,
+        M::CCR,
+        M::RSC,
+        M::BLO,
+        M::UBL,
+        M::BLA,
+        M::UBA,
+        M::UCIC,
+        M::FOT,
+        M::INR,
+        M::INF,
+        M::LPA,
+        M::CFN,
+        M::GRS,
+        M::GRA,
+        M::CGB,
+        M::CGU,
+        M::CGBA,
+        M::CGUA,
+        M::CQM,
+        M::IAM,
+        M::IAM,
+        M::IAM,
+        M::REL,
+        M::REL,
+    ];
+    let numbers = ["8000", "8301", "8302", "8303", "8305", "8309", "80044", "82044", "8308", "8", "777"];
+    for seed in 1..=20 {
+        let mut chance = Seed::from_number(seed).rng();
+        let mut script = Script { loss_tenth_percent: 50, ..Script::default() };
+        script.loss_until = Some(Duration::from_secs(1_000));
+        script.calls = vec![Call { times: 100, every: Duration::from_secs(3), ..call_to("201") }];
+        let mut bench = Bench::new(script);
+        for _ in 0..1_000 {
+            let code = chance.between(0, 6) as u16;
+            let kind = kinds[chance.below(kinds.len() as u64) as usize];
+            let circuits = chance.between(2, 5) as usize;
+            let message = match kind {
+                M::IAM => iam(numbers[chance.below(numbers.len() as u64) as usize]),
+                M::REL => rel(16),
+                M::SAM => messages::sam("1").expect("a digit"),
+                M::COT => messages::cot(chance.chance(1, 2)),
+                M::ACM | M::CON => Message::new(kind).with(messages::acm(true, false).parameters()[0].clone()),
+                M::GRS | M::CQM => range(kind, circuits),
+                M::GRA => messages::with_status(kind, None, &vec![false; circuits]).expect("a range"),
+                M::CGB | M::CGU | M::CGBA | M::CGUA => {
+                    let hardware = chance.chance(1, 2);
+                    messages::with_status(kind, Some(hardware), &vec![true; circuits]).expect("a range")
+                }
+                _ => plain(kind),
+            };
+            let octets = message.encode(Variant::Itu, cic(code)).unwrap_or_else(|_| {
+                // A message that lacks what it must have goes out as octets.
+                let mut octets = code.to_le_bytes().to_vec();
+                octets.extend([kind.value(), chance.below(256) as u8, chance.below(256) as u8]);
+                octets
+            });
+            bench.switch.handle(bench.now, &octets, &mut bench.out);
+            bench.out.clear();
+            bench.now += Duration::from_millis(chance.below(1_500));
+            if bench.switch.deadline().is_some_and(|at| at <= bench.now) {
+                bench.switch.handle_timeout(bench.now, &mut bench.out);
+            }
+            assert!(bench.switch.deadline().is_none_or(|at| at > bench.now), "seed {seed}: a deadline that has passed");
+        }
+        // A gateway that resets everything and answers what it is asked leaves all circuits idle.
+        bench.now = bench.now.max(Instant::ZERO + Duration::from_secs(1_500));
+        for _ in 0..4 {
+            let octets = range(M::GRS, 4).encode(Variant::Itu, cic(1)).expect("a message");
+            bench.switch.handle(bench.now, &octets, &mut bench.out);
+            for _ in 0..200 {
+                let Some(answer) = bench.answer() else { break };
+                bench.switch.handle(bench.now, &answer, &mut bench.out);
+            }
+            bench.now += REPEAT;
+            bench.switch.handle_timeout(bench.now, &mut bench.out);
+        }
+        for code in 1..=4 {
+            for kind in [M::UBL, M::IAM, M::REL] {
+                let message = match kind {
+                    M::IAM => iam("8303"),
+                    M::REL => rel(16),
+                    _ => plain(kind),
+                };
+                let octets = message.encode(Variant::Itu, cic(code)).expect("a message");
+                bench.switch.handle(bench.now, &octets, &mut bench.out);
+            }
+        }
+        assert_eq!(bench.switch.busy(), [], "seed {seed}");
+    }
+}
+
+impl Bench {
+    /// What a gateway answers to the first message that wants an answer.
+    fn answer(&mut self) -> Option<Vec<u8>> {
+        use MessageType as M;
+        while !self.out.is_empty() {
+            let Output::Transmit(octets) = self.out.remove(0) else { continue };
+            let Ok((cic, message)) = Message::decode(Variant::Itu, &octets) else { continue };
+            let answer = match message.kind() {
+                M::REL | M::RSC => plain(M::RLC),
+                M::BLO => plain(M::BLA),
+                M::UBL => plain(M::UBA),
+                M::IAM => rel(1),
+                _ => continue,
+            };
+            return answer.encode(Variant::Itu, cic).ok();
+        }
+        None
+    }
+}

@@ -7,12 +7,14 @@
 use super::stage::{Came, Party, Stage, by, sdp};
 use std::collections::BTreeMap;
 use tipring::call::isup::{Side, iam_of};
+use tipring::call::record::Said;
 use tipring::config::{Config, DEFAULT};
 use tipring::ids::GroupId;
 use tipring::isup::{Message, MessageType, Variant};
 use tipring::simulator::papers::Papers;
 use tipring::sip::{Method, Response};
 use tipring::time::Duration;
+use tipring::trunk::{Cause, Location, Release};
 
 const SOON: Duration = Duration::from_millis(1_500);
 /// The circuit of every call here: the first one.
@@ -274,6 +276,37 @@ fn section_2_6_sip_to_isup_releases_are_statuses() {
         assert_eq!(q850(&refused), Some((u32::from(cause), token.to_owned())), "{status}");
         flow.finish();
     }
+}
+
+/// What `tipring explain call` tells of such a call, the row and its table.
+#[test]
+fn a_refused_call_can_be_explained() {
+    let mut flow = Flow::new();
+    flow.calls_bob();
+    flow.says(&rel(3, 41));
+    flow.hears(RLC);
+    flow.refused(503);
+    let world = flow.stage.finish(1);
+    let number = world.records()[0].call;
+    let (record, is_over) = world.gateway().call_story(world.now(), number).expect("remembered");
+    let [translation] = &record.translations[..] else { panic!("{:?}", record.translations) };
+    assert!(is_over);
+    let release = Release { cause: Cause::TEMPORARY, location: Location::Transit };
+    assert_eq!((translation.original, translation.mapped), (Said::Release(release), Said::Status(503)));
+    assert_eq!(translation.source, "RFC 3398 7.2.4.1, resource unavailable");
+    assert_eq!(translation.table, Some(("isup/pstn".to_owned(), "rfc3398")));
+    // The other way round.
+    let mut flow = Flow::new();
+    flow.bob_calls();
+    flow.answer(480, false);
+    flow.stage.expect(&mut flow.alice, Method::Ack);
+    flow.hears(&rel(10, 18));
+    flow.says(RLC);
+    let world = flow.stage.finish(1);
+    let [translation] = &world.records()[0].translations[..] else { panic!("{:?}", world.records()) };
+    let release = Release { cause: Cause::NO_RESPONSE, location: Location::BeyondInterworking };
+    assert_eq!((translation.original, translation.mapped), (Said::Status(480), Said::Release(release)));
+    assert_eq!(translation.source, "RFC 3398 8.2.6.1");
 }
 
 /// 2.7: "ANM Timeout": the time for an answer is over here, and REL 19 says so.

@@ -49,7 +49,9 @@ impl Calls {
             .arg("-inf")
             .arg(file("csv"))
             .args(["-i", CALLER, "-mi", CALLER, "-nostdin", "-t", "u1", "-m", &numbers.len().to_string()])
-            .args(["-r", "8", "-mp", "6400", "-recv_timeout", "45000", "-timeout", "120s", "-timeout_error"])
+            .args(["-r", "8", "-recv_timeout", "45000", "-timeout", "120s", "-timeout_error"])
+            // Those that run side by side have media ports of their own.
+            .args(["-mp", &super::gateway::free_port(CALLER).to_string()])
             .args(["-trace_err", "-error_file"])
             .arg(file("err"))
             .args(["-trace_logs", "-log_file"])
@@ -248,7 +250,8 @@ fn telephone_105_hears_the_tone_of_the_switch() {
     hand(&["off-hook"]);
     std::thread::sleep(Duration::from_millis(500));
     hand(&["dial", "8000"]);
-    std::thread::sleep(Duration::from_secs(3));
+    // It dials, the switch answers a second later, and the ringback is over.
+    std::thread::sleep(Duration::from_secs(6));
     let file = gateway.directory.join("heard-by-105.wav");
     hand(&["listen", "2", file.to_str().expect("text")]);
     let heard = signal::read_wav(&file);
