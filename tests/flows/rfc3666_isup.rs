@@ -85,10 +85,15 @@ impl Flow {
              to = \"trunk/sipnet\"\n",
             by()
         );
-        let config = Config::parse("flow.toml", &format!("{DEFAULT}\n{more}"), &Papers).expect("a configuration");
+        // Alice is behind a trunk of her own, and not just somebody on this machine.
+        let everybody = "[trunk.loopback]\nfrom = [\"127.0.0.0/8\", \"::1\"]";
+        let nobody = format!("{more}\n[trunk.loopback]\nfrom = \"127.0.0.1\"");
+        let plain = nobody.replace(";transport=tls", "").replace(":5061", ":5060");
+        let config = Config::parse("flow.toml", &DEFAULT.replacen(everybody, &plain, 1), &Papers);
+        let config = config.expect("a configuration");
         let index = config.isups.iter().position(|isup| isup.name == "pstn").expect("the group");
         let group = GroupId(u16::try_from(index).expect("few groups"));
-        let mut stage = Stage::new(&more);
+        let mut stage = Stage::changed(everybody, &nobody);
         stage.world.write_far_end(group);
         let alice = stage.party("+13145551111", 2);
         Flow { stage, group, alice }

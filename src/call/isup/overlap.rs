@@ -81,11 +81,6 @@ impl Overlap {
         (overlap, decision)
     }
 
-    /// Whether ST said that no more digits follow.
-    pub fn is_complete(&self) -> bool {
-        self.is_complete
-    }
-
     /// All digits so far.
     pub fn digits(&self) -> &str {
         &self.digits

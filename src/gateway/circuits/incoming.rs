@@ -82,7 +82,8 @@ impl Gateway {
     ) {
         match decision {
             Decision::Route(called) if self.has_room() => {
-                let iam = Iam { called, more_digits: !overlap.is_complete(), ..iam };
+                // Nothing more is waited for, here or at a next exchange.
+                let iam = Iam { called, more_digits: false, ..iam };
                 self.begin_circuit_call(id, cic, iam, overlap, step);
             }
             Decision::Route(_) => self.refuse_circuit(id, cic, Release::here(Cause::CONGESTION), step),
