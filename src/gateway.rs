@@ -13,8 +13,9 @@
 //! `routing` from number to those who are rung, `forking` branches, `forwarding` diversions and
 //! redirects, `transfer` REFER and Replaces, `click_to_dial` calls by an operator, `renegotiation`
 //! offers inside a dialog, `identity` who is shown to whom, `digits` INFO, `keepalive` trunks asked whether
-//! they are there, `late` calls whose callee makes the offer, `carried` what one leg says to the other beside the call, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
-//! redirected, `summaries` what an operator can ask.
+//! they are there, `late` calls whose callee makes the offer, `carried` what one leg says to the other
+//! beside the call, `events` who watches whom, `messages` texts, `proxying` calls that are passed on or
+//! redirected, `passed` their records, `summaries` what an operator can ask.
 
 mod access;
 mod audio;

@@ -99,6 +99,8 @@ pub struct Profile {
     pub encapsulate: Encapsulate,
     /// `transfer`: its REFER is followed, with the rights of its own calls.
     pub transfer: bool,
+    /// `early-offer`: its INVITE always has an offer, ours where the caller made none.
+    pub early_offer: bool,
 }
 
 /// `session-expires` and `min-se` of `[sip]`.
@@ -154,6 +156,10 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
         Some(value) => lowering.boolean(value),
         None => Some(false),
     };
+    let early_offer = match section.get("early-offer") {
+        Some(value) => lowering.boolean(value),
+        None => Some(false),
+    };
     let trust = trust?;
     let by_trust = if trust { Identity::Asserted } else { Identity::From };
     Some(Profile {
@@ -165,6 +171,7 @@ pub(super) fn profile(section: &mut Section<'_>, lowering: &mut Lowering<'_>) ->
         keepalive: keepalive?,
         encapsulate: encapsulate?.unwrap_or_default(),
         transfer: transfer?,
+        early_offer: early_offer?,
     })
 }
 

@@ -381,6 +381,7 @@ impl Gateway {
         let number = super::access::number_of(&target.uri).unwrap_or_else(|| call.iam.called.clone());
         let brought = self.with_iam(call, &named.to_string(), &number, brought);
         let (asks, wish) = (super::late::asks_for_offer(call), super::late::wish_of_caller(call));
+        let asks = asks && !self.profile_of(named).early_offer;
         let is_ipv4 = target.next_hop.is_ipv4().unwrap_or(self.config.rtp.address.is_ipv4());
         let Prepared { stream, ours } = self.prepare_stream(is_ipv4, &codecs).map_err(Release::here)?;
         self.own_stream(stream, id);

@@ -9,7 +9,8 @@
 //! Either party gets addresses of ours, the codec that the caller chose and the direction that it wants. The offer may
 //! stand in a reliable provisional response (RFC 3262 5): it goes on when the caller has those too, and PRACK
 //! answers; otherwise we answer it here, for the callee must not wait for its PRACK until somebody picks up. The caller
-//! then gets an offer of ours with the 200. A line or a service makes no offers: there it is ours from the start.
+//! then gets an offer of ours with the 200. A line or a service makes no offers: there it is ours from the start, and
+//! so it is at a trunk with `early-offer = true`.
 
 use super::calls::Place;
 use super::forking::can_be_carried;

@@ -295,7 +295,7 @@ fn requests_that_are_no_dialogs_reach_a_telephone_whose_calls_are_passed_on() {
     }
     // What we do for telephones we do for this one, too; nor is another one asked.
     for (method, uri, more, status) in [
-        ("SUBSCRIBE", URI, "Event: dialog\r\nExpires: 15\r\n", "200"),
+        ("SUBSCRIBE", URI, "Event: dialog\r\nExpires: 600\r\n", "200"),
         ("OPTIONS", "sip:202@example.com", "", "200"),
         ("OPTIONS", "sip:203@example.com", "", "200"),
     ] {

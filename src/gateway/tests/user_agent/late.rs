@@ -167,3 +167,18 @@ fn rfc_3261_8_2_3_a_body_that_we_do_not_read_is_routed_before_it_is_refused() {
     it.invite("70", body(LEFT, 1, "0"), vec![Header::new(HeaderName::ContentEncoding, "gzip")]);
     assert!(it.sent[LEFT].iter().any(|text| text.starts_with("SIP/2.0 415 ")), "{:#?}", it.sent[LEFT]);
 }
+
+#[test]
+fn a_trunk_that_wants_an_offer_gets_ours() {
+    let mut it = Between::new("", "early-offer = true");
+    let caller = it.invite("70", None, Vec::new());
+    let (callee, request) = it.incoming();
+    assert!(request.describes());
+    it.act(RIGHT, |e, now, out| e.progress(now, callee, 183, body(RIGHT, 1, "0"), vec![], out));
+    offer_that_left_got(&it);
+    it.act(LEFT, |e, now, out| e.acknowledge(now, caller, body(LEFT, 1, "0"), out));
+    it.act(RIGHT, |e, now, out| e.accept(now, callee, body(RIGHT, 1, "0"), out));
+    assert!(it.events[LEFT].iter().any(|e| matches!(e, Event::Answered { .. })));
+    assert!(it.settings().contains(&(true, true)), "{:?}", it.settings());
+    it.end(caller);
+}
