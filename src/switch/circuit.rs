@@ -404,11 +404,15 @@ impl Switch {
     /// A call of ours leaves a circuit; its IAM goes out on another one, if there is one.
     fn move_quietly(&mut self, now: Instant, cic: u16, out: &mut Vec<Output>) {
         let Some(circuit) = self.circuits.get_mut(&cic) else { return };
-        let State::Outgoing(call) = std::mem::replace(&mut circuit.state, State::Idle) else { return };
-        self.idle(cic);
+        if !matches!(circuit.state, State::Outgoing(_)) {
+            return;
+        }
+        // Not idle before the call is on its way, so that it does not come back.
+        let State::Outgoing(call) = std::mem::replace(&mut circuit.state, State::Resetting) else { return };
         if !call.is_glare {
             self.seize(now, call.call, out);
         }
+        self.idle(cic);
     }
 
     // --- blocking -------------------------------------------------------------------------------------
