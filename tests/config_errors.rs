@@ -513,7 +513,7 @@ fn circuit_groups() {
     check(&simulated(""), &[]);
     check("[isup.a]\n", &["2:1 C0005"]);
     check("[isup.a]\ntransport = \"sigtran\"\ncircuits = \"1\"\n", &["3:13 C0022"]);
-    check("[isup.a]\ntransport = \"m3ua\"\n", &["2:1 C0005", "2:1 C0005", "2:1 C0005", "2:1 C0005"]);
+    check("[isup.a]\ntransport = \"m3ua\"\n", &["2:1 C0005"]);
     check(&simulated("circuits = \"1-3,x\""), &["4:17 C0026"]);
     check(&simulated("circuits = \"3-1\""), &["4:13 C0026"]);
     check(&simulated("circuits = \"\""), &["4:12 C0026"]);
