@@ -492,10 +492,8 @@ impl Gateway {
     ) {
         let Some(trunk) = self.circuits.trunk_mut(id) else { return };
         let Some(seat) = trunk.seats.get_mut(&cic).filter(|seat| seat.call == call) else { return };
-        if side == Side::A {
-            if let Some(digits) = &mut seat.digits {
-                digits.settled();
-            }
+        if let (Side::A, Some(digits)) = (side, &mut seat.digits) {
+            digits.settled();
         }
         let heard = self.calls.get(call).and_then(|call| said_by(call, side.other()));
         let messages = messages_of(event, seat.acm_said, &trunk.side).into_iter();
