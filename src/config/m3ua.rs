@@ -155,7 +155,7 @@ pub(super) fn m3ua(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<M3ua
             lowering.push(finding.help("leave it out"));
             false
         }
-        (None, false) => {
+        (None, false) if good => {
             lowering.push(missing("from", "who may call us: from = [\"192.0.2.1\"]"));
             false
         }
