@@ -120,10 +120,14 @@ fn how_a_user_agent_behaves() {
     check(&trunk("identity = \"asserted-identity\""), &["4:12 C0022"]);
     check(&trunk("diversion = \"history\""), &["4:13 C0022"]);
     check(&trunk("dtmf = \"inband\""), &["4:8 C0022"]);
+    check(&trunk("encapsulate = \"sip-t\""), &["4:15 C0022"]);
+    check(&trunk("encapsulate = true"), &["4:15 C0004"]);
     check(&trunk("keepalive = \"1s\""), &["4:13 C0014"]);
     check(&trunk("keepalive = 30"), &["4:13 C0014"]);
     check(
-        &trunk("100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\""),
+        &trunk(
+            "100rel = \"required\"\ntrust = true\nidentity = \"preferred\"\ndiversion = \"both\"\ndtmf = \"info\"\nencapsulate = \"sip-i\"",
+        ),
         &[],
     );
 }
@@ -503,7 +507,7 @@ fn circuit_groups() {
     let m3ua = |name: &str, lines: &str| {
         format!(
             "[isup.{name}]\ntransport = \"m3ua\"\nown-point-code = 2\npeer-point-code = 1\n{lines}\n\
-                 m3ua = {{ peers = \"192.0.2.1:2905\" }}\n"
+             m3ua = {{ peers = \"192.0.2.1:2905\" }}\n"
         )
     };
     check(&simulated(""), &[]);
@@ -556,8 +560,12 @@ fn m3ua_of_a_circuit_group() {
                asp-identifier = 9, ack-time = \"1s\", recovery-time = \"5s\", heartbeat = \"30s\", \
                transport-protocol = \"tcp\", local = \"192.0.2.9\"";
     check(&with(&format!("{peer}, {all}")), &[]);
-    check(&with("role = \"sgp\", listen = \"192.0.2.9:2905\""), &[]);
-    check(&with("role = \"ipsp\", listen = [\"192.0.2.9:2905\", \"192.0.2.9:2906\"]"), &[]);
+    let from = "from = [\"192.0.2.1\", \"2001:db8::/32\"]";
+    check(&with(&format!("role = \"sgp\", listen = \"192.0.2.9:2905\", {from}")), &[]);
+    check(&with(&format!("role = \"ipsp\", listen = [\"192.0.2.9:2905\", \"192.0.2.9:2906\"], {from}")), &[]);
+    check(&with("role = \"sgp\", listen = \"192.0.2.9:2905\""), &["7:8 C0005"]);
+    check(&with("role = \"sgp\", listen = \"192.0.2.9:2905\", from = \"192.0.2.1/33\""), &["7:69 C0011"]);
+    check(&with(&format!("{from}, {peer}")), &["7:17 C0107"]);
     // Who calls and who is called.
     check(&with(""), &["7:8 C0005"]);
     check(&with("role = \"sgp\""), &["7:8 C0005"]);
@@ -592,7 +600,10 @@ fn m3ua_of_a_circuit_group() {
     let two = "peers = [\"192.0.2.1:2905\", \"192.0.2.2:2905\"]";
     check(&with(&format!("local = \"192.0.2.9:2905\", {two}")), &["7:18 C0107"]);
     check(&with(&format!("local = \"192.0.2.9\", {two}")), &[]);
-    check(&with("local = \"192.0.2.9\", role = \"sgp\", listen = \"192.0.2.9:2905\""), &["7:18 C0107"]);
+    check(
+        &with(&format!("local = \"192.0.2.9\", role = \"sgp\", listen = \"192.0.2.9:2905\", {from}")),
+        &["7:18 C0107"],
+    );
     check("[isup.a]\ntransport = \"simulated\"\nm3ua = { peers = \"192.0.2.1:2905\" }\n", &["4:8 C0107"]);
     check("[isup.a]\ntransport = \"simulated\"\nm3ua = 5\n", &["4:8 C0107"]);
     let shown = shown(&format!("{HEAD}{}", with("role = \"asp\"")));

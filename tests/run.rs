@@ -121,6 +121,43 @@ fn click_to_dial_rings_one_telephone_and_then_another() {
 }
 
 #[test]
+fn circuits_are_shown_and_maintained() {
+    let running = Running::start();
+    let idle = running.says(&["circuits"]);
+    assert_eq!(idle.lines().count(), 31, "a heading and thirty circuits: {idle}");
+    let of = |circuit: &str| {
+        let shown = running.says(&["circuits", "switch"]);
+        let row = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = row.into_iter().find(|row| row.get(1) == Some(&circuit)).expect("a row");
+        row[2..].join(" ")
+    };
+    assert_eq!(of("1"), "idle");
+    running.says(&["circuits", "block", "switch", "1"]);
+    assert_eq!(of("1"), "idle here");
+    running.says(&["call", "station/105", "8000"]);
+    running.says(&["handset", "station/105", "off-hook"]);
+    let file = running.directory.path().join("heard.wav");
+    let heard = running.says(&["handset", "station/105", "listen", "3", file.to_str().expect("text")]);
+    assert!(heard.contains("dBm0"), "{heard}");
+    assert_eq!(of("2"), "talking out 1", "on the next circuit");
+    running.says(&["circuits", "unblock", "isup/switch", "1"]);
+    assert_eq!(of("1"), "idle");
+    running.says(&["circuits", "reset", "switch", "2"]);
+    assert_eq!(of("2"), "idle");
+    let json: serde_json::Value = serde_json::from_str(&running.says(&["circuits", "--json"])).expect("JSON");
+    assert_eq!(json[1]["circuit"], 2);
+    for (arguments, complaint) in [
+        (&["circuits", "nobody"][..], "no circuit group nobody"),
+        (&["circuits", "block", "nobody", "1"], "no circuit group isup/nobody"),
+        (&["circuits", "block", "switch", "31"], "31 is not in this group"),
+    ] {
+        let output = running.tell(arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(complaint), "{output:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_the_reason() {
     let running = Running::start();
     let output = running.tell(&["handset", "station/999", "off-hook"]);

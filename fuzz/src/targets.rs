@@ -21,13 +21,14 @@ use tipring::sip::{CSeq, NameAddr, Reason, Uri, Via};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("sip", sip),
     ("sip_headers", sip_headers),
     ("sdp", sdp),
     ("rtp", rtp),
     ("config", config),
     ("isup", isup),
+    ("m3ua", m3ua),
     ("jitter", jitter),
     ("g711", g711),
     ("g722", g722),
@@ -71,6 +72,61 @@ pub fn isup(bytes: &[u8]) {
         Err(error) => assert!(error.offset <= octets.len(), "{error}"),
     }
     let _ = Message::decode_body(variant, octets);
+}
+
+/// What a peer sends over an association, to an end that calls or is called, in whatever state it gets into: each
+/// message is led by an octet that says what else happens, and one that says how long it is.
+pub fn m3ua(bytes: &[u8]) {
+    use tipring::isup::m3ua::{Endpoint, Output, Role, Settings};
+    use tipring::isup::{PointCode, Variant};
+    use tipring::rng::Seed;
+    use tipring::time::{Duration, Instant};
+    let Some((first, mut rest)) = bytes.split_first() else { return };
+    let role = [Role::Asp, Role::Ipsp, Role::Sgp][usize::from(first % 3)];
+    let peers = if role == Role::Sgp { vec![] } else { vec!["192.0.2.1:2905".parse().expect("an address")] };
+    let point = |code| PointCode::new(Variant::Itu, code).expect("a point code");
+    let settings = Settings {
+        role,
+        variant: Variant::Itu,
+        own: point(1),
+        peer: point(2),
+        network: 2,
+        mode: None,
+        context: (first & 0x80 != 0).then_some(7),
+        appearance: None,
+        asp: None,
+        peers,
+        ack: Duration::from_secs(2),
+        recovery: Duration::from_secs(2),
+        heartbeat: (first & 0x40 != 0).then_some(Duration::from_secs(10)),
+    };
+    let mut end = Endpoint::new(settings, &Seed::from_number(1));
+    let mut now = Instant::from_millis(1);
+    let mut association = end.handle_accepted(now, "192.0.2.2:2905".parse().expect("an address"));
+    while let [what, length, after @ ..] = rest {
+        let (octets, left) = after.split_at(usize::from(*length).min(after.len()));
+        rest = left;
+        let mut out = Vec::new();
+        now = now + Duration::from_millis(u64::from(what >> 4) * 250);
+        end.handle_timeout(now, &mut out);
+        match (what & 0x0F, association) {
+            (0, Some(id)) => end.handle_opened(now, id, &mut out),
+            (1, Some(id)) => end.handle_closed(now, id, "cut", &mut out),
+            (2, _) => end.send(now, octets.to_vec(), &mut out),
+            (3, _) => end.withdraw(now, &mut out),
+            (_, Some(id)) => end.handle_octets(now, id, octets, &mut out),
+            _ => {}
+        }
+        let _ = (end.summary(now), end.deadline());
+        for output in out {
+            match output {
+                Output::Connect { association: id, .. } => association = Some(id),
+                Output::Transmit { octets, .. } => assert!(isup::m3ua::Message::decode(&octets).is_ok()),
+                Output::Notice(notice) => drop(notice.to_string()),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Values of headers.

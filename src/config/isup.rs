@@ -144,8 +144,8 @@ pub(super) fn isup(
     let location = one_of("location", "location", &LOCATIONS, Location::LocalNetwork, &mut section, lowering);
     let suspend = one_of("suspend", "way to show SUS", &SUSPENDS, Suspend::default(), &mut section, lowering);
     let country_code = country_code(&mut section, lowering);
-    let script = script(transport, &mut section, lowering);
     let m3ua = carried(transport, &mut section, lowering);
+    let script = script(transport, &mut section, lowering);
     let title = section.place.clone();
     section.finish(lowering);
     let isup = Isup {
@@ -160,28 +160,12 @@ pub(super) fn isup(
         timers: timers?,
         location: location?,
         suspend: suspend?,
-        script: script?,
         m3ua: m3ua?,
+        script: script?,
         country_code: country_code?,
         interworking: interworking?,
     };
     take(&isup, title, taken, lowering).then_some(isup)
-}
-
-/// `script` of a simulated switch.
-fn script(
-    transport: Option<IsupTransport>,
-    section: &mut Section<'_>,
-    lowering: &mut Lowering<'_>,
-) -> Option<Option<Script>> {
-    let Some(value) = section.get("script") else { return Some(None) };
-    let text = lowering.text(value)?;
-    if transport == Some(IsupTransport::M3ua) {
-        let finding = Finding::error("C0104", &text.place, "only a simulated switch has a script");
-        lowering.push(finding.help("leave it out, or write transport = \"simulated\""));
-        return None;
-    }
-    far_end::script(&text, lowering).map(Some)
 }
 
 /// `m3ua`, which belongs to the transport of that name.
@@ -205,6 +189,22 @@ fn carried(
             Some(None)
         }
     }
+}
+
+/// `script` of a simulated switch.
+fn script(
+    transport: Option<IsupTransport>,
+    section: &mut Section<'_>,
+    lowering: &mut Lowering<'_>,
+) -> Option<Option<Script>> {
+    let Some(value) = section.get("script") else { return Some(None) };
+    let text = lowering.text(value)?;
+    if transport == Some(IsupTransport::M3ua) {
+        let finding = Finding::error("C0104", &text.place, "only a simulated switch has a script");
+        lowering.push(finding.help("leave it out, or write transport = \"simulated\""));
+        return None;
+    }
+    far_end::script(&text, lowering).map(Some)
 }
 
 /// Two exchanges name a circuit by their point codes and its code: no two groups may have the same.

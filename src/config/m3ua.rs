@@ -3,7 +3,7 @@
 use super::findings::Finding;
 use super::section::{Lowering, Value};
 use super::tables::choice;
-use super::values;
+use super::{Prefix, values};
 use crate::isup::m3ua::{Role, Settings, TrafficMode};
 use crate::isup::{PointCode, Variant};
 use crate::limits;
@@ -32,6 +32,8 @@ pub struct M3ua {
     pub peers: Vec<SocketAddr>,
     /// `listen`: where they call us.
     pub listen: Vec<SocketAddr>,
+    /// `from`: who may call us there. ASPUP and ASPAC have no password; whoever may say them gets the traffic.
+    pub from: Vec<Prefix>,
     /// `local`: where we call from, port 0 when any will do.
     pub local: Option<SocketAddr>,
     /// `routing-context`
@@ -99,6 +101,7 @@ pub(super) fn m3ua(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<M3ua
     });
     let peers = or(None, section.get("peers"), lowering, &mut good, |v, l| addresses(v, l).map(Some));
     let listen = or(None, section.get("listen"), lowering, &mut good, |v, l| addresses(v, l).map(Some));
+    let from = or(None, section.get("from"), lowering, &mut good, |v, l| prefixes(v, l).map(Some));
     let local = or(None, section.get("local"), lowering, &mut good, |v, l| local(v, l).map(Some));
     let mode = or(None, section.get("traffic-mode"), lowering, &mut good, |value, l| {
         l.text(value).and_then(|text| choice(&text, &TrafficMode::ALL, "C0022", "traffic mode", l)).map(Some)
@@ -146,6 +149,18 @@ pub(super) fn m3ua(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<M3ua
     }
     let peers = peers.map(|(_, list)| list).unwrap_or_default();
     let listen = listen.map(|(_, list)| list).unwrap_or_default();
+    good &= match (&from, listen.is_empty()) {
+        (Some((place, _)), true) => {
+            let finding = Finding::error("C0107", place, "\"from\" is who may call us, and nobody calls us");
+            lowering.push(finding.help("leave it out"));
+            false
+        }
+        (None, false) => {
+            lowering.push(missing("from", "who may call us: from = [\"192.0.2.1\"]"));
+            false
+        }
+        _ => true,
+    };
     if let Some((place, local)) = &local {
         good &= fits(place, *local, &peers, lowering);
     }
@@ -154,6 +169,7 @@ pub(super) fn m3ua(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<M3ua
         carrier,
         peers,
         listen,
+        from: from.map(|(_, list)| list).unwrap_or_default(),
         local: local.map(|(_, local)| local),
         context,
         mode,
@@ -207,6 +223,13 @@ fn addresses(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<(super::Pl
         good = false;
     }
     good.then(|| (value.place(), list))
+}
+
+/// `192.0.2.1`, `192.0.2.0/24`, one or more.
+fn prefixes(value: Value<'_>, lowering: &mut Lowering<'_>) -> Option<(super::Place, Vec<Prefix>)> {
+    let texts = lowering.texts(value)?;
+    let list: Vec<Option<Prefix>> = texts.iter().map(|text| values::prefix(text, lowering)).collect();
+    Some((value.place(), list.into_iter().collect::<Option<_>>()?))
 }
 
 /// `192.0.2.9` or `192.0.2.9:2905`.

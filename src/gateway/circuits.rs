@@ -22,17 +22,17 @@ use crate::call::b2bua::Side;
 use crate::call::branches::{BranchId, Party};
 use crate::call::fork::{BranchLeg, Candidate};
 use crate::call::isup::body::{octets_of, renewed};
+use crate::call::isup::overlap::{Decision, Overlap};
 use crate::call::isup::{self, answer_of, event_of, iam_message, messages_of};
 use crate::call::leg::Leg;
 use crate::config::{Config, IsupTransport, Suspend};
 use crate::isup::group::{self, Alert, Group, OrderError};
-use crate::isup::timers::Timer;
 use crate::isup::{Cic, Message, MessageType};
 use crate::limits;
 use crate::media::Tone;
 use crate::sdp::Direction;
 use crate::time::Instant;
-use crate::trunk::{CalledStatus, Cause, Iam, Release, TrunkEvent};
+use crate::trunk::{CalledStatus, Cause, Iam, Nature, Release, TrunkEvent};
 use incoming::Gathering;
 use std::collections::BTreeMap;
 use tracing::{debug, warn};
@@ -73,8 +73,8 @@ struct Seat {
     side: Side,
     /// ACM was said: what follows is CPG and ANM.
     acm_said: bool,
-    /// When ACM is said without an indication (T11).
-    acm_by: Option<Instant>,
+    /// Of a call of the far end: its digits, and when ACM is said without an indication (T11).
+    digits: Option<Overlap>,
     /// SUS was heard, and no RES.
     suspended: bool,
     /// What the listener was last given to hear; `None`: nothing yet.
@@ -149,7 +149,7 @@ impl Circuits {
 
     /// A call takes this circuit as one of its sides.
     pub(super) fn take_seat(&mut self, id: GroupId, cic: Cic, call: CallId, side: Side) {
-        let seat = Seat { call, side, acm_said: false, acm_by: None, suspended: false, playing: None };
+        let seat = Seat { call, side, acm_said: false, digits: None, suspended: false, playing: None };
         if let Some(trunk) = self.trunk_mut(id) {
             trunk.seats.insert(cic, seat);
         }
@@ -235,7 +235,12 @@ impl Gateway {
     pub(super) fn handle_circuit_timeout(&mut self, id: GroupId, cic: Cic, step: &mut Step<'_>) {
         self.gathered_enough(id, cic, step);
         let Some(seat) = self.circuits.seat_mut(id, cic) else { return };
-        if seat.acm_by.take_if(|at| *at <= step.now).is_none() {
+        let decision = seat.digits.as_mut().map(|digits| digits.handle_timeout(step.now));
+        if decision != Some(Decision::EarlyAcm) {
+            // T11 may have been started again.
+            if let Some(at) = seat.digits.as_ref().and_then(Overlap::deadline) {
+                self.schedule_circuit(at, id, cic);
+            }
             return;
         }
         let (call, side) = (seat.call, seat.side);
@@ -323,6 +328,9 @@ impl Gateway {
             }
             event => {
                 self.remember_heard(id, cic, message);
+                if let TrunkEvent::Sam(digits) = &event {
+                    self.digits_came_late(id, cic, digits, step);
+                }
                 if let Some(seat) = self.circuits.seat_mut(id, cic) {
                     match event {
                         TrunkEvent::Sus { .. } => seat.suspended = true,
@@ -420,8 +428,11 @@ impl Gateway {
         if !trunk.available {
             return Err(Release::here(Cause::new(NETWORK_OUT_OF_ORDER).unwrap_or(Cause::OUT_OF_ORDER)));
         }
+        // A number that the dial plan made says itself what it is.
+        let is_same = candidate.number == call.iam.called;
         let iam = Iam {
             called: candidate.number.clone(),
+            called_nature: if is_same { call.iam.called_nature } else { Nature::default() },
             diversions: call.diversions.clone(),
             // As a SIP request that is passed on has one less (RFC 3261 16.6 step 3).
             hops: call.iam.hops.map(|hops| hops.saturating_sub(1)),
@@ -456,7 +467,10 @@ impl Gateway {
     ) {
         match event {
             TrunkEvent::Rel(release) => {
-                self.release_circuit(group, cic, id, *release, step);
+                let waits = side == Side::A && self.waits_for_digits(group, cic, id, *release, step);
+                if !waits {
+                    self.release_circuit(group, cic, id, *release, step);
+                }
                 step.queue.push_back(match branch {
                     Some(branch) => Work::branch(id, branch, TrunkEvent::Rlc),
                     None => Work::Trunk(id, side, TrunkEvent::Rlc),
@@ -478,8 +492,8 @@ impl Gateway {
     ) {
         let Some(trunk) = self.circuits.trunk_mut(id) else { return };
         let Some(seat) = trunk.seats.get_mut(&cic).filter(|seat| seat.call == call) else { return };
-        if side == Side::A {
-            seat.acm_by = None;
+        if let (Side::A, Some(digits)) = (side, &mut seat.digits) {
+            digits.settled();
         }
         let heard = self.calls.get(call).and_then(|call| said_by(call, side.other()));
         let messages = messages_of(event, seat.acm_said, &trunk.side).into_iter();
@@ -538,11 +552,6 @@ impl Gateway {
         if let Some(trunk) = self.circuits.trunk_mut(id) {
             trunk.seats.remove(&cic);
         }
-    }
-
-    /// How long T11 and the waits for digits run in a group.
-    fn circuit_timer(&self, id: GroupId, timer: Timer) -> Option<crate::time::Duration> {
-        Some(self.circuits.trunk(id)?.group.settings().timers.of(timer))
     }
 
     /// Looks at a circuit again when a time has come.

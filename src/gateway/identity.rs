@@ -319,4 +319,37 @@ mod tests {
         let many: Vec<_> = (0..20).map(|_| (HeaderName::Diversion, "<sip:1@h>")).collect();
         assert_eq!(diversions_of(&request(&many), "t").0.len(), limits::DIVERSIONS_MAX);
     }
+
+    #[test]
+    fn the_category_of_a_caller_is_believed_and_told_among_those_who_trust() {
+        let check = |uri: &str, expected: u8| {
+            let request = request(&[(HeaderName::From, &format!("<{uri}>;tag=1"))]);
+            let claims = claims_of(&request, &profile(true, Identity::From), "t");
+            assert_eq!(claims.category, CallingCategory(expected), "{uri}");
+            let claims = claims_of(&request, &profile(false, Identity::From), "t");
+            assert_eq!(claims.category, CallingCategory::ORDINARY, "{uri}");
+        };
+        check("sip:+4930200;cpc=payphone@h;user=phone", 15);
+        check("sip:+4930200@h;cpc=TEST", 13);
+        check("tel:+4930200;cpc=operator", 2);
+        check("sip:+4930200;cpc=unheard-of@h", 10);
+        let iam = Iam { calling: Some("+4930200".into()), category: CallingCategory(15), ..Iam::default() };
+        assert_eq!(lines(&iam, &profile(true, Identity::From)).0, "<sip:+4930200;cpc=payphone@example.com>");
+        assert_eq!(lines(&iam, &profile(false, Identity::From)).0, "<sip:+4930200@example.com>");
+    }
+
+    #[test]
+    fn diversions_are_hidden_and_counted_as_their_fields_say() {
+        let request = request(&[
+            (HeaderName::Diversion, "<sip:301@h>;reason=user-busy;counter=3;privacy=full"),
+            (HeaderName::Diversion, "<sip:300@h>;reason=deflection;privacy=off"),
+        ]);
+        let (found, redirections) = diversions_of(&request, "t");
+        let shown: Vec<_> = found.iter().map(|d| (d.why, d.presentation)).collect();
+        let expected = [
+            (DiversionReason::DeflectedAtOnce, Presentation::Allowed),
+            (DiversionReason::Busy, Presentation::Restricted),
+        ];
+        assert_eq!((shown, redirections), (expected.to_vec(), 4));
+    }
 }

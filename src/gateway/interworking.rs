@@ -171,3 +171,72 @@ fn translation_of_request(leg: &str, method: &'static str, reasons: &[Reason]) -
 fn warning_of(response: &Response) -> Option<u16> {
     response.headers.text(&HeaderName::Warning)?.split_whitespace().next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::b2bua::State;
+    use crate::call::record::ReleasedBy;
+    use crate::config::{Config, NoReader};
+    use crate::ids::WorkerId;
+    use crate::rng::Seed;
+
+    fn call(number: u64) -> Call {
+        Call {
+            number,
+            state: State::Ended,
+            a: Leg::Operator,
+            b: None,
+            fork: None,
+            origin: "phone/201".to_owned(),
+            target: None,
+            iam: crate::trunk::Iam::default(),
+            worker: WorkerId(0),
+            began_at: Instant::ZERO,
+            answered_at: None,
+            give_up_at: None,
+            audio_open: false,
+            released: Some((Release::here(Cause::BUSY), ReleasedBy::Gateway, Instant::ZERO)),
+            status: None,
+            diversions: Vec::new(),
+            said_in_isup: None,
+            translations: Vec::new(),
+            refusal: None,
+            redirected_to: Vec::new(),
+            transfer: None,
+            refers: 0,
+            transferred_by: None,
+            referred_by: None,
+            first_party: false,
+        }
+    }
+
+    #[test]
+    fn the_last_calls_that_ended_can_be_asked_for_and_older_ones_make_room() {
+        let config = Config::parse("test.toml", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n", &NoReader);
+        let config = config.expect("a valid configuration");
+        let mut gateway = Gateway::new(config, Seed::from_number(1), Instant::ZERO);
+        let calls = u64::try_from(limits::ENDED_CALLS).expect("few");
+        for number in 1..=calls + 1 {
+            gateway.remember(call(number).record(Instant::ZERO));
+        }
+        assert_eq!(gateway.call_story(Instant::ZERO, 1), None);
+        for number in [2, calls + 1] {
+            let (record, is_over) = gateway.call_story(Instant::ZERO, number).expect("remembered");
+            assert_eq!((record.call, is_over, record.release.cause), (number, true, Cause::BUSY));
+        }
+        assert_eq!(gateway.ended.len(), limits::ENDED_CALLS);
+    }
+
+    #[test]
+    fn a_record_keeps_so_many_translations_and_no_more() {
+        let mut call = call(1);
+        for status in 400..=500 {
+            let mapped = said_cause(Location::User)(Cause::BUSY);
+            call.note(Translation::by_header("trunk/a", Said::Status(status), mapped, "a test"));
+        }
+        let record = call.record(Instant::ZERO);
+        assert_eq!(record.translations.len(), limits::TRANSLATIONS_PER_CALL);
+        assert_eq!(record.translations[0].original, Said::Status(400), "the first ones");
+    }
+}

@@ -8,6 +8,7 @@ pub mod asp;
 mod dispatch;
 pub mod endpoint;
 pub mod error;
+mod interface;
 mod label;
 pub mod remote;
 pub mod server;
@@ -15,6 +16,7 @@ pub mod server;
 mod tests;
 pub mod wire;
 
-pub use endpoint::{AssociationId, Counters, Endpoint, Notice, Output, Role, Settings, What};
+pub use endpoint::Endpoint;
 pub use error::{Code, TrafficMode, status};
+pub use interface::{AssociationId, Counters, Notice, Output, Role, Settings, What};
 pub use wire::{Class, Error, Kind, Message, ProtocolData, SERVICE_ISUP, tag};

@@ -11,7 +11,7 @@
 //!         message, parameter, number, indicators, cause, supervision,
 //!         compatibility                                                     (Q.763)
 //!            |  octets
-//!   m3ua, octets only so far; other transports: the simulated switch, a SIP body  <- joined in a later step
+//!   m3ua to a real exchange, the simulated switch, a SIP body
 //! ```
 //!
 //! [`timers`] has T1 to T35 as data. Every parameter keeps the octets that it was read from, so that

@@ -93,6 +93,9 @@ impl Trunks {
                 trunk.endpoint.handle_closed(now, id, &reason, &mut out);
             }
             Happening::Octets(id, octets) => trunk.endpoint.handle_octets(now, id, &octets, &mut out),
+            Happening::Accepted(_, remote) if !trunk.config.from.iter().any(|from| from.contains(remote.ip())) => {
+                tracing::warn!("{}: {remote} is not among those who may call; it is refused", trunk.name);
+            }
             Happening::Accepted(association, remote) => match trunk.endpoint.handle_accepted(now, remote) {
                 Some(id) => {
                     let link = sctp_wire::adopt(association, number, id, self.events.clone());

@@ -178,6 +178,7 @@ impl Link {
     }
 }
 
+#[allow(clippy::disallowed_methods)] // the shell may wait; nothing of the cores depends on it
 impl Drop for Link {
     /// What is queued may still leave, for a moment.
     fn drop(&mut self) {
@@ -333,6 +334,7 @@ pub(super) fn listen(
     Ok(Listener { task })
 }
 
+#[allow(clippy::disallowed_methods)] // as above
 async fn accept(
     group: usize,
     events: mpsc::Sender<Event>,

@@ -106,6 +106,8 @@ pub struct World {
     zone: BTreeMap<Question, Records>,
     /// Simulated switches of the circuit groups that have one.
     far_ends: FarEnds,
+    /// Groups whose far end is a test: what was said to it.
+    hand_written: BTreeMap<GroupId, VecDeque<Vec<u8>>>,
     /// Calls that ended at one of them, and when.
     far_end_calls: Vec<(Instant, GroupId, Ended)>,
 }
@@ -186,6 +188,7 @@ impl World {
             misdirected: 0,
             zone: settings.zone,
             far_ends: FarEnds::new(now, settings.config.far_ends(), &seed),
+            hand_written: BTreeMap::new(),
             far_end_calls: Vec::new(),
             gateway: Gateway::new(settings.config, seed.fork("gateway"), now),
         }
@@ -219,6 +222,23 @@ impl World {
     /// Calls that ended at a simulated switch so far, and when.
     pub fn far_end_calls(&self) -> &[(Instant, GroupId, Ended)] {
         &self.far_end_calls
+    }
+
+    /// Takes the place of the simulated switch of a group: a test reads and writes its messages itself.
+    pub fn write_far_end(&mut self, group: GroupId) {
+        self.far_ends.remove(group);
+        self.hand_written.insert(group, VecDeque::new());
+    }
+
+    /// The next message that came to such a far end, from its circuit on.
+    pub fn take_isup(&mut self, group: GroupId) -> Option<Vec<u8>> {
+        self.hand_written.get_mut(&group)?.pop_front()
+    }
+
+    /// Says a message as the far end of a group, at once.
+    pub fn say_isup(&mut self, group: GroupId, octets: &[u8]) {
+        self.trace.isup(self.now, b'j', group.0, octets);
+        self.control(Input::Isup { group, octets });
     }
 
     /// A mark of everything that was delivered and sent so far.
@@ -456,6 +476,10 @@ impl World {
                 // Nobody is there yet who would carry it.
                 Output::Isup { group, octets } => {
                     self.trace.isup(self.now, b'i', group.0, &octets);
+                    if let Some(heard) = self.hand_written.get_mut(&group) {
+                        heard.push_back(octets);
+                        continue;
+                    }
                     self.far_ends.handle(self.now, group, &octets);
                     self.hear_far_ends();
                 }

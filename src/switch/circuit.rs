@@ -268,10 +268,10 @@ impl Switch {
     fn heard_rel(&mut self, now: Instant, cic: u16, message: &Message, out: &mut Vec<Output>) {
         let cause = message.cause().map_or(Cause::UNSPECIFIED, |cause| cause.cause());
         self.send(now, cic, &plain(MessageType::RLC), out);
-        match self.circuits.get(&cic).map(|circuit| &circuit.state) {
-            Some(State::Incoming(_) | State::Outgoing(_)) => self.lose(cic, cause, true, out),
-            // Both released at once: our own RLC is still to come. Nothing else waits for REL.
-            _ => {}
+        // When both released at once our own RLC is still to come; nothing else waits for REL.
+        let state = self.circuits.get(&cic).map(|circuit| &circuit.state);
+        if matches!(state, Some(State::Incoming(_) | State::Outgoing(_))) {
+            self.lose(cic, cause, true, out);
         }
     }
 

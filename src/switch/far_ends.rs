@@ -42,6 +42,11 @@ impl FarEnds {
         self.note(group, out);
     }
 
+    /// Takes the switch of a group away: somebody else speaks for it.
+    pub fn remove(&mut self, group: GroupId) {
+        self.switches.remove(&group);
+    }
+
     /// When [`FarEnds::handle_timeout`] is to be called.
     pub fn deadline(&self) -> Option<Instant> {
         self.switches.values().filter_map(Switch::deadline).min()

@@ -180,7 +180,9 @@ impl Switch {
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
         // Ends: what is due makes other things due later, or one of the finite steps of a script.
         while let Some(at) = self.deadline().filter(|at| *at <= now) {
-            if let Some(message) = self.wire.pop_front_if(|message| message.arrives == at) {
+            if self.wire.front().is_some_and(|message| message.arrives == at)
+                && let Some(message) = self.wire.pop_front()
+            {
                 match message.inward {
                     true => self.arrived(now, &message.octets, out),
                     false => out.push(Output::Transmit(message.octets)),

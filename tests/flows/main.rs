@@ -19,6 +19,8 @@ macro_rules! flows_over {
             mod rfc3665;
             #[path = "rfc3666.rs"]
             mod rfc3666;
+            #[path = "rfc3666_isup.rs"]
+            mod rfc3666_isup;
             #[path = "rfc5359.rs"]
             mod rfc5359;
             #[path = "stage.rs"]

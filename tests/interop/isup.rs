@@ -445,3 +445,125 @@ fn tshark_reads_our_m3ua_and_the_isup_inside() {
     assert_eq!(last("isup.cic"), "77");
     assert_eq!(last("isup.called"), "4930987654321");
 }
+
+/// What two ends of M3UA say to each other, from the first ASPUP to the last ASPDN, with messages between that are wrong.
+fn conversation() -> Vec<m3ua::Message> {
+    use m3ua::{Endpoint, Kind, Message as Carrier, Output, Role, Settings, TrafficMode, tag};
+    use tipring::isup::PointCode;
+    use tipring::time::{Duration, Instant};
+    let point = |code| PointCode::new(Variant::Itu, code).expect("a point code");
+    let peer = "192.0.2.1:2905".parse().expect("an address");
+    let settings = |role, own, far| Settings {
+        role,
+        variant: Variant::Itu,
+        own: point(own),
+        peer: point(far),
+        network: 2,
+        mode: Some(TrafficMode::Override),
+        context: Some(100),
+        appearance: Some(3),
+        asp: Some(9),
+        peers: if role == Role::Asp { vec![peer] } else { Vec::new() },
+        ack: Duration::from_secs(2),
+        recovery: Duration::from_secs(2),
+        heartbeat: Some(Duration::from_secs(10)),
+    };
+    let seed = tipring::rng::Seed::from_number(1);
+    let mut ends = [Endpoint::new(settings(Role::Asp, 1, 2), &seed), Endpoint::new(settings(Role::Sgp, 2, 1), &seed)];
+    let mut names = [None, None];
+    let mut said = Vec::new();
+    let mut now = Instant::from_millis(1);
+    let mut waiting: Vec<(usize, Output)> = Vec::new();
+    let about = |kind| Carrier::new(kind).with_word(tag::ROUTING_CONTEXT, 100).with_word(tag::AFFECTED, 2);
+    let wrong = Carrier::new(Kind::DATA).with_word(tag::ROUTING_CONTEXT, 101).with(tag::PROTOCOL_DATA, &[0; 12]);
+    let foreign = vec![
+        about(Kind::DUNA),
+        about(Kind::DAVA),
+        about(Kind::DRST),
+        about(Kind::SCON).with(tag::CONGESTION, &[0, 0, 0, 1]),
+        about(Kind::DUPU).with_word(tag::USER_CAUSE, 0x0002_0005),
+        wrong,
+        Carrier::new(Kind::REG_REQ),
+    ];
+    for round in 0..5 {
+        let mut out = Vec::new();
+        match round {
+            0 => ends[0].handle_timeout(now, &mut out),
+            1 => ends[0].send(
+                now,
+                iam_itu().message.encode(Variant::Itu, Cic::new(Variant::Itu, 77).expect("a circuit")).expect("whole"),
+                &mut out,
+            ),
+            2 => {
+                now = now + Duration::from_secs(10);
+                ends[0].handle_timeout(now, &mut out);
+            }
+            3 => {
+                for message in &foreign {
+                    said.push(message.clone());
+                    let id = names[0].expect("an association");
+                    ends[0].handle_octets(now, id, &message.encode().expect("short"), &mut out);
+                }
+            }
+            _ => ends[0].withdraw(now, &mut out),
+        }
+        waiting.extend(out.into_iter().map(|output| (0, output)));
+        while !waiting.is_empty() {
+            let (from, output) = waiting.remove(0);
+            let to = 1 - from;
+            let mut out = Vec::new();
+            match output {
+                Output::Connect { association, peer } => {
+                    names = [Some(association), ends[1].handle_accepted(now, peer)];
+                    ends[0].handle_opened(now, association, &mut out);
+                    waiting.extend(out.into_iter().map(|output| (0, output)));
+                }
+                Output::Transmit { octets, .. } => {
+                    said.push(Carrier::decode(&octets).expect("what we send can be read"));
+                    ends[to].handle_octets(now, names[to].expect("an association"), &octets, &mut out);
+                    waiting.extend(out.into_iter().map(|output| (to, output)));
+                }
+                _ => {}
+            }
+        }
+    }
+    said
+}
+
+#[test]
+fn tshark_reads_what_the_two_ends_of_m3ua_say_to_each_other() {
+    use m3ua::Kind;
+    let said = conversation();
+    for kind in [
+        Kind::ASPUP,
+        Kind::ASPUP_ACK,
+        Kind::NTFY,
+        Kind::ASPAC,
+        Kind::ASPAC_ACK,
+        Kind::DAUD,
+        Kind::DAVA,
+        Kind::DATA,
+        Kind::BEAT,
+        Kind::BEAT_ACK,
+        Kind::ERR,
+        Kind::ASPIA,
+        Kind::ASPIA_ACK,
+        Kind::ASPDN,
+        Kind::ASPDN_ACK,
+    ] {
+        assert!(said.iter().any(|message| message.kind == kind), "{kind:?} was not said");
+    }
+    let packet = |(index, message): (usize, &m3ua::Message)| sctp(index as u32 + 1, &message.encode().expect("short"));
+    let file = directory("isup_m3ua_ends").join("m3ua.pcap");
+    write_packets(&file, LINKTYPE_SCTP, said.iter().enumerate().map(packet).collect::<Vec<_>>());
+    let details = tshark(&file, Variant::Itu, &["-V"]);
+    for complaint in ["Malformed", "Unknown parameter", "Unknown message"] {
+        let line = details.lines().find(|line| line.contains(complaint));
+        assert!(line.is_none(), "{complaint} in {}: {line:?}", file.display());
+    }
+    let numbers = |name: &str| -> Vec<u8> {
+        field(&file, Variant::Itu, name).iter().map(|text| text.parse().expect("a number")).collect()
+    };
+    assert_eq!(numbers("m3ua.message_class"), said.iter().map(|m| m.kind.class.value()).collect::<Vec<_>>());
+    assert_eq!(numbers("m3ua.message_type"), said.iter().map(|m| m.kind.number).collect::<Vec<_>>());
+}

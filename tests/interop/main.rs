@@ -20,6 +20,7 @@ mod noise;
 mod proxying;
 mod signal;
 mod sipp;
+mod switch;
 mod transfer;
 
 use std::path::PathBuf;

@@ -21,6 +21,8 @@ Usage: cargo xtask COMMAND
 
   test      format, lints, all tests, then the interoperability tests
   interop   only the interoperability tests; further arguments go to the test program
+  lab       the tests of tests/lab in the hardware laboratory, a virtual machine with SCTP and an STP;
+            it is looked for in ../shared/hardware-lab, or where TIPRING_LAB says
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test"] => test(),
         ["interop", rest @ ..] => interop_only(rest),
+        ["lab"] => lab(),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -65,6 +68,49 @@ fn interop_only(rest: &[&str]) -> Result<(), String> {
     let mut arguments = vec!["test", "--test", "interop", "--", "--test-threads", "1", "--nocapture"];
     arguments.extend(rest);
     run_all(&[("interoperability", arguments.as_slice())])
+}
+
+/// Boots the laboratory with the program, SIPp and the scripts of `tests/lab`. Where there is no laboratory it says so
+/// and nothing is tested.
+fn lab() -> Result<(), String> {
+    let folder = std::env::var_os("TIPRING_LAB").map_or_else(|| root().join("../shared/hardware-lab"), PathBuf::from);
+    let lab = folder.join("lab");
+    if !lab.is_file() {
+        println!("there is no hardware laboratory in {}: nothing was tested", folder.display());
+        return Ok(());
+    }
+    for (tool, package) in [
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("cpio", "cpio"),
+        ("depmod", "kmod"),
+        ("strip", "binutils"),
+        ("sipp", "sip-tester"),
+    ] {
+        if !is_on_path(tool) {
+            return Err(format!("{tool} is missing; install it with\n\n  sudo apt-get install {package}\n"));
+        }
+    }
+    let work = std::env::var_os("LAB_DIR").map_or_else(|| root().join("target/lab"), PathBuf::from);
+    std::fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
+    if !cargo(&["build", "--bin", "tipring"])? {
+        return Err("the program cannot be built".to_owned());
+    }
+    let script = "set -e; PATH=$PATH:/usr/sbin:/sbin
+        [ -f \"$LAB_DIR/vmlinuz\" ] || \"$0\" get
+        depmod -b \"$LAB_DIR/root\" \"$(cat \"$LAB_DIR/kver\")\"
+        strip -o \"$LAB_DIR/tipring\" target/debug/tipring
+        \"$0\" image \"$LAB_DIR/tipring\" \"$(command -v sipp)\"
+        \"$0\" run '6*'";
+    let status = Command::new("bash")
+        .args(["-c", script])
+        .arg(&lab)
+        .current_dir(root())
+        .envs([("LAB_MODULES", "sctp"), ("LAB_WAIT", "240")])
+        .env("LAB_TESTS", root().join("tests/lab"))
+        .env("LAB_DIR", work)
+        .status()
+        .map_err(|error| format!("bash: {error}"))?;
+    if status.success() { Ok(()) } else { Err("the laboratory found something; see what it said above".to_owned()) }
 }
 
 fn run_all(steps: &[(&str, &[&str])]) -> Result<(), String> {

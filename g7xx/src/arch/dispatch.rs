@@ -34,7 +34,7 @@ pub fn g729_decode(decoder: &mut Decoder, input: FrameInput<'_>, samples: &mut [
 #[inline]
 pub fn lanes() -> usize {
     match Level::current() {
-        Level::Scalar => 1,
+        Level::Scalar | Level::Neon => 1,
         Level::Avx2 => 8,
         Level::Avx512 | Level::Avx512Vbmi => 16,
     }
@@ -130,6 +130,10 @@ pub fn g711_encode(law: Law, linear: &[i16], coded: &mut [u8]) {
             return super::x86_64::g711_512::encode(vbmi, law, linear, coded);
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if Level::current() == Level::Neon {
+        return super::aarch64::g711_encode(law, linear, coded);
+    }
     g711::encode_plainly(law, linear, coded);
 }
 
@@ -147,6 +151,10 @@ pub fn g711_decode(law: Law, coded: &[u8], linear: &mut [i16]) {
             return super::x86_64::g711_512::decode(vbmi, law, coded, linear);
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if Level::current() == Level::Neon {
+        return super::aarch64::g711_decode(law, coded, linear);
+    }
     g711::decode_plainly(law, coded, linear);
 }
 
@@ -158,7 +166,7 @@ pub fn g711_transcode(from: Law, coded: &mut [u8]) -> bool {
     match Level::current() {
         Level::Avx512Vbmi => super::x86_64::g711_512::transcode(true, from, coded),
         Level::Avx512 => super::x86_64::g711_512::transcode(false, from, coded),
-        Level::Avx2 | Level::Scalar => return false,
+        Level::Avx2 | Level::Neon | Level::Scalar => return false,
     }
     cfg!(target_arch = "x86_64")
 }

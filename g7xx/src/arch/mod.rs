@@ -7,6 +7,8 @@ use crate::g729::lpc::{Autocorrelation, Lsp, Predictor, Stable, WINDOW};
 use crate::g729::pitch::EXCITATION;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod choices;
 mod dispatch;
@@ -46,6 +48,15 @@ pub trait Kernels {
         x: [&[i16; 40]; M],
         areas: [&mut [i16; 50]; M],
     ) -> [bool; M];
+
+    /// The same of forty outputs of one filter, and something else that waits for itself beside it: it is
+    /// called for each block of four outputs, in order.
+    fn synthesise_beside(
+        a: &Predictor,
+        x: &[i16; 40],
+        area: &mut [i16; 50],
+        beside: impl FnMut(usize),
+    ) -> bool;
 
     /// Twice the correlations of `h` with `x` from 0 to 39 on; the second half of `x` is zero.
     fn correlate_all(x: &[i16; 80], h: &[i16; 40]) -> [i32; 40];
@@ -119,38 +130,47 @@ pub trait Kernels {
     fn lsp_az(lsp: [&Lsp; 2]) -> Option<[Predictor; 2]>;
 }
 
-/// Vector instructions that are used. Each level includes those before it.
+/// Vector instructions that are used. Each level includes those before it that are of the same kind of
+/// processor; those of another kind are as good as none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
     /// What the compiler makes of the plain code; the reference.
     Scalar = 1,
+    /// aarch64, of which NEON is a part.
+    Neon = 2,
     /// x86-64 with AVX2, BMI1, BMI2 and LZCNT.
-    Avx2 = 2,
+    Avx2 = 3,
     /// The same with AVX-512 F, BW, CD, DQ and VL (server processors since 2017).
-    Avx512 = 3,
+    Avx512 = 4,
     /// The same with VBMI (since 2019).
-    Avx512Vbmi = 4,
+    Avx512Vbmi = 5,
 }
 
 /// The level in use; zero before it was found.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
 impl Level {
-    /// All levels, lowest first.
+    /// All levels of this kind of processor, lowest first.
+    #[cfg(not(target_arch = "aarch64"))]
     pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vbmi];
+    /// All levels of this kind of processor, lowest first.
+    #[cfg(target_arch = "aarch64")]
+    pub const ALL: [Level; 2] = [Level::Scalar, Level::Neon];
 
     fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::Scalar),
-            2 => Some(Self::Avx2),
-            3 => Some(Self::Avx512),
-            4 => Some(Self::Avx512Vbmi),
+            2 => Some(Self::Neon),
+            3 => Some(Self::Avx2),
+            4 => Some(Self::Avx512),
+            5 => Some(Self::Avx512Vbmi),
             _ => None,
         }
     }
 
-    /// Finds a level by its name in lower case: `scalar`, `avx2`, `avx512`, `avx512vbmi`.
+    /// Finds a level by its name in lower case: `scalar`, and `avx2`, `avx512`,
+    /// `avx512vbmi` or `neon`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
@@ -159,6 +179,7 @@ impl Level {
     pub const fn name(self) -> &'static str {
         match self {
             Level::Scalar => "scalar",
+            Level::Neon => "neon",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
             Level::Avx512Vbmi => "avx512vbmi",
@@ -178,7 +199,9 @@ impl Level {
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         let level = x86_64::detect();
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let level = Level::Neon;
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let level = Level::Scalar;
         LEVEL.store(level as u8, Ordering::Relaxed);
         level

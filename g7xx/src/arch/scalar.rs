@@ -125,6 +125,17 @@ impl Kernels for Scalar {
     }
 
     #[inline(always)]
+    fn synthesise_beside(
+        a: &Predictor,
+        x: &[i16; 40],
+        area: &mut [i16; 50],
+        beside: impl FnMut(usize),
+    ) -> bool {
+        (0..10).for_each(beside);
+        filter::synthesise_plain::<10>(a, x, area)
+    }
+
+    #[inline(always)]
     fn best_pulses(_: &[i16; 40], _: &[i16; 40], _: &[i16; 40]) -> Option<[usize; 4]> {
         None
     }

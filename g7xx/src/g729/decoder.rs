@@ -188,8 +188,9 @@ impl Decoder {
     }
 
     /// Synthesis and post-filter of Annex A. The responses of the post-filters run beside the synthesis
-    /// of the first subframe, and the post-filter of the first subframe runs beside the
-    /// synthesis of the second, since either waits for its own last output.
+    /// of the first subframe, the post-filter of the first subframe runs beside the synthesis of the
+    /// second, and the last high-pass over the first beside the post-filter of the second, since each
+    /// of them waits for its own last output.
     #[inline(always)]
     fn finish_a<K: Kernels>(
         &mut self,
@@ -228,7 +229,7 @@ impl Decoder {
             return;
         };
         let s = window(samples, 0);
-        let x = post_filter.excite::<K>(s, &shapes[0], 0, course.lags[0], speech);
+        let x = post_filter.excite::<K>(s, &shapes[0], 0, course.lags[0], speech, |_| {});
         let mut areas = [
             filter::area_of(&self.synthesis_memory),
             filter::area_of(post_filter.memory()),
@@ -255,13 +256,24 @@ impl Decoder {
             return;
         };
         let s = window(samples, SUBFRAME);
-        let x = post_filter.excite::<K>(s, &shapes[1], 1, course.lags[1], speech);
-        let denominator = &shapes[1].denominator;
-        let y: &mut [i16; SUBFRAME] = filter::window_mut(output, SUBFRAME);
-        *y = filter::synthesise_only::<K>(denominator, &x, post_filter.memory());
-        let second = post_filter.finish::<K>(s, y);
+        let mut gains = post_filter.approach(first);
+        let (shape, lag) = (&shapes[1], course.lags[1]);
+        let x = post_filter.excite::<K>(s, shape, 1, lag, speech, |part| gains.take(part));
+        let [first, second] = output.as_chunks_mut::<SUBFRAME>().0 else {
+            return;
+        };
+        let levelled = post_filter.apply::<K>(&gains, first);
+        let mut steps = self.post_process.begin(&levelled);
+        let mut area = filter::area_of(post_filter.memory());
+        let step = |block| steps.take_four(block);
+        if !K::synthesise_beside(&shape.denominator, &x, &mut area, step) {
+            filter::synthesise_limited(&shape.denominator, &x, &mut area);
+        }
+        self.post_process.end(steps, first);
+        *second = filter::outputs_of(&area);
+        let target = post_filter.finish::<K>(s, second);
         post_filter.forget();
-        post_filter.level::<K>([first, second], &mut self.post_process, output);
+        post_filter.level(target, &mut self.post_process, second);
         self.voicing = 0;
     }
 

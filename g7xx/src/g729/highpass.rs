@@ -2,9 +2,8 @@
 //! (G.729 3.1, 4.2.5).
 
 use super::FRAME;
-use super::filter::{window, window_mut};
+use super::filter::{SUBFRAME, window_mut};
 use super::ops::*;
-use crate::arch::Kernels;
 
 /// Second-order high-pass in double precision.
 #[derive(Clone, Copy, Debug)]
@@ -82,12 +81,31 @@ fn feed(x: &[i16], sums: &mut [i32], c: &Coefficients) {
 /// Inputs and sums that fit after the shift give no sum that leaves 32 bits, so the first that does not
 /// fit is seen.
 #[inline(always)]
-fn are_exact(x: &[i16; FRAME + 2], sums: &[i32; FRAME], past: [i32; 2], c: &Coefficients) -> bool {
+fn are_exact(x: &[i16], sums: &[i32], past: [i32; 2], c: &Coefficients) -> bool {
     let spread = sums
         .iter()
         .fold(0, |spread, sum| spread | (sum ^ (sum >> 31)));
     let begun = past.iter().all(|y| y >> 1 & ((1 << c.shift) - 1) == 0);
     begun && spread >> (30 - c.shift) == 0 && max_magnitude(x) <= c.harmless
+}
+
+/// The filter after the decoder over a subframe, four samples at a time: what waits for itself is done
+/// beside something else that does.
+pub struct Steps {
+    x: [i16; SUBFRAME + 2],
+    sums: [i32; SUBFRAME],
+    recursion: Recursion,
+}
+
+impl Steps {
+    /// The next four samples, of which the first is four times `block`.
+    #[inline(always)]
+    pub fn take_four(&mut self, block: usize) {
+        let sums: &mut [i32; 4] = window_mut(&mut self.sums, 4 * block);
+        for sum in sums {
+            *sum = self.recursion.step(*sum);
+        }
+    }
 }
 
 /// Gain of the decoder's level control (Q12) after one sample more; it stays between 0 and 32767: nine
@@ -129,47 +147,47 @@ impl HighPass {
         let mut recursion = Recursion::new(self.y, c);
         feed(&x, &mut sums, c);
         sums.iter_mut().for_each(|sum| *sum = recursion.step(*sum));
-        self.conclude(&x, &sums, c, further, output);
+        self.conclude(&x, &mut sums, c, further, output);
     }
 
     /// Takes sums without limits, or, where one could have acted, makes them again.
     #[inline(always)]
     fn conclude(
         &mut self,
-        x: &[i16; FRAME + 2],
-        sums: &[i32; FRAME],
+        x: &[i16],
+        sums: &mut [i32],
         c: &Coefficients,
         further: i32,
-        output: &mut [i16; FRAME],
+        output: &mut [i16],
     ) {
-        self.x = [x[FRAME + 1], x[FRAME]];
+        let last = sums.len() - 1;
+        self.x = [x[last + 2], x[last + 1]];
         if are_exact(x, sums, self.y, c) {
             let down = 15 - c.shift - further;
-            for (output, sum) in output.iter_mut().zip(sums) {
+            for (output, sum) in output.iter_mut().zip(&*sums) {
                 *output = clamp_16((sum + (1 << (down - 1))) >> down);
             }
-            self.y = [sums[FRAME - 1], sums[FRAME - 2]].map(|sum| sum << (c.shift + 1));
+            self.y = [sums[last], sums[last - 1]].map(|sum| sum << (c.shift + 1));
             return;
         }
-        let y = Self::run_limited(x, self.y, c);
-        self.y = [y[FRAME - 1], y[FRAME - 2]];
-        for (output, y) in output.iter_mut().zip(&y) {
+        Self::run_limited(x, self.y, c, sums);
+        self.y = [sums[last], sums[last - 1]];
+        for (output, y) in output.iter_mut().zip(&*sums) {
             *output = round(l_shl(*y, further));
         }
     }
 
-    /// With every limit, in order.
+    /// With every limit, in order; `x` starts with two of the past.
     #[inline(never)]
-    fn run_limited(x: &[i16; FRAME + 2], past: [i32; 2], c: &Coefficients) -> [i32; FRAME] {
+    fn run_limited(x: &[i16], past: [i32; 2], c: &Coefficients, outputs: &mut [i32]) {
         let [mut y1, mut y2] = past;
-        core::array::from_fn(|n| {
+        for (y, x) in outputs.iter_mut().zip(x.windows(3)) {
             let sum = l_add(mpy_wide(y1, c.a[0]), mpy_wide(y2, c.a[1]));
-            let sum = l_mac(sum, x[n + 2], c.b[0]);
-            let sum = l_mac(sum, x[n + 1], c.b[1]);
-            let sum = l_shl(l_mac(sum, x[n], c.b[2]), c.shift);
-            (y2, y1) = (y1, sum);
-            sum
-        })
+            let sum = l_mac(sum, x[2], c.b[0]);
+            let sum = l_mac(sum, x[1], c.b[1]);
+            *y = l_shl(l_mac(sum, x[0], c.b[2]), c.shift);
+            (y2, y1) = (y1, *y);
+        }
     }
 
     /// Before the encoder.
@@ -178,43 +196,49 @@ impl HighPass {
         self.run(input, &PRE, 0, window_mut(output, 0));
     }
 
-    /// The level control of both subframes with their targets, and [`HighPass::post_process`].
+    /// The level control of a subframe with its target, and the filter after the decoder. The two
+    /// recursions run beside each other.
     #[inline(always)]
-    pub fn post_process_levelled<K: Kernels>(
+    pub fn post_process_levelled(
         &mut self,
-        samples: &mut [i16; FRAME],
+        samples: &mut [i16; SUBFRAME],
         gain: &mut i16,
-        targets: [i16; 2],
+        target: i16,
     ) {
-        let mut x = [0; FRAME + 2];
+        let (mut x, mut sums) = ([0; SUBFRAME + 2], [0; SUBFRAME]);
         [x[1], x[0]] = self.x;
-        let (mut gains, mut later_gains) = ([0; FRAME / 2], [0; FRAME / 2]);
+        let [mut x1, mut x2] = self.x.map(i32::from);
         let mut now = i32::from(*gain);
-        for gain in &mut gains {
-            now = approach(now, targets[0]);
-            *gain = now as i16;
-        }
-        *window_mut(&mut x, 2) = K::levelled(window(&samples[..], 0), &gains);
-        let (mut sums, mut later_sums) = ([0; FRAME / 2], [0; FRAME / 2]);
-        feed(&x, &mut sums, &POST);
         let mut recursion = Recursion::new(self.y, &POST);
-        // The two recursions wait for themselves, not for each other.
-        for (sum, gain) in sums.iter_mut().zip(&mut later_gains) {
-            *sum = recursion.step(*sum);
-            now = approach(now, targets[1]);
-            *gain = now as i16;
+        let [b0, b1, _] = POST.b.map(i32::from);
+        for n in 0..SUBFRAME {
+            now = approach(now, target);
+            x[n + 2] = levelled(samples[n], now);
+            let newest = i32::from(x[n + 2]);
+            // The filter is the same forwards and backwards.
+            sums[n] = recursion.step((newest + x2) * b0 + x1 * b1);
+            (x2, x1) = (x1, newest);
         }
         *gain = now as i16;
-        *window_mut(&mut x, 2 + FRAME / 2) =
-            K::levelled(window(&samples[..], FRAME / 2), &later_gains);
-        feed(&x[FRAME / 2..], &mut later_sums, &POST);
-        later_sums
-            .iter_mut()
-            .for_each(|sum| *sum = recursion.step(*sum));
-        let mut all = [0; FRAME];
-        all[..FRAME / 2].copy_from_slice(&sums);
-        all[FRAME / 2..].copy_from_slice(&later_sums);
-        self.conclude(&x, &all, &POST, 1, samples);
+        self.conclude(&x, &mut sums, &POST, 1, samples);
+    }
+
+    /// Begins [`HighPass::post_process`] of a subframe.
+    #[inline(always)]
+    pub fn begin(&self, samples: &[i16; SUBFRAME]) -> Steps {
+        let mut x = [0; SUBFRAME + 2];
+        [x[1], x[0]] = self.x;
+        x[2..].copy_from_slice(samples);
+        let mut sums = [0; SUBFRAME];
+        feed(&x, &mut sums, &POST);
+        let recursion = Recursion::new(self.y, &POST);
+        Steps { x, sums, recursion }
+    }
+
+    /// Ends it when all steps are taken.
+    #[inline(always)]
+    pub fn end(&mut self, mut steps: Steps, samples: &mut [i16; SUBFRAME]) {
+        self.conclude(&steps.x, &mut steps.sums, &POST, 1, samples);
     }
 
     /// After the decoder; doubles the amplitude.
@@ -279,7 +303,7 @@ pub mod lockstep {
         });
     }
 
-    /// [`HighPass::post_process_levelled`] of a frame in pairs. The gains move on everywhere, the filters
+    /// [`HighPass::post_process_levelled`] of both subframes in pairs. The gains move on everywhere, the filters
     /// where the result is exact.
     #[inline(always)]
     pub fn post_process<L: Lockstep<N>, const N: usize>(
@@ -317,7 +341,6 @@ pub mod lockstep {
 mod tests {
     use super::super::tests::Noise;
     use super::*;
-    use crate::arch::Scalar;
 
     #[test]
     fn level_control_inside_the_filter_is_the_one_before_it() {
@@ -332,9 +355,31 @@ mod tests {
                 gain_two = approach(i32::from(gain_two), targets[n / 40]) as i16;
                 *sample = levelled(*sample, i32::from(gain_two));
             }
-            one.post_process_levelled::<Scalar>(&mut samples, &mut gain_one, targets);
+            let [first, second] = samples.as_chunks_mut::<SUBFRAME>().0 else {
+                panic!("a frame has two subframes");
+            };
+            one.post_process_levelled(first, &mut gain_one, targets[0]);
+            one.post_process_levelled(second, &mut gain_one, targets[1]);
             two.post_process(&mut expected);
             assert_eq!((samples, gain_one), (expected, gain_two));
+            assert_eq!((one.x, one.y), (two.x, two.y));
+        }
+    }
+
+    #[test]
+    fn filter_in_steps_is_the_one_at_once() {
+        let mut noise = Noise::new();
+        let (mut one, mut two) = (HighPass::new(), HighPass::new());
+        for round_of in 0..4000 {
+            let mut samples: [i16; FRAME] = noise.values(round_of % 12);
+            let mut expected = samples;
+            for samples in samples.as_chunks_mut::<SUBFRAME>().0 {
+                let mut steps = one.begin(samples);
+                (0..SUBFRAME / 4).for_each(|block| steps.take_four(block));
+                one.end(steps, samples);
+            }
+            two.post_process(&mut expected);
+            assert_eq!(samples, expected);
             assert_eq!((one.x, one.y), (two.x, two.y));
         }
     }
@@ -344,7 +389,7 @@ mod tests {
         let mut noise = Noise::new();
         let mut plain = 0;
         for round_of in 0..4000 {
-            let x = noise.values(round_of % 12);
+            let x: [i16; FRAME + 2] = noise.values(round_of % 12);
             let past = [0; 2].map(|_: i32| noise.next() as i32 >> (round_of / 12 % 8));
             for c in [&PRE, &POST] {
                 // Outputs are shifted up unless a limit acted.
@@ -357,7 +402,9 @@ mod tests {
                 if are_exact(&x, &sums, past, c) {
                     plain += 1;
                     let y = sums.map(|sum| sum << (c.shift + 1));
-                    assert_eq!(y, HighPass::run_limited(&x, past, c));
+                    let mut limited = [0; FRAME];
+                    HighPass::run_limited(&x, past, c, &mut limited);
+                    assert_eq!(y, limited);
                 }
             }
         }

@@ -13,6 +13,7 @@ const PAST: usize = 143;
 const RESPONSE: usize = 22;
 
 /// Fours that make the response.
+#[cfg(any(test, target_arch = "x86_64"))]
 const FOURS: usize = RESPONSE.div_ceil(8) * 2;
 
 /// Powers of 0.55, for the numerator of the short-term filter.
@@ -48,7 +49,8 @@ impl PostFilterA {
     }
 
     /// What the synthesis of a subframe is to be fed with: the residual of `s`, the synthesis of the
-    /// decoder with ten samples before it, with its pitch strengthened and its tilt taken off.
+    /// decoder with ten samples before it, with its pitch strengthened and its tilt taken off. What is
+    /// to be done `beside` it comes in four parts.
     #[inline(always)]
     pub fn excite<K: Kernels>(
         &mut self,
@@ -57,14 +59,19 @@ impl PostFilterA {
         subframe: usize,
         lag: i32,
         speech: bool,
+        mut beside: impl FnMut(usize),
     ) -> [i16; SUBFRAME] {
+        beside(0);
         let run: &mut Run = filter::window_mut(&mut self.residual[..], SUBFRAME * subframe);
         filter::residual::<K>(&shape.numerator, s, filter::window_mut(&mut run[..], PAST));
+        beside(1);
+        beside(2);
         let mut x = if speech {
             harmonic::<K>(run, lag)
         } else {
             *window(run, PAST)
         };
+        beside(3);
         let last = x[SUBFRAME - 1];
         K::take_tilt(&mut x, self.tilt, shape.mu);
         self.tilt = last;
@@ -103,33 +110,68 @@ impl PostFilterA {
         self.gain = gain as i16;
     }
 
-    /// Level control of a frame with the targets of [`PostFilterA::finish`], and the last high-pass.
+    /// The gain on its way to a target of [`PostFilterA::finish`].
     #[inline(always)]
-    pub fn level<K: Kernels>(
-        &mut self,
-        targets: [Option<i16>; 2],
-        high_pass: &mut HighPass,
-        output: &mut [i16; FRAME],
-    ) {
-        if let [Some(first), Some(second)] = targets {
-            high_pass.post_process_levelled::<K>(output, &mut self.gain, [first, second]);
-            return;
+    pub fn approach(&self, target: Option<i16>) -> Approach {
+        Approach {
+            now: i32::from(self.gain),
+            target,
+            gains: [0; SUBFRAME],
         }
-        for (target, y) in targets
-            .into_iter()
-            .zip(output.as_chunks_mut::<SUBFRAME>().0)
-        {
-            match target {
-                Some(target) => {
-                    for y in y {
-                        self.gain = highpass::approach(i32::from(self.gain), target) as i16;
-                        *y = highpass::levelled(*y, i32::from(self.gain));
-                    }
-                }
-                None => self.gain = 0,
+    }
+
+    /// Level control of a subframe for which the gains were found.
+    #[inline(always)]
+    pub fn apply<K: Kernels>(&mut self, gains: &Approach, y: &[i16; SUBFRAME]) -> [i16; SUBFRAME] {
+        match gains.target {
+            Some(_) => {
+                self.gain = gains.now as i16;
+                K::levelled(y, &gains.gains)
+            }
+            None => {
+                self.gain = 0;
+                *y
             }
         }
-        high_pass.post_process(output);
+    }
+
+    /// Level control of a subframe with a target of [`PostFilterA::finish`], and the last high-pass.
+    #[inline(always)]
+    pub fn level(
+        &mut self,
+        target: Option<i16>,
+        high_pass: &mut HighPass,
+        y: &mut [i16; SUBFRAME],
+    ) {
+        if let Some(target) = target {
+            high_pass.post_process_levelled(y, &mut self.gain, target);
+            return;
+        }
+        self.gain = 0;
+        let mut steps = high_pass.begin(y);
+        (0..SUBFRAME / 4).for_each(|block| steps.take_four(block));
+        high_pass.end(steps, y);
+    }
+}
+
+/// Gains of the level control in a subframe, as they come.
+pub struct Approach {
+    now: i32,
+    target: Option<i16>,
+    gains: [i16; SUBFRAME],
+}
+
+impl Approach {
+    /// The gains of one of four parts.
+    #[inline(always)]
+    pub fn take(&mut self, part: usize) {
+        let target = self.target.unwrap_or(0);
+        let gains: &mut [i16; SUBFRAME / 4] =
+            filter::window_mut(&mut self.gains, SUBFRAME / 4 * part);
+        for gain in gains {
+            self.now = highpass::approach(self.now, target);
+            *gain = self.now as i16;
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //!              more digits needed: T35 ── expires ──▶ REL 28
 //!   IAM, SAM ─ complete, may grow: T10 ── expires ──▶ goes off ─ T11 ── expires ──▶ early ACM
 //!              complete, or ST ─────────────────────▶ goes off     └─ 484 ─▶ waits for SAM: T35
-//!              no number can become of it ──────────▶ REL 1
+//!              no number can become of it ──────────▶ goes off, and is refused by the route
 //! ```
 //!
 //! The digits are made one block ("en-bloc") before the call goes anywhere (RFC 3578 2). A SIP network that knows better
@@ -41,7 +41,7 @@ enum State {
     /// The call goes its way; the far exchange is told by then that it does.
     Routed { acm_by: Option<Instant> },
     /// The way that it went knows that digits are missing.
-    Refused { until: Instant },
+    Refused { until: Instant, has_more: bool },
     /// Nothing more is asked.
     Over,
 }
@@ -81,6 +81,11 @@ impl Overlap {
         (overlap, decision)
     }
 
+    /// Whether ST said that no more digits follow.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// All digits so far.
     pub fn digits(&self) -> &str {
         &self.digits
@@ -95,8 +100,14 @@ impl Overlap {
             return Decision::Wait;
         }
         let (digits, has_end) = sam.strip_suffix('F').map_or((sam, false), |digits| (digits, true));
-        let room = limits::DIGITS_MAX.saturating_sub(self.digits.chars().count());
-        self.digits.extend(digits.chars().take(room));
+        if self.digits.chars().count() + digits.chars().count() > limits::DIGITS_MAX {
+            // What is cut could be somebody else's number. A call that is under way has its digits.
+            return match self.state {
+                State::Routed { .. } => Decision::Wait,
+                _ => self.give_up(),
+            };
+        }
+        self.digits.push_str(digits);
         self.is_complete = has_end;
         match self.state {
             State::Collecting { .. } => self.decide(now, analyse),
@@ -117,7 +128,7 @@ impl Overlap {
             return self.route(now);
         }
         match analyse(&self.digits) {
-            Completeness::Complete => self.route(now),
+            Completeness::Complete | Completeness::Impossible => self.route(now),
             Completeness::CompleteMayGrow => {
                 self.state = State::Collecting { until: now + self.t10, is_number: true };
                 Decision::Wait
@@ -126,11 +137,12 @@ impl Overlap {
                 self.state = State::Collecting { until: now + self.t35, is_number: false };
                 Decision::Wait
             }
-            Completeness::Impossible => {
-                self.state = State::Over;
-                Decision::Release(Cause::UNALLOCATED)
-            }
         }
+    }
+
+    fn give_up(&mut self) -> Decision {
+        self.state = State::Over;
+        Decision::Release(Cause::INCOMPLETE)
     }
 
     fn route(&mut self, now: Instant) -> Decision {
@@ -141,14 +153,13 @@ impl Overlap {
     /// The way that the call went refused it with 484, or cause 28. `sent`: how many digits it went off with.
     pub fn refused(&mut self, now: Instant, sent: usize) -> Decision {
         let State::Routed { .. } = self.state else { return Decision::Wait };
-        if self.is_complete || self.acm_said {
-            self.state = State::Over;
-            return Decision::Release(Cause::INCOMPLETE);
+        let has_more = sent < self.digits.chars().count();
+        if self.acm_said || (self.is_complete && !has_more) {
+            return self.give_up();
         }
-        if sent < self.digits.chars().count() {
-            return self.route(now);
-        }
-        self.state = State::Refused { until: now + self.t35 };
+        // Digits that came while it was under way let it go off again as soon as its last way is given up.
+        let until = if has_more { now } else { now + self.t35 };
+        self.state = State::Refused { until, has_more };
         Decision::Wait
     }
 
@@ -161,7 +172,7 @@ impl Overlap {
     /// When [`Overlap::handle_timeout`] is to be called.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Collecting { until, .. } | State::Refused { until } => Some(until),
+            State::Collecting { until, .. } | State::Refused { until, .. } => Some(until),
             State::Routed { acm_by } => acm_by,
             State::Over => None,
         }
@@ -173,13 +184,10 @@ impl Overlap {
             return Decision::Wait;
         }
         match self.state {
-            State::Collecting { is_number: true, .. } => self.route(now),
+            State::Collecting { is_number: true, .. } | State::Refused { has_more: true, .. } => self.route(now),
             // RFC 3578 2.1: "If T35 expires before the minimum amount of digits (or a stop digit) has been received, a
             // REL with cause value 28 is sent".
-            State::Collecting { is_number: false, .. } | State::Refused { .. } => {
-                self.state = State::Over;
-                Decision::Release(Cause::INCOMPLETE)
-            }
+            State::Collecting { is_number: false, .. } | State::Refused { has_more: false, .. } => self.give_up(),
             State::Routed { .. } => {
                 self.acm_said = true;
                 self.state = State::Routed { acm_by: None };
@@ -254,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn what_no_digits_can_make_a_number_is_refused() {
-        assert_eq!(begin("9", true).1, Decision::Release(Cause::UNALLOCATED));
+    fn what_no_digits_can_make_a_number_goes_off_to_be_refused() {
+        assert_eq!(begin("9", true).1, route("9"));
         let (mut overlap, _) = begin("80", true);
-        assert_eq!(overlap.more(Instant::ZERO, "0000", plan), Decision::Release(Cause::UNALLOCATED));
+        assert_eq!(overlap.more(Instant::ZERO, "0000", plan), route("800000"));
     }
 
     #[test]
@@ -286,13 +294,18 @@ mod tests {
         let (mut overlap, _) = begin("80017", true);
         assert_eq!(overlap.more(Instant::ZERO + SECOND, "2", plan), Decision::Wait);
         assert_eq!(overlap.deadline(), Some(after(Timer::T11) + SECOND), "the latest address message counts");
-        assert_eq!(overlap.refused(Instant::ZERO + SECOND, 5), route("800172"));
+        let now = Instant::ZERO + SECOND;
+        assert_eq!((overlap.refused(now, 5), overlap.deadline()), (Decision::Wait, Some(now)));
+        assert_eq!(overlap.handle_timeout(now), route("800172"));
     }
 
     #[test]
-    fn digits_beyond_the_limit_are_cut() {
-        let (mut overlap, _) = begin("80", true);
-        let _ = overlap.more(Instant::ZERO, &"0".repeat(100), |_| Completeness::Incomplete);
-        assert_eq!(overlap.digits().len(), limits::DIGITS_MAX);
+    fn digits_beyond_the_limit_are_refused() {
+        let more = |count: usize| {
+            let (mut overlap, _) = begin("80", true);
+            overlap.more(Instant::ZERO, &"0".repeat(count), |_| Completeness::Incomplete)
+        };
+        assert_eq!(more(limits::DIGITS_MAX - 2), Decision::Wait);
+        assert_eq!(more(limits::DIGITS_MAX - 1), Decision::Release(Cause::INCOMPLETE));
     }
 }

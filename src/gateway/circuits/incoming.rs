@@ -5,15 +5,15 @@
 //! with cause 28 (Q.764 2.1.2; RFC 3578 2: a gateway may collect all digits before its INVITE). A circuit that is to
 //! be checked first has its call when the check was good (Q.764 2.1.8).
 
+use crate::call::CallId;
 use crate::call::isup::iam_of;
+use crate::call::isup::overlap::{Decision, Overlap};
 use crate::call::leg::Leg;
-use crate::dialplan::{Completeness, is_inside};
+use crate::dialplan::is_inside;
 use crate::gateway::{Gateway, GroupId, Step};
 use crate::isup::indicators::ContinuityCheck;
-use crate::isup::timers::Timer;
 use crate::isup::{Cic, Message};
 use crate::limits::DIGITS_MAX;
-use crate::time::Instant;
 use crate::trunk::{Cause, Iam, Release, TrunkEvent};
 
 /// A call whose number is not complete.
@@ -23,12 +23,12 @@ pub(super) struct Gathering {
 }
 
 /// What such a call waits for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Waits {
     /// COT; T8 of the circuit runs.
     Continuity,
-    /// More digits, until then; and whether the number will do as it is.
-    Digits { until: Instant, is_enough: bool },
+    /// More digits.
+    Digits(Overlap),
 }
 
 impl Gateway {
@@ -66,31 +66,47 @@ impl Gateway {
     /// Begins the call when its number is complete, else waits for more.
     fn dialled(&mut self, id: GroupId, cic: Cic, iam: Iam, step: &mut Step<'_>) {
         let Some(trunk) = self.circuits.trunk(id) else { return };
-        let origin = trunk.origin.clone();
-        let known = self.config.plan.completeness(&origin, is_inside(&origin), &iam.called);
-        let (timer, is_enough) = match known {
-            _ if !iam.more_digits => return self.begin_circuit_call(id, cic, origin, iam, step),
-            // A number that no digit could make better is routed, and refused there.
-            Completeness::Complete | Completeness::Impossible => {
-                return self.begin_circuit_call(id, cic, origin, iam, step);
-            }
-            Completeness::CompleteMayGrow => (Timer::T10, true),
-            Completeness::Incomplete => (Timer::T35, false),
-        };
-        let Some(time) = self.circuit_timer(id, timer) else { return };
-        let until = step.now + time;
-        self.wait_on(id, cic, Gathering { iam, waits: Waits::Digits { until, is_enough } });
-        self.schedule_circuit(until, id, cic);
+        let (origin, timers) = (&trunk.origin, &trunk.group.settings().timers);
+        let known = |digits: &str| self.config.plan.completeness(origin, is_inside(origin), digits);
+        let (overlap, decision) = Overlap::begin(step.now, &iam.called, iam.more_digits, timers, known);
+        self.decided(id, cic, (iam, overlap), decision, step);
     }
 
-    fn begin_circuit_call(&mut self, id: GroupId, cic: Cic, origin: String, iam: Iam, step: &mut Step<'_>) {
-        let time = self.circuit_timer(id, Timer::T11);
+    fn decided(
+        &mut self,
+        id: GroupId,
+        cic: Cic,
+        (iam, overlap): (Iam, Overlap),
+        decision: Decision,
+        step: &mut Step<'_>,
+    ) {
+        match decision {
+            Decision::Route(called) if self.has_room() => {
+                let iam = Iam { called, more_digits: !overlap.is_complete(), ..iam };
+                self.begin_circuit_call(id, cic, iam, overlap, step);
+            }
+            Decision::Route(_) => self.refuse_circuit(id, cic, Release::here(Cause::CONGESTION), step),
+            Decision::Release(cause) => self.refuse_circuit(id, cic, Release::here(cause), step),
+            // An early ACM belongs to a call that is under way.
+            Decision::Wait | Decision::EarlyAcm => {
+                if let Some(at) = overlap.deadline() {
+                    self.schedule_circuit(at, id, cic);
+                }
+                self.wait_on(id, cic, Gathering { iam, waits: Waits::Digits(overlap) });
+            }
+        }
+    }
+
+    fn begin_circuit_call(&mut self, id: GroupId, cic: Cic, iam: Iam, overlap: Overlap, step: &mut Step<'_>) {
+        let Some(origin) = self.circuits.trunk(id).map(|trunk| trunk.origin.clone()) else { return };
         self.begin_call(origin, iam, Leg::Circuit { group: id, cic }, step);
         // Q.764 2.1.4.8: the caller's exchange must not wait for longer than its T7.
-        let Some(at) = time.map(|time| step.now + time) else { return };
         if let Some(seat) = self.circuits.seat_mut(id, cic).filter(|seat| !seat.acm_said) {
-            seat.acm_by = Some(at);
-            self.schedule_circuit(at, id, cic);
+            let at = overlap.deadline();
+            seat.digits = Some(overlap);
+            if let Some(at) = at {
+                self.schedule_circuit(at, id, cic);
+            }
         }
     }
 
@@ -99,39 +115,78 @@ impl Gateway {
         let Some(gathering) = self.circuits.trunk_mut(id).and_then(|trunk| trunk.gathering.remove(&cic)) else {
             return;
         };
-        match event {
-            TrunkEvent::Sam(digits) => {
-                let mut iam = gathering.iam.clone();
+        match (event, gathering) {
+            (TrunkEvent::Sam(digits), Gathering { mut iam, waits: Waits::Continuity }) => {
                 let (more, is_end) = digits.strip_suffix('F').map_or((digits.as_str(), false), |more| (more, true));
                 iam.called.push_str(more);
                 iam.more_digits &= !is_end;
                 if iam.called.len() > DIGITS_MAX {
                     return self.refuse_circuit(id, cic, Release::here(Cause::INCOMPLETE), step);
                 }
-                match gathering.waits {
-                    Waits::Continuity => self.wait_on(id, cic, Gathering { iam, ..gathering }),
-                    Waits::Digits { .. } => self.dialled(id, cic, iam, step),
-                }
+                self.wait_on(id, cic, Gathering { iam, waits: Waits::Continuity });
+            }
+            (TrunkEvent::Sam(digits), Gathering { iam, waits: Waits::Digits(mut overlap) }) => {
+                let decision = self.more_digits(id, &mut overlap, digits, step);
+                self.decided(id, cic, (iam, overlap), decision, step);
             }
             // The caller gave up; the circuit has answered.
-            TrunkEvent::Rel(_) => {}
-            _ => self.wait_on(id, cic, gathering),
+            (TrunkEvent::Rel(_), _) => {}
+            (_, gathering) => self.wait_on(id, cic, gathering),
         }
+    }
+
+    fn more_digits(&self, id: GroupId, overlap: &mut Overlap, digits: &str, step: &Step<'_>) -> Decision {
+        let Some(trunk) = self.circuits.trunk(id) else { return Decision::Wait };
+        let origin = &trunk.origin;
+        let known = |digits: &str| self.config.plan.completeness(origin, is_inside(origin), digits);
+        overlap.more(step.now, digits, known)
+    }
+
+    /// Digits for a call that is under way: kept for the case that it is refused because they were missing.
+    pub(super) fn digits_came_late(&mut self, id: GroupId, cic: Cic, digits: &str, step: &Step<'_>) {
+        let Some(mut overlap) = self.circuits.seat_mut(id, cic).and_then(|seat| seat.digits.take()) else { return };
+        let _ = self.more_digits(id, &mut overlap, digits, step);
+        if let Some(seat) = self.circuits.seat_mut(id, cic) {
+            seat.digits = Some(overlap);
+        }
+    }
+
+    /// A call of the far end is refused because digits are missing (SIP 484). True: it gives up that way and waits for
+    /// the rest (RFC 3578 3.2), and the far end is told nothing.
+    pub(super) fn waits_for_digits(
+        &mut self,
+        id: GroupId,
+        cic: Cic,
+        call: CallId,
+        release: Release,
+        step: &mut Step<'_>,
+    ) -> bool {
+        let Some(iam) = self.calls.get(call).map(|call| call.iam.clone()) else { return false };
+        let seat = self.circuits.seat_mut(id, cic).filter(|seat| seat.call == call && !seat.acm_said);
+        let Some(overlap) = seat.and_then(|seat| seat.digits.as_mut()) else { return false };
+        if release.cause != Cause::INCOMPLETE {
+            return false;
+        }
+        let decision = overlap.refused(step.now, iam.called.chars().count());
+        if decision != Decision::Wait || overlap.deadline().is_none() {
+            return false;
+        }
+        let overlap = overlap.clone();
+        self.leave_seat(id, cic, step);
+        self.decided(id, cic, (iam, overlap), decision, step);
+        true
     }
 
     /// T10 or T35 may be over.
     pub(super) fn gathered_enough(&mut self, id: GroupId, cic: Cic, step: &mut Step<'_>) {
         let Some(trunk) = self.circuits.trunk_mut(id) else { return };
-        let Some(Waits::Digits { until, is_enough }) = trunk.gathering.get(&cic).map(|gathering| gathering.waits)
-        else {
-            return;
-        };
-        let Some(gathering) = (until <= step.now).then(|| trunk.gathering.remove(&cic)).flatten() else { return };
-        let origin = trunk.origin.clone();
-        match is_enough {
-            true if self.has_room() => self.begin_circuit_call(id, cic, origin, gathering.iam, step),
-            true => self.refuse_circuit(id, cic, Release::here(Cause::CONGESTION), step),
-            false => self.refuse_circuit(id, cic, Release::here(Cause::INCOMPLETE), step),
+        let is_due = |overlap: &Overlap| overlap.deadline().is_some_and(|at| at <= step.now);
+        match trunk.gathering.get(&cic) {
+            Some(Gathering { waits: Waits::Digits(overlap), .. }) if is_due(overlap) => {}
+            _ => return,
         }
+        let Some(Gathering { iam, waits: Waits::Digits(mut overlap) }) = trunk.gathering.remove(&cic) else { return };
+        let decision = overlap.handle_timeout(step.now);
+        self.decided(id, cic, (iam, overlap), decision, step);
     }
 }

@@ -490,7 +490,9 @@ impl Step {
                 self.act(Action::Pass);
                 self.enter(Call::Incoming(Phase::Complete));
             }
-            (Call::Incoming(Phase::Addressed), Signal::Con) | (Call::Incoming(Phase::Complete), Signal::Anm) => {
+            // ANSI has no CON: ANM without an ACM stands for it (RFC 3398 13).
+            (Call::Incoming(Phase::Addressed), Signal::Con | Signal::Anm)
+            | (Call::Incoming(Phase::Complete), Signal::Anm) => {
                 self.act(Action::Pass);
                 self.enter(Call::Incoming(Phase::Answered(Suspended::default())));
             }

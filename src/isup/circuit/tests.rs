@@ -81,7 +81,7 @@ const TABLE: &str = "
     say ACM     -   -   -   -   -   -   -   iC  -   -   -   -   -   -   -   -   -
     say CPG     -   -   -   -   -   -   -   -   .   .   .   -   -   -   -   -   -
     say CON     -   -   -   -   -   -   -   iX  -   -   -   -   -   -   -   -   -
-    say ANM     -   -   -   -   -   -   -   -   iX  -   -   -   -   -   -   -   -
+    say ANM     -   -   -   -   -   -   -   iX  iX  -   -   -   -   -   -   -   -
     say REL     -   L   L   L   L   L   L   L   L   L   L   -   -   -   -   -   -
     say SUS     -   -   -   -   .   .   -   -   -   .   .   -   -   -   -   -   -
     say RES     -   -   -   -   .   .   -   -   -   .   .   -   -   -   -   -   -

@@ -35,8 +35,8 @@ impl Endpoint {
                 self.refuse(index, Code::UNSUPPORTED_TYPE, Some(octets), out);
             }
             _ => match self.associations[index].process {
-                Process::Ours(_) => self.to_ours(now, index, &message, octets, out),
-                Process::Remote(_) => self.to_remote(now, index, &message, out),
+                Process::Ours(_) => self.said_to_ours(now, index, &message, octets, out),
+                Process::Remote(_) => self.said_to_remote(now, index, &message, out),
             },
         }
     }
@@ -64,7 +64,7 @@ impl Endpoint {
     }
 
     /// About processes, where ours is the one that asks.
-    fn to_ours(&mut self, now: Instant, index: usize, message: &Message, octets: &[u8], out: &mut Vec<Output>) {
+    fn said_to_ours(&mut self, now: Instant, index: usize, message: &Message, octets: &[u8], out: &mut Vec<Output>) {
         use asp::Event;
         let is_ours = self.is_our_context(message);
         let event = match message.kind {
@@ -106,7 +106,7 @@ impl Endpoint {
     }
 
     /// About processes, where the other end's is the one that asks.
-    fn to_remote(&mut self, now: Instant, index: usize, message: &Message, out: &mut Vec<Output>) {
+    fn said_to_remote(&mut self, now: Instant, index: usize, message: &Message, out: &mut Vec<Output>) {
         use remote::Event;
         let event = match message.kind {
             Kind::ASPUP => {

@@ -86,7 +86,8 @@ mod tests {
         use State::{Active, Down, Inactive};
         let error = Refuse(Code::UNEXPECTED_MESSAGE);
         let ack = Say;
-        let wanted: [(State, [(State, Vec<Action>); 7]); 3] = [
+        type Row = [(State, Vec<Action>); 7];
+        let wanted: [(State, Row); 3] = [
             (
                 Down,
                 [

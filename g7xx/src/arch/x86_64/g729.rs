@@ -227,7 +227,19 @@ impl Kernels for Avx2 {
         areas: [&mut [i16; 50]; M],
     ) -> [bool; M] {
         // SAFETY: whoever names this type is compiled for AVX2.
-        unsafe { filter::synthesise::<M, BLOCKS>(a, x, areas) }
+        unsafe { filter::synthesise::<M, BLOCKS>(a, x, areas, |_| {}) }
+    }
+
+    #[inline(always)]
+    fn synthesise_beside(
+        a: &Predictor,
+        x: &[i16; 40],
+        area: &mut [i16; 50],
+        beside: impl FnMut(usize),
+    ) -> bool {
+        // SAFETY: whoever names this type is compiled for AVX2.
+        let [exact] = unsafe { filter::synthesise::<1, 10>([a], [x], [area], beside) };
+        exact
     }
 
     #[inline(always)]

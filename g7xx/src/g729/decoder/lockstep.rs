@@ -126,12 +126,12 @@ pub fn decode<K: Kernels, L: Lockstep<N>, const N: usize>(
     let mut y = [[0; N]; FRAME / 2];
     let mut filters = decoders.each_mut().map(|decoder| decoder.post_filter_a());
     let levels = post_filter::filter::<K, L, N>(&mut filters, &s, &a, &lags, &mut y);
-    finish::<K, L, N>(decoders, levels, &y, outputs);
+    finish::<L, N>(decoders, levels, &y, outputs);
 }
 
 /// Level control and the last high-pass.
 #[inline(always)]
-fn finish<K: Kernels, L: Lockstep<N>, const N: usize>(
+fn finish<L: Lockstep<N>, const N: usize>(
     decoders: &mut [&mut Decoder; N],
     levels: post_filter::Levels<N>,
     y: &[Row<N>; FRAME / 2],
@@ -154,7 +154,10 @@ fn finish<K: Kernels, L: Lockstep<N>, const N: usize>(
         *outputs[lane] = column_of_pairs(y, lane);
         let post_filter = decoder.post_filter_a();
         post_filter.set_gain(levels.gains[lane]);
-        post_filter.level::<K>(levels.targets_of(lane), &mut high_pass, outputs[lane]);
+        let subframes = outputs[lane].as_chunks_mut::<SUBFRAME>().0;
+        for (target, y) in levels.targets_of(lane).into_iter().zip(subframes) {
+            post_filter.level(target, &mut high_pass, y);
+        }
         decoder.post_process = high_pass;
     });
 }

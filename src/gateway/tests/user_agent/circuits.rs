@@ -1,5 +1,7 @@
 //! Calls between a user agent and an exchange, whose messages are written by hand here.
 
+mod m3ua;
+
 use super::*;
 use crate::call::isup::{Side, iam_message, messages_of};
 use crate::config::{IsupTransport, Suspend};
@@ -195,7 +197,7 @@ impl Between {
     }
 
     /// Everything is over, and nothing was left behind.
-    fn is_over(mut self) {
+    fn finish(mut self) {
         self.run(Duration::from_secs(64));
         let counts = self.gateway.counts();
         assert_eq!((counts.calls, counts.sip.sessions), (0, 0));
@@ -259,7 +261,7 @@ fn an_announcement_is_heard_before_the_answer() {
     assert_eq!(it.media(), [""; 0], "it goes on");
     it.says(1, &rel(1));
     assert_eq!(it.heard(LEFT), ["BYE cause 1"]);
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -278,7 +280,7 @@ fn silence_before_acm_ends_with_t7_and_before_the_answer_with_t9() {
     assert_eq!(it.heard(LEFT), ["180", "480 cause 19"]);
     assert_eq!(it.exchange_heard(), ["1 IAM", "1 REL 19"]);
     it.says_plain(1, MessageType::RLC);
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -310,7 +312,7 @@ fn dual_seizure_moves_the_call_to_another_circuit_and_nobody_notices() {
     it.says(2, &rel(31));
     assert_eq!(it.heard(LEFT), ["BYE cause 31"]);
     assert_eq!(it.heard(RIGHT).last().map(String::as_str), Some("BYE cause 16"));
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -400,7 +402,7 @@ fn a_suspended_call_is_hidden_from_sip_or_held() {
         assert_eq!(it.exchange_heard(), [""; 0]);
         it.says(1, &rel(16));
         it.heard(LEFT);
-        it.is_over();
+        it.finish();
     }
     assert_eq!(Suspend::default(), Suspend::Hide);
 }
@@ -413,7 +415,7 @@ fn a_caller_who_gives_up_or_hangs_up_is_told_with_its_cause() {
     it.act(LEFT, |e, now, out| e.terminate(now, caller, None, out));
     assert_eq!(it.exchange_heard(), ["1 IAM", "1 REL 16"]);
     it.says_plain(1, MessageType::RLC);
-    it.is_over();
+    it.finish();
     let (mut it, caller) = Between::connected("");
     it.act(LEFT, |e, now, out| e.terminate(now, caller, Some(q850(31)), out));
     assert_eq!(it.exchange_heard(), ["1 REL 31"]);
@@ -431,7 +433,7 @@ fn a_reset_of_the_circuit_ends_its_call() {
     it.says_plain(1, MessageType::RSC);
     assert_eq!(it.exchange_heard(), ["1 RLC"]);
     assert_eq!(it.heard(LEFT), ["BYE cause 41"]);
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -472,7 +474,7 @@ fn a_call_of_the_exchange_rings_is_answered_and_released() {
     it.says(2, &rel(16));
     assert_eq!(it.heard(RIGHT), ["BYE cause 16"]);
     assert_eq!(it.exchange_heard(), ["2 RLC"]);
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -487,7 +489,8 @@ fn a_call_of_the_exchange_that_is_refused_is_released_with_the_cause() {
     it.input(Input::Drain);
     it.calls(2, "900", false);
     assert_eq!(it.exchange_heard(), ["2 REL 42"], "no new calls");
-    it.is_over();
+    it.says_plain(2, MessageType::RLC);
+    it.finish();
 }
 
 #[test]
@@ -497,7 +500,7 @@ fn an_exchange_that_gives_up_cancels() {
     it.says(2, &rel(16));
     assert_eq!(it.exchange_heard(), ["2 ACM", "2 RLC"]);
     assert_eq!(it.heard(RIGHT), ["CANCEL cause 16"]);
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -512,7 +515,7 @@ fn a_slow_callee_is_covered_by_an_early_acm() {
     it.act(RIGHT, |e, now, out| e.accept(now, callee, body(RIGHT, 1, "0"), out));
     assert_eq!(it.exchange_heard(), ["2 CPG", "2 ANM"]);
     it.says(2, &rel(16));
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -538,7 +541,7 @@ fn digits_that_come_later_are_waited_for() {
     for code in 1..=3 {
         it.says(code, &rel(16));
     }
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -577,7 +580,7 @@ fn a_call_goes_through_from_exchange_to_exchange() {
     it.says(3, &rel(21));
     assert_eq!(it.exchange_heard(), ["3 RES", "3 RLC", "other: 1 REL 21"]);
     it.exchange_says(OTHER, 1, &Message::new(MessageType::RLC));
-    it.is_over();
+    it.finish();
 }
 
 #[test]
@@ -670,5 +673,26 @@ fn a_circuit_that_is_checked_first_has_its_call_after_cot() {
     it.run(Duration::from_secs(11));
     assert_eq!(it.exchange_heard(), ["2 REL 41"], "T8");
     it.says_plain(2, MessageType::RLC);
-    it.is_over();
+    it.finish();
+}
+
+#[test]
+fn ansi_has_anm_where_itu_has_con() {
+    let mut it = exchange("variant = \"ansi\"");
+    let side = Side { variant: Variant::Ansi, ..Side::default() };
+    let iam = Iam { called: "900".to_owned(), ..Iam::default() };
+    let octets = iam_message(&iam, &side).and_then(|m| m.encode(Variant::Ansi, cic(2)).map_err(|_| Cause::PROTOCOL));
+    it.input(Input::Isup { group: FAR, octets: &octets.expect("an IAM") });
+    let (callee, _) = it.incoming();
+    it.act(RIGHT, |e, now, out| e.accept(now, callee, body(RIGHT, 1, "0"), out));
+    let said: Vec<MessageType> = it
+        .outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Isup { octets, .. } => Message::decode(Variant::Ansi, octets).ok().map(|(_, m)| m.kind()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [MessageType::ANM]);
+    assert_eq!(it.gateway.circuit_summaries(Some("far")).map(|all| all[1].state), Some("talking"));
 }

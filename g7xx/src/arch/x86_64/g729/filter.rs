@@ -94,13 +94,14 @@ fn sum_magnitudes(a: &Predictor) -> i32 {
 
 /// Plain synthesis of several independent filters, `BLOCKS` times four outputs: each output is
 /// taken off the sums of those after it. The filters only share the time that each would wait for
-/// its own last output.
+/// its own last output, as does what is done beside each block.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn synthesise<const M: usize, const BLOCKS: usize>(
     a: [&Predictor; M],
     x: [&[i16; 40]; M],
     areas: [&mut [i16; 50]; M],
+    mut beside: impl FnMut(usize),
 ) -> [bool; M] {
     const { assert!(BLOCKS <= 10) };
     let taps: [Taps; M] = core::array::from_fn(|m| Taps::new(a[m]));
@@ -125,6 +126,7 @@ pub fn synthesise<const M: usize, const BLOCKS: usize>(
         ahead[m][2] = part(1, c[4]);
     }
     for block in 0..BLOCKS {
+        beside(block);
         for m in 0..M {
             let taps = &taps[m];
             let mut sum = ahead[m][0];
