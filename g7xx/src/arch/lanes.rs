@@ -316,7 +316,8 @@ mod tests {
         let sums: [[i32; 8]; N] = core::array::from_fn(|_| noise.values::<8>(shift).map(i32::from));
         let [largest, place] = L::largest_of_seven(&sums);
         see(&[largest, place], Mask::MAX);
-        let small = |row: Row<N>| row.map(|x| (x << 16 >> 17) / 3 << 16 | (x >> 17) / 3 & 0xFFFF);
+        let small =
+            |row: Row<N>| row.map(|x| (((x << 16) >> 17) / 3) << 16 | (((x >> 17) / 3) & 0xFFFF));
         let now: [Row<N>; PAIRS] = pairs(noise, shift).map(small);
         let then: [Row<N>; PAIRS] = pairs(noise, shift).map(small);
         see(
