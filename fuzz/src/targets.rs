@@ -107,7 +107,7 @@ pub fn m3ua(bytes: &[u8]) {
         let (octets, left) = after.split_at(usize::from(*length).min(after.len()));
         rest = left;
         let mut out = Vec::new();
-        now = now + Duration::from_millis(u64::from(what >> 4) * 250);
+        now += Duration::from_millis(u64::from(what >> 4) * 250);
         end.handle_timeout(now, &mut out);
         match (what & 0x0F, association) {
             (0, Some(id)) => end.handle_opened(now, id, &mut out),

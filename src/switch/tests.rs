@@ -200,13 +200,13 @@ fn blocking_is_acknowledged_repeated_and_keeps_calls_out() {
         what,
         circuits: circuits.to_vec(),
     };
-    let mut script = Script::default();
-    script.alarms = vec![
+    let alarms = vec![
         alarm(1, Trouble::Block, &[3]),
         alarm(40, Trouble::Unblock, &[3]),
         alarm(60, Trouble::GroupBlock { hardware: true }, &[1, 2, 4]),
         alarm(80, Trouble::GroupUnblock { hardware: true }, &[1, 2, 4]),
     ];
+    let script = Script { alarms, ..Script::default() };
     let mut bench = Bench::new(script);
     bench.waits(17_000, &["1000: 3 BLO", "16000: 3 BLO"]);
     bench.says(3, &plain(MessageType::BLA), &[]);

@@ -439,7 +439,7 @@ fn rfc_3263_requests_inside_a_dialog_are_located_where_their_next_hop_is_a_name(
         let to = "<sip:202@h>;tag=t10003";
         bench.request(CALLER, method, "sip:phone@far.example:5062", to, &headers);
         if method == "ACK" {
-            assert_eq!(bench.asked, [question.clone()], "{method}");
+            assert_eq!(bench.asked, std::slice::from_ref(&question), "{method}");
             let records = Records {
                 addresses: vec!["10.0.0.4".parse().expect("an address")],
                 ttl: Duration::from_secs(60),
