@@ -475,7 +475,9 @@ fn conversation() -> Vec<m3ua::Message> {
     let mut now = Instant::from_millis(1);
     let mut waiting: Vec<(usize, Output)> = Vec::new();
     let about = |kind| Carrier::new(kind).with_word(tag::ROUTING_CONTEXT, 100).with_word(tag::AFFECTED, 2);
-    let wrong = Carrier::new(Kind::DATA).with_word(tag::ROUTING_CONTEXT, 101).with(tag::PROTOCOL_DATA, &[0; 12]);
+    // RLC on circuit 1, for a routing context that is nobody's.
+    let released = [0, 0, 0, 2, 0, 0, 0, 1, 5, 2, 0, 1, 1, 0, 0x10, 0];
+    let wrong = Carrier::new(Kind::DATA).with_word(tag::ROUTING_CONTEXT, 101).with(tag::PROTOCOL_DATA, &released);
     let foreign = vec![
         about(Kind::DUNA),
         about(Kind::DAVA),

@@ -34,8 +34,8 @@ struct Calls {
 
 impl Calls {
     /// `story`: statuses in order, then `BYE` of the gateway, or `bye` of ours after a second. 180 may come
-    /// besides where `rings` is set.
-    fn start(gateway: &Gateway, name: &str, numbers: &[String], story: &[&str], rings: bool) -> Calls {
+    /// besides where `rings` is set. `rate`: calls a second.
+    fn start(gateway: &Gateway, name: &str, numbers: &[String], story: &[&str], rings: bool, rate: u32) -> Calls {
         let directory = gateway.directory.clone();
         let file = |ending: &str| directory.join(format!("{name}.{ending}"));
         std::fs::write(file("xml"), scenario(story, rings)).expect("a file");
@@ -49,7 +49,7 @@ impl Calls {
             .arg("-inf")
             .arg(file("csv"))
             .args(["-i", CALLER, "-mi", CALLER, "-nostdin", "-t", "u1", "-m", &numbers.len().to_string()])
-            .args(["-r", "8", "-recv_timeout", "45000", "-timeout", "120s", "-timeout_error"])
+            .args(["-r", &rate.to_string(), "-recv_timeout", "45000", "-timeout", "120s", "-timeout_error"])
             // Those that run side by side have media ports of their own.
             .args(["-mp", &super::gateway::free_port(CALLER).to_string()])
             .args(["-trace_err", "-error_file"])
@@ -192,7 +192,7 @@ fn every_cause_before_answer_gives_its_status_and_reason() {
     all.push((500, &rest));
     for (status, causes) in all {
         let story = [&*status.to_string()];
-        let calls = Calls::start(&gateway, &format!("before-{status}"), &numbers("80", causes), &story, false);
+        let calls = Calls::start(&gateway, &format!("before-{status}"), &numbers("80", causes), &story, false, 50);
         check_causes(&calls.finish(), "80", causes);
     }
     gateway.wait_until_idle(Duration::from_secs(10));
@@ -204,7 +204,8 @@ fn every_cause_after_answer_ends_the_call_with_its_reason() {
     let _turn = turn();
     let gateway = Gateway::start("switch-after-answer");
     let causes: Vec<u8> = (1..=127).collect();
-    let calls = Calls::start(&gateway, "after", &numbers("82", &causes), &["200", "BYE"], true);
+    // Each has one of thirty circuits for two seconds.
+    let calls = Calls::start(&gateway, "after", &numbers("82", &causes), &["200", "BYE"], true, 12);
     check_causes(&calls.finish(), "82", &causes);
     gateway.wait_until_idle(Duration::from_secs(10));
     assert!(gateway.stop().success());
@@ -231,7 +232,7 @@ fn numbers_8000_and_8301_to_8309_behave_as_promised() {
     let running: Vec<_> = promises
         .iter()
         .map(|(number, story, rings, cause)| {
-            (Calls::start(&gateway, number, &[(*number).to_owned()], story, *rings), *number, *cause)
+            (Calls::start(&gateway, number, &[(*number).to_owned()], story, *rings, 1), *number, *cause)
         })
         .collect();
     for (calls, number, cause) in running {
