@@ -497,7 +497,7 @@ fn conversation() -> Vec<m3ua::Message> {
                 &mut out,
             ),
             2 => {
-                now = now + Duration::from_secs(10);
+                now += Duration::from_secs(10);
                 ends[0].handle_timeout(now, &mut out);
             }
             3 => {
